@@ -1,0 +1,1456 @@
+#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.9"
+# dependencies = ["psutil>=5.8.0", "matplotlib>=3.3.4"]
+# ///
+"""How much memory a command and all its descendants use, over time.
+
+DOCSTRING
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import ctypes
+import importlib.util
+import io
+import json
+import os
+import platform
+import re
+import shlex
+import signal
+import sys
+import tempfile
+import textwrap
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+try:
+    import psutil
+except ImportError:  # drawing a recording does without it
+    psutil = None
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+VERSION = "1.0"
+MIB = 2**20
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+KCMP_VM = 1  # kcmp(2)
+KCMP_SYSCALLS = {  # arch/*/entry/syscalls/*.tbl and asm-generic/unistd.h
+    "x86_64": 312,
+    "i386": 349,
+    "i686": 349,
+    "aarch64": 272,
+    "riscv64": 272,
+    "armv6l": 378,
+    "armv7l": 378,
+    "armv8l": 378,
+}
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
+ENDING_SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+TERM_SECONDS = 5  # from SIGTERM to SIGKILL, and from SIGKILL to giving up
+
+ROLLUP_RE = re.compile(rb"^(\w+): +(\d+) kB$", re.M)
+TYPE_RE = re.compile(r"(?:^| )--type=([\w-]+)")
+UTILITY_RE = re.compile(r" --utility-sub-type=([\w-]+)")
+INTERPRETER_RE = re.compile(r"(python|node|ruby|perl|php|lua|java|bash|dash|sh)[\d.]*$")
+SHELL_RE = re.compile(r"^[^'\"]*(\||>|&&)")  # outside quotes
+ASSIGNMENT_RE = re.compile(r"\w+=")
+
+FIELDS = ("rss", "pss", "uss", "swap", "anon", "file", "shmem")
+RSS, PSS, USS, SWAP, ANON, FILE, SHMEM = range(len(FIELDS))
+COLUMNS = ("time", "pid", "process", *FIELDS, "age")
+METRICS = ("pss", "uss", "rss", "swap", "system")
+MAX_VALUES = 100_000  # of one process in one sample, kept for drawing: some 20 MB
+STACKED = 8  # processes with a colour of their own
+FORMATS = (".png", ".svg", ".pdf")
+
+
+class Problem(Exception):
+    """What ends memory.py with one line on stderr and an exit status."""
+
+    def __init__(self, message: str, status: int = 125) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Memory(NamedTuple):
+    """Memory of one process in bytes; None is what could not be read."""
+
+    rss: int
+    pss: int | None = None
+    uss: int | None = None
+    swap: int | None = None
+    anon: int | None = None
+    file: int | None = None
+    shmem: int | None = None
+
+
+class Stat(NamedTuple):
+    """What is needed of /proc/PID/stat (proc_pid_stat(5)); started in clock ticks since boot."""
+
+    comm: bytes
+    state: str
+    ppid: int
+    started: int
+    rss: int
+
+
+class Sample(NamedTuple):
+    """One sample as it stands in the CSV: seconds since the start, rows, bytes of change."""
+
+    time: float
+    rows: list[tuple[int, str, Memory]]
+    system: int | None
+
+
+class Point(NamedTuple):
+    """One point of the graph: totals by metric, and PSS by the process's index in the run."""
+
+    time: float
+    totals: dict[str, int | None]
+    pss: dict[int, int]
+
+
+# ---------------------------------------------------------------- text
+
+
+def mib(size: int | None) -> str:
+    """A size in bytes as MiB: 1572864 -> '1.5 MiB'."""
+    return "-" if size is None else f"{size / MIB:.1f} MiB"
+
+
+def printable(text: str) -> str:
+    """Text with control, format and undecodable characters escaped: 'a\\nb' -> 'a\\\\nb'."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+def process_name(cmdline: Sequence[str], comm: str) -> str:
+    """A short name that tells processes of one program apart.
+
+    Args: the command line and the kernel's name of the process. Chromium and Electron
+    processes are named by their role, interpreters with their script:
+    'chromium renderer', 'chromium utility network', 'python3 tree.py'.
+    """
+    if not cmdline or not cmdline[0]:
+        return comm
+    words = " ".join(cmdline)
+    program = cmdline[0].split(" --" if cmdline[0].startswith("/") else " ")[0]
+    base = os.path.basename(program) or comm
+    role = TYPE_RE.search(words)
+    if role:
+        utility = UTILITY_RE.search(words) if role[1] == "utility" else None
+        return f"{base} {role[1]}" + (f" {utility[1]}" if utility else "")
+    parts = [base]
+    if INTERPRETER_RE.match(base.lstrip("-")) and len(cmdline) > 1:
+        second = cmdline[1]
+        parts.append(" ".join(cmdline[1:3]) if second == "-m" else os.path.basename(second))
+    known = any(part.startswith(comm[:15]) for part in parts) or comm.startswith(base)
+    known = known or comm.endswith("MainThread")
+    return " ".join(parts) + ("" if known else f" ({comm})")
+
+
+def name_main_processes(names: Sequence[str]) -> list[str]:
+    """The names with ' main' behind that of a Chromium that has renderers or a zygote."""
+    programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
+    return [f"{name} main" if name in programs else name for name in names]
+
+
+def sparkline(values: Sequence[float], top: float) -> str:
+    """Values as a line of blocks, 0 to top."""
+    blocks = "▁▂▃▄▅▆▇█"
+    return "".join(blocks[min(7, int(8 * v / top))] if top else blocks[0] for v in values)
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    print(f"memory.py: {printable(message)}", file=sys.stderr, flush=True)
+
+
+# ---------------------------------------------------------------- reading processes
+
+
+def read_file(path: str) -> bytes:
+    """The start of a /proc file (up to 4096 bytes), in one read."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
+
+
+def read_stat(pid: int) -> Stat:
+    """/proc/PID/stat; raises OSError when the process is gone."""
+    head, _, tail = read_file(f"/proc/{pid}/stat").rpartition(b")")
+    fields = tail.split()
+    if not fields:
+        raise ProcessLookupError(f"process {pid} is gone")
+    comm = head.partition(b"(")[2]
+    state, ppid, started, rss = fields[0], fields[1], fields[19], fields[21]
+    return Stat(comm, state.decode(), int(ppid), int(started), int(rss) * PAGE_SIZE)
+
+
+def parse_rollup(data: bytes) -> Memory:
+    """The text of /proc/PID/smaps_rollup (proc_pid_smaps(5)) as bytes of memory.
+
+    Linux before 5.3 has no Pss_Anon, Pss_File and Pss_Shmem: they are None then.
+    """
+    found = {key: int(value) * 1024 for key, value in ROLLUP_RE.findall(data)}
+    if b"Rss" not in found:
+        raise ProcessLookupError("no memory")
+    private = found.get(b"Private_Clean"), found.get(b"Private_Dirty")
+    return Memory(
+        rss=found[b"Rss"],
+        pss=found.get(b"Pss"),
+        uss=None if None in private else sum(private),
+        swap=found.get(b"SwapPss"),
+        anon=found.get(b"Pss_Anon"),
+        file=found.get(b"Pss_File"),
+        shmem=found.get(b"Pss_Shmem"),
+    )
+
+
+def other_thread(pid: int) -> int | None:
+    """A thread that goes on although the process's main thread has ended."""
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        if int(tid) != pid and read_stat(int(tid)).state not in "ZX":
+            return int(tid)
+    return None
+
+
+def same_memory(pid: int, parent: int) -> bool:
+    """Whether a process still uses its parent's memory, as between vfork and exec.
+
+    kcmp(2) tells. Where it may not be asked: the same figures while the parent is held up.
+    """
+    machine = platform.machine()
+    if sys.maxsize < 2**32:  # a 32-bit Python, often on a 64-bit kernel
+        machine = {"aarch64": "armv8l", "x86_64": "i686"}.get(machine, machine)
+    number = KCMP_SYSCALLS.get(machine)
+    answer = LIBC.syscall(number, pid, parent, KCMP_VM, 0, 0) if number else -1
+    if answer >= 0:
+        return answer == 0
+    if read_stat(parent).state != "D":
+        return False
+    return read_file(f"/proc/{pid}/statm") == read_file(f"/proc/{parent}/statm")
+
+
+class Process:
+    """A process of the tree: pid and start time, its name, and what is known of it."""
+
+    def __init__(self, handle: psutil.Process) -> None:
+        self.handle = handle
+        self.pid = handle.pid
+        self.ppid = handle.ppid()
+        self.started: int | None = None
+        self.comm = b""
+        self.name = ""
+        self.seen = self.name_due = time.monotonic()
+        self.own_memory = False  # no longer its parent's, as between vfork and exec
+
+    def update_name(self) -> None:
+        """Read the name again: at first often (a zygote turns into a renderer), later rarely."""
+        now = time.monotonic()
+        if now < self.name_due:
+            return
+        self.name_due = now + (now - self.seen) / 4
+        try:
+            name = process_name(self.handle.cmdline(), self.handle.name())
+        except (psutil.Error, OSError):
+            name = ""
+        self.name = printable(name) or self.name or "?"
+
+
+def read_linux(process: Process, tree: Tree) -> Memory | None:
+    """One read of smaps_rollup. None: nothing of its own to count (zombie, vfork).
+
+    Raises OSError when the process is gone. Where PSS may not be read: RSS alone.
+    """
+    stat = read_stat(process.pid)
+    process.started = process.started or stat.started
+    if stat.started != process.started:
+        raise ProcessLookupError("the pid belongs to another process now")
+    if stat.comm != process.comm:
+        process.comm, process.name_due = stat.comm, 0
+    process.ppid = stat.ppid
+    tid = process.pid
+    if stat.state in "ZX":
+        tid = other_thread(process.pid)
+        if tid is None:
+            return None
+    if not process.own_memory and process.ppid in tree.known:
+        if same_memory(process.pid, process.ppid):
+            return None
+        process.own_memory = True
+    try:
+        return parse_rollup(read_file(f"/proc/{tid}/smaps_rollup"))
+    except PermissionError as error:
+        tree.refused.setdefault(error.strerror, set()).add(process.pid)
+        return Memory(read_stat(tid).rss)
+
+
+def read_psutil(process: Process, tree: Tree) -> Memory | None:
+    """The same through psutil alone: no smaps_rollup (Linux before 4.14), or no Linux.
+
+    psutil's own figures: RSS; USS on Linux, macOS, Windows; PSS and swap on Linux alone.
+    """
+    handle = process.handle
+    if not handle.is_running():
+        raise psutil.NoSuchProcess(process.pid)
+    if handle.status() == psutil.STATUS_ZOMBIE:
+        return None
+    process.ppid = handle.ppid()
+    try:
+        found = handle.memory_full_info()
+    except (psutil.AccessDenied, PermissionError):
+        found = handle.memory_info()
+        tree.refused.setdefault("Permission denied", set()).add(process.pid)
+    return Memory(found.rss, *(getattr(found, name, None) for name in ("pss", "uss", "swap")))
+
+
+class Tree:
+    """A command's descendants, or given processes and theirs.
+
+    A process once seen stays until it ends, whoever its parent is by then.
+    """
+
+    def __init__(self, watched: Sequence[psutil.Process] = ()) -> None:
+        self.me = psutil.Process()
+        self.of_command = not watched
+        self.known = {handle.pid: Process(handle) for handle in watched}
+        self.outsiders = {self.me, *(self.me.children() if self.of_command else ())}
+        self.refused: dict[str, set[int]] = {}  # why PSS could not be read, of whom
+        self.read = read_linux if os.path.exists("/proc/self/smaps_rollup") else read_psutil
+
+    def scan(self) -> None:
+        """Find new processes below memory.py, and below those whose parent is not known."""
+        inside = {*self.known, self.me.pid}
+        roots = [p.handle for p in self.known.values() if p.ppid not in inside]
+        for root in [self.me, *roots] if self.of_command else roots:
+            try:
+                found = root.children(recursive=True)
+            except (psutil.Error, OSError):
+                continue
+            for handle in found:
+                self.add(handle)
+
+    def add(self, handle: psutil.Process) -> None:
+        """Take a process in, unless it is known or not one of the tree's."""
+        known = self.known.get(handle.pid)
+        if (known and known.handle == handle) or handle in self.outsiders:
+            return
+        try:
+            self.known[handle.pid] = Process(handle)
+        except (psutil.Error, OSError):
+            self.known.pop(handle.pid, None)
+
+    def sample(self) -> list[tuple[Process, Memory]]:
+        """The memory of each process that lives now."""
+        self.scan()
+        readings = []
+        for process in list(self.known.values()):
+            try:
+                memory = self.read(process, self)
+            except (psutil.Error, OSError):
+                del self.known[process.pid]
+                continue
+            if memory:
+                process.update_name()
+                readings.append((process, memory))
+        return readings
+
+    def send(self, number: int, told: set[int]) -> None:
+        """Send a signal to each process of the tree, once: not to those told already."""
+        self.scan()
+        for pid, process in list(self.known.items()):
+            if pid in told:
+                continue
+            told.add(pid)
+            with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
+                process.handle.send_signal(number)
+
+
+def memory_in_use() -> int:
+    """The whole system's memory in use, in bytes: MemTotal - MemAvailable of /proc/meminfo."""
+    memory = psutil.virtual_memory()
+    return memory.total - memory.available
+
+
+def own_peak_rss() -> int | None:
+    """memory.py's own largest RSS so far: VmHWM of /proc/self/status (ru_maxrss is inherited)."""
+    try:
+        found = re.search(rb"^VmHWM:\s+(\d+) kB", read_file("/proc/self/status"), re.M)
+    except OSError:
+        found = None
+    return int(found[1]) * 1024 if found else psutil.Process().memory_info().rss
+
+
+# ---------------------------------------------------------------- the recording (CSV)
+
+
+class Recording:
+    """The CSV of a run, written sample by sample, so that nothing is lost with memory.py."""
+
+    def __init__(self, path: str, temporary: bool = False) -> None:
+        self.path = path
+        self.temporary = temporary
+        self.created = temporary or not os.path.lexists(path)
+        self.failed: OSError | None = None
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    @classmethod
+    def beside(cls, out: str | None) -> Recording:
+        """A hidden temporary file beside the graph, or in /var/tmp, or where there is room."""
+        folder, name = os.path.split(os.path.abspath(out)) if out else ("/var/tmp", "memory")
+        for place in (folder, "/var/tmp", None):
+            try:
+                fd, path = tempfile.mkstemp(".csv", f".{name}.", place)
+            except OSError:
+                continue
+            os.close(fd)
+            return cls(path, temporary=True)
+        raise Problem("no folder for the samples can be written to; name a file with --csv")
+
+    def begin(self, command: str, interval: float) -> None:
+        """Empty the file and write its head. Called when the command runs."""
+        system = f"{platform.system()} {platform.release()} {platform.machine()}"
+        total = psutil.virtual_memory().total
+        os.ftruncate(self.fd, 0)
+        self.comment("command", command)
+        self.comment("start", datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        self.comment("interval", f"{interval:g}")
+        self.comment("system", f"{system}, {mib(total)}, {os.cpu_count()} CPUs")
+        self.comment("version", f"memory.py {VERSION}")
+        self.write(",".join(COLUMNS) + "\n")
+
+    def comment(self, key: str, value: object) -> None:
+        """One comment line of the head or the foot."""
+        self.write(f"# {key}: {printable(str(value))}\n")
+
+    def sample(self, now: float, readings: list[tuple[Process, Memory]], system: int) -> None:
+        """One row a process, and the system's row that makes the sample whole."""
+        rows = []
+        for process, memory in readings:
+            values = ",".join("" if value is None else str(value) for value in memory)
+            name = process.name.replace('"', '""')
+            age = "0" if memory.pss is not None else ""
+            rows.append(f'{now:.3f},{process.pid},"{name}",{values},{age}\n')
+        rows.append(f'{now:.3f},0,"system",{system},,,,,,,0\n')
+        self.write("".join(rows))
+
+    def write(self, text: str) -> None:
+        """Write at once; after a failure (a full disk) nothing more, and it is said once."""
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            while data and not self.failed:
+                data = data[os.write(self.fd, data) :]
+        except OSError as error:
+            self.failed = error
+            say(f"{self.path}: {error.strerror}; samples from here on are not recorded")
+
+    def close(self, keep: bool = True) -> None:
+        """Close the file; without keep, remove it if this run has made it."""
+        if self.fd is not None:
+            os.close(self.fd)
+        self.fd = None
+        if self.created and not keep:
+            os.unlink(self.path)
+
+
+# ---------------------------------------------------------------- running and sampling
+
+
+class Command:
+    """The command, a child of memory.py. The only place that waits for children."""
+
+    def __init__(self, argv: Sequence[str], signal_mask: Iterable[int]) -> None:
+        """Start it with memory.py's descriptors, group and the given signal mask.
+
+        Raises Problem with 127 (not found) or 126 (cannot be executed).
+        """
+        self.argv = argv
+        self.status: int | None = None  # as a shell tells it: 128 + n when a signal ended it
+        if LIBC and LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+            say("the kernel does not hand over orphaned processes: daemons will be missed")
+        python_ignores = [signal.SIGPIPE, signal.SIGXFSZ]
+        try:
+            self.pid = os.posix_spawnp(
+                argv[0], argv, os.environ, setsigmask=signal_mask, setsigdef=python_ignores
+            )
+        except OSError as error:
+            status = 127 if isinstance(error, FileNotFoundError) else 126
+            raise Problem(f"{argv[0]}: {error.strerror}", status) from None
+
+    def reap(self) -> bool:
+        """Reap all that has ended. True when no child is left, and so no descendant (Linux)."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            if pid == self.pid and self.status is None:
+                code = os.waitstatus_to_exitcode(status)
+                self.status = code if code >= 0 else 128 - code
+
+
+def wait_for_signal(signals: Iterable[int], seconds: float) -> signal.struct_siginfo | None:
+    """The next of these (blocked) signals, or None after so many seconds at the most."""
+    if hasattr(signal, "sigtimedwait"):
+        return signal.sigtimedwait(signals, max(0, seconds))
+    time.sleep(max(0, min(seconds, 0.2)))  # macOS
+    pending = signal.sigpending() & set(signals)
+    return SimpleNamespace(si_signo=signal.sigwait(pending), si_code=0) if pending else None
+
+
+class Session:
+    """One measurement: samples at fixed times until the tree, a signal or the time ends it."""
+
+    def __init__(self, options: argparse.Namespace, recording: Recording) -> None:
+        self.interval = options.interval
+        self.duration = options.duration
+        self.quiet = options.quiet
+        self.recording = recording
+        ignored = {n for n in ENDING_SIGNALS if signal.getsignal(n) == signal.SIG_IGN}
+        self.signals = {signal.SIGCHLD, *ENDING_SIGNALS} - ignored  # nohup's stay ignored
+        self.command: Command | None = None
+        self.requests = 0  # signals that asked for the end
+        self.ended = ""  # why the measuring is over: end, duration, signal, stopped
+        self.status = 0
+        self.due = 1  # samples due so far
+        self.peak = 0
+        self.told_left = self.line_shown = False
+
+    def run(self, argv: Sequence[str], watched: Sequence[psutil.Process]) -> None:
+        """Start the command (or take the watched processes), sample to the end, record it."""
+        self.tree = Tree(watched)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
+        try:
+            self.base = memory_in_use()
+            self.start, self.cpu = time.monotonic(), time.process_time()
+            if argv:
+                self.command = Command(argv, mask)
+            what = shlex.join(argv) or "--pid " + " ".join(str(p.pid) for p in watched)
+            self.recording.begin(what, self.interval)
+            self.loop()
+            self.finish()
+        finally:
+            self.clear()
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def loop(self) -> None:
+        """Sample at start + k * interval; a time that is missed is counted as due."""
+        self.sample()
+        while not self.ended:
+            next_time = self.due * self.interval
+            if self.duration:
+                next_time = min(next_time, self.duration)
+            info = wait_for_signal(self.signals, self.start + next_time - time.monotonic())
+            now = time.monotonic() - self.start
+            if info:
+                self.handle(info)
+            elif self.duration and now >= self.duration:
+                self.ended = "duration"
+            elif now >= next_time:
+                self.due = int(now / self.interval) + 1
+                self.sample()
+
+    def sample(self) -> None:
+        """Take one sample and record it, unless all has ended."""
+        if self.over():
+            return
+        now = time.monotonic() - self.start
+        readings = self.tree.sample()
+        self.recording.sample(now, readings, memory_in_use() - self.base)
+        self.show(now, [memory for _, memory in readings])
+        if not self.command:
+            self.ended = "" if readings else "end"
+        elif self.command.status is not None and readings and not self.told_left:
+            self.told_left = True
+            who = ", ".join(f"{process.name} ({process.pid})" for process, _ in readings)
+            self.say(
+                f"{self.command.argv[0]} has ended with status {self.command.status}; "
+                f"processes it started go on: {who}; Ctrl-C ends the measuring"
+            )
+
+    def over(self) -> bool:
+        """Reap, and see whether the command and all its descendants have ended."""
+        if not self.command:
+            return False
+        childless = self.command.reap()
+        if self.command.status is None:
+            return False
+        if (childless and LIBC) or not self.tree.sample():
+            self.ended = "end"
+        return bool(self.ended)
+
+    def handle(self, info: signal.struct_siginfo) -> None:
+        """A child's end, or a signal that asks for ours: see "Ending a run" in the README."""
+        if info.si_signo == signal.SIGCHLD:
+            self.over()
+            return
+        self.requests += 1
+        left_alone = self.command and self.command.status is not None
+        if not self.command or (left_alone and info.si_signo == signal.SIGINT):
+            self.ended = "signal"
+        elif self.requests > 1:
+            self.ended, self.status = "stopped", 128 + info.si_signo
+        elif info.si_code != SI_KERNEL:
+            self.tree.send(info.si_signo, set())
+
+    def finish(self) -> None:
+        """End the tree where --duration asks for it, and write the recording's foot."""
+        duration, cpu = time.monotonic() - self.start, time.process_time() - self.cpu
+        own = own_peak_rss()
+        if self.command and self.ended != "stopped":
+            self.status = self.command.status or 0  # None: --duration ends it
+        if self.command and self.ended == "duration":
+            self.end_tree()
+        comment = self.recording.comment
+        if self.ended == "end":
+            comment("system after", memory_in_use() - self.base)
+        for reason, pids in self.tree.refused.items():
+            comment("unreadable", f"{reason} ({len(pids)} processes)")
+        comment("samples due", self.due)
+        comment("own cpu seconds", f"{cpu:.3f}")
+        comment("own peak rss", own)
+        comment("exit status", self.status)
+        comment("duration", f"{duration:.3f}")
+        if self.ended == "end" and self.command and duration < 3:
+            self.hint_running_instance()
+
+    def end_tree(self) -> None:
+        """SIGTERM to all, SIGKILL after TERM_SECONDS or a Ctrl-C, again until nobody is left."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            told: set[int] = set()
+            deadline = time.monotonic() + TERM_SECONDS
+            while time.monotonic() < deadline:
+                self.tree.send(number, told)
+                self.ended = ""
+                if self.over():
+                    return
+                info = wait_for_signal(self.signals, 0.1)
+                if info and info.si_signo != signal.SIGCHLD:
+                    break
+        left = ", ".join(f"{process.name} ({process.pid})" for process, _ in self.tree.sample())
+        self.say(f"could not be ended: {left}")
+
+    def hint_running_instance(self) -> None:
+        """Say that another instance of a command that ended at once was there before."""
+        name = os.path.basename(self.command.argv[0])
+        begun = time.time() - (time.monotonic() - self.start)
+        for process in psutil.process_iter(["name", "cmdline", "create_time"]):
+            words = [os.path.basename(word) for word in (process.info["cmdline"] or [])[:2]]
+            if name in (process.info["name"], *words) and process.info["create_time"] < begun - 1:
+                self.say(
+                    f"{name} ended at once, and another {name} runs: it may have taken over; "
+                    f"to measure that one: memory.py --pid {process.pid}"
+                )
+                return
+
+    def show(self, now: float, memories: Sequence[Memory]) -> None:
+        """The status line, where stderr is a terminal and memory.py in its foreground."""
+        pss = sum(m.rss if m.pss is None else m.pss for m in memories)
+        self.peak = max(self.peak, pss)
+        try:
+            if self.quiet or os.tcgetpgrp(2) != os.getpgrp():
+                return
+            width = os.get_terminal_size(2).columns
+        except OSError:  # no terminal
+            return
+        line = (
+            f"{now:.1f} s  {len(memories)} processes  PSS {mib(pss)} (peak {mib(self.peak)})  "
+            f"RSS {mib(sum(m.rss for m in memories))}"
+        )
+        self.clear()
+        print(line[: width - 1], end="", file=sys.stderr, flush=True)
+        self.line_shown = True
+
+    def clear(self) -> None:
+        """Take the status line away."""
+        if self.line_shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        self.line_shown = False
+
+    def say(self, message: str) -> None:
+        """One line on stderr, above the status line."""
+        self.clear()
+        say(message)
+
+
+# ---------------------------------------------------------------- reading a recording
+
+
+class Metric:
+    """Peak, mean and end of one metric over a run. Each value holds until the next sample."""
+
+    def __init__(self) -> None:
+        self.peak: int | None = None
+        self.peak_time: float | None = None
+        self.end: int | None = None  # in the last sample with any process in it
+        self.begin = self.time = None
+        self.area = self.last = 0
+
+    def add(self, now: float, value: int | None, alive: bool) -> None:
+        """Take in a sample's value (None: not told); alive: the sample has a process."""
+        self.hold(now)
+        self.last = value or 0
+        if value is None or not alive:
+            return
+        self.end = value
+        if self.peak is None or value > self.peak:
+            self.peak, self.peak_time = value, now
+
+    def hold(self, now: float) -> None:
+        """The last value has held until now."""
+        self.begin = now if self.begin is None else self.begin
+        self.area += self.last * max(0, now - (self.time or self.begin))
+        self.time = now
+
+    def as_json(self) -> dict[str, float | None] | None:
+        """{"peak", "peak_time", "mean", "end"} in bytes and seconds, None without a value."""
+        if self.peak is None:
+            return None
+        span = self.time - self.begin
+        mean = round(self.area / span) if span > 0 else self.end
+        return {"peak": self.peak, "peak_time": self.peak_time, "mean": mean, "end": self.end}
+
+
+class Use:
+    """What one process of a run has used at most, and at the tree's peak of PSS, in bytes."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.name = ""
+        self.peak_pss: int | None = None
+        self.peak_rss = self.pss_at_peak = 0
+        self.drawn = 0  # its largest part of the sum, in which RSS may stand in for PSS
+        self.unreadable = False
+
+    def add(self, name: str, memory: Memory) -> int:
+        """Take in a sample; its part of the sum of PSS: RSS where PSS could not be read."""
+        self.name = name
+        self.peak_rss = max(self.peak_rss, memory.rss)
+        if memory.pss is None:
+            self.unreadable = True
+            part = memory.rss
+        else:
+            part = memory.pss
+            self.peak_pss = max(self.peak_pss or 0, part)
+        self.drawn = max(self.drawn, part)
+        return part
+
+    def as_json(self, no_pss: bool) -> dict[str, object]:
+        """Sizes in bytes; pss_at_peak of all processes add up to the peak of PSS."""
+        return {
+            "pid": self.pid,
+            "process": self.name,
+            "peak_pss": self.peak_pss,
+            "peak_rss": self.peak_rss,
+            "pss_at_peak": None if no_pss else self.pss_at_peak,
+        }
+
+
+def sum_of(values: Sequence[int | None], stand_in: Sequence[int] | None = None) -> int | None:
+    """The sum of what is known; None if nothing is. stand_in: values for what is not."""
+    if None not in values:
+        return sum(values)
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    if stand_in:
+        return sum(s if v is None else v for v, s in zip(values, stand_in))
+    return sum(known)
+
+
+def samples_of(file: Iterable[str], meta: dict[str, str]) -> Iterator[Sample]:
+    """The whole samples of a recording; its comment lines go into meta.
+
+    What is cut off or damaged ends it: meta["cut"] says where.
+    """
+    place = 0
+
+    def rows() -> Iterator[str]:
+        nonlocal place
+        for place, line in enumerate(file, 1):
+            if not line.endswith("\n"):
+                meta["cut"] = f"line {place} is cut off"
+            elif line.startswith("#"):
+                key, _, value = line[1:].partition(":")
+                meta[key.strip()] = value.strip()
+            else:
+                yield line
+
+    reader = csv.reader(rows())
+    try:
+        header = next(reader, None)
+        if header is None:
+            return
+        if header != list(COLUMNS):
+            raise Problem("not a recording of memory.py (made with --csv)", 2)
+        yield from whole_samples(reader)
+    except (ValueError, IndexError, csv.Error):
+        meta["cut"] = f"line {place} is damaged; what follows is left out"
+
+
+def whole_samples(reader: Iterator[list[str]]) -> Iterator[Sample]:
+    """Rows grouped by sample: the system's row ends each. Raises ValueError on a damaged row."""
+    rows: list[tuple[int, str, Memory]] = []
+    last = 0.0
+    for row in reader:
+        now, pid = float(row[0]), int(row[1])
+        if not last <= now < 1e9 or len(row) != len(COLUMNS):
+            raise ValueError("time or columns")
+        if pid:
+            sizes = Memory(*[int(size) if size else None for size in row[3:-1]])
+            sizes.rss + 0  # TypeError
+            rows.append((pid, row[2], sizes))
+        else:
+            yield Sample(now, rows, int(row[3]) if row[3] else None)
+            last, rows = now, []
+
+
+class Run:
+    """All that the summary and the graph show, read from a recording in one pass.
+
+    Memory stays bounded: where there are too many points, neighbours become one, of the
+    sample with the larger PSS and the largest of each metric, so that peaks survive.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Read a recording. Raises Problem when it cannot be read or is none."""
+        self.path = path
+        self.meta: dict[str, str] = {}
+        self.metrics = {name: Metric() for name in METRICS}
+        self.uses: list[Use] = []
+        self.points: list[Point] = []
+        self.step, self.filled, self.values = 1, 1, 0  # samples a point; in the last one
+        self.samples = self.processes = 0
+        self.split: dict[str, int | None] = dict.fromkeys(("anon", "file", "shmem"))
+        self.at_peak: dict[int, int] = {}
+        self.end = 0.0
+        try:
+            with open(path, encoding="utf-8", errors="replace", newline="") as file:
+                self.read(file)
+        except OSError as error:
+            raise Problem(f"{path}: {error.strerror}", 2) from None
+        except Problem as problem:
+            raise Problem(f"{path}: {problem}", 2) from None
+        self.finish()
+
+    def read(self, file: TextIO) -> None:
+        """Take in sample by sample. A pid that was absent for one is another process."""
+        indexes: dict[int, int] = {}
+        for sample in samples_of(file, self.meta):
+            before, indexes = indexes, {}
+            pss = {}
+            for pid, name, memory in sample.rows:
+                index = indexes[pid] = before.get(pid, len(self.uses))
+                if index == len(self.uses):
+                    self.uses.append(Use(pid))
+                pss[index] = self.uses[index].add(name, memory)
+            self.add(sample, pss)
+
+    def add(self, sample: Sample, pss: dict[int, int]) -> None:
+        """Take in a sample; pss: by the processes' indexes."""
+        columns = list(zip(*(memory for _, _, memory in sample.rows))) or [()] * len(FIELDS)
+        totals = {
+            "pss": None if "no pss" in self.meta else sum(pss.values()),
+            "uss": sum_of(columns[USS], columns[RSS]),
+            "rss": sum(columns[RSS]),
+            "swap": sum_of(columns[SWAP]),
+            "system": sample.system,
+        }
+        peak = self.metrics["pss"].peak
+        for name, value in totals.items():
+            self.metrics[name].add(sample.time, value, bool(sample.rows))
+        if self.metrics["pss"].peak != peak:
+            self.at_peak = pss
+            split = (sum_of(columns[n]) for n in (ANON, FILE, SHMEM))
+            self.split = dict(zip(self.split, split))
+        self.samples += 1
+        self.processes = max(self.processes, len(sample.rows))
+        self.end = sample.time
+        self.draw(Point(sample.time, totals, pss))
+
+    def draw(self, point: Point) -> None:
+        """Add a point to those of the graph, or to the last one if that is not full yet."""
+        if self.points and self.filled < self.step:
+            self.points[-1] = larger(self.points[-1], point)
+            self.filled += 1
+            return
+        self.points.append(point)
+        self.filled = 1
+        self.values += len(point.pss) + len(METRICS)
+        if self.values > MAX_VALUES and len(self.points) > 2:
+            pairs = zip(self.points[::2], self.points[1::2])
+            odd = self.points[-1:] if len(self.points) % 2 else []
+            self.filled = 1 if odd else self.step + 1
+            self.points = [larger(a, b) for a, b in pairs] + odd
+            self.step *= 2
+            self.values = sum(len(p.pss) + len(METRICS) for p in self.points)
+
+    def finish(self) -> None:
+        """The end: as the recording's foot tells, else the last sample."""
+        self.end = max(self.end, self.number("duration") or 0)
+        if "duration" not in self.meta:
+            self.meta.setdefault("cut", "it has no end")
+        for metric in self.metrics.values():
+            metric.hold(self.end)
+        for index, size in self.at_peak.items():
+            self.uses[index].pss_at_peak = size
+        for use, name in zip(self.uses, name_main_processes([use.name for use in self.uses])):
+            use.name = name
+
+    def number(self, key: str) -> float | None:
+        """A number of the recording's comments, None where it has none."""
+        try:
+            return float(self.meta[key])
+        except (KeyError, ValueError):
+            return None
+
+    def ranking(self) -> list[Use]:
+        """The processes, those with the most PSS at the peak first."""
+        return sorted(self.uses, key=lambda u: (-u.pss_at_peak, -u.drawn, -u.peak_rss, u.pid))
+
+    @property
+    def unreadable(self) -> int:
+        """Processes whose PSS could not be read, in some sample at least."""
+        return sum(use.unreadable for use in self.uses)
+
+    @property
+    def title(self) -> str:
+        """The command, or the file's name where it is not told."""
+        return self.meta.get("command") or os.path.basename(self.path)
+
+    def as_json(self) -> dict[str, object]:
+        """The summary for programs: sizes in bytes, times in seconds, None: nothing to tell."""
+        status, cpu = self.number("exit status"), self.number("own cpu seconds")
+        own_rss = self.number("own peak rss")
+        no_pss = "no pss" in self.meta
+        return {
+            "command": self.meta.get("command"),
+            "exit_status": None if status is None else int(status),
+            "duration": round(self.end, 3),
+            "interval": self.number("interval"),
+            "samples": self.samples,
+            "processes": self.processes,
+            "unreadable": self.unreadable,
+            **{name: metric.as_json() for name, metric in self.metrics.items()},
+            "pss_peak_split": None if set(self.split.values()) == {None} else self.split,
+            "by_process": [use.as_json(no_pss) for use in self.ranking()],
+            "own": {
+                "cpu_seconds": cpu,
+                "peak_rss": None if own_rss is None else int(own_rss),
+            },
+        }
+
+
+def larger(a: Point, b: Point) -> Point:
+    """Two neighbours as one point: the sample with more PSS, the larger of each metric."""
+    main = max(a, b, key=lambda point: sum(point.pss.values()))
+    totals = {
+        name: max((p.totals[name] for p in (a, b) if p.totals[name] is not None), default=None)
+        for name in METRICS
+    }
+    return Point(main.time, totals, main.pss)
+
+
+# ---------------------------------------------------------------- the summary
+
+
+def seconds(time_: float) -> str:
+    """A time for people: '12.0 s', '3 min 05 s', '8 h 00 min'."""
+    if time_ < 120:
+        return f"{time_:.1f} s"
+    minutes, rest = divmod(round(time_), 60)
+    if minutes < 120:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def caveats(run: Run) -> list[str]:
+    """What a reader must know before believing the figures."""
+    found = []
+    if "cut" in run.meta:
+        found.append(f"the recording is not whole ({run.meta['cut']}): figures up to there")
+    if not run.metrics["rss"].peak:
+        found.append("no process was alive when a sample was taken: nothing was measured")
+    if "no pss" in run.meta:
+        found.append(f"no PSS on this system ({run.meta['no pss']}): RSS counts shared pages twice")
+    elif run.unreadable:
+        found.append(
+            f"PSS of {run.unreadable} processes could not be read"
+            f" ({run.meta.get('unreadable', 'permission denied')}): their RSS stands in for it,"
+            " PSS and USS are upper bounds; to read them: sudo ./memory.py --pid ..."
+        )
+    return found
+
+
+def summary(run: Run, rows: int = 12) -> str:
+    """The run as text, under 100 columns."""
+    status = run.number("exit status")
+    end = "" if status is None else f", exit status {status:.0f}"
+    head = f"{run.title}\n{seconds(run.end)}, {run.processes} processes at most{end}"
+    lines = [head, *(f"! {caveat}" for caveat in caveats(run)), ""]
+    if run.metrics["rss"].peak:
+        lines += [*metric_table(run), "", *process_table(run, rows), ""]
+    return "\n".join([*lines, own_cost(run)])
+
+
+def metric_table(run: Run) -> list[str]:
+    """Peak, mean and end of each metric, the split of PSS at its peak, and its course."""
+    bound = "<=" if run.unreadable else ""
+    lines = [f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"]
+    for name, metric in run.metrics.items():
+        value = metric.as_json()
+        if value is None or (name == "swap" and not value["peak"]):
+            continue
+        cells = [mib(value[key]) for key in ("peak", "mean", "end")]
+        if name in ("pss", "uss"):
+            cells = [bound + cell for cell in cells]
+        label = name if name in ("swap", "system") else name.upper()
+        at = seconds(value["peak_time"])
+        lines.append(f"{label:8}{cells[0]:>14}{at:>12}{cells[1]:>14}{cells[2]:>14}")
+    lines.append("system: change of the whole system's memory in use (MemTotal - MemAvailable)")
+    after, last = run.number("system after"), run.metrics["system"].end
+    if after is not None and last is not None:
+        lines[-1] += f"; given back at the end: {mib(last - after)}"
+    peak = run.metrics["pss"].peak
+    if None not in run.split.values():
+        names = zip(run.split.values(), ("anonymous", "file-backed", "shared"))
+        parts = " + ".join(f"{mib(size)} {name}" for size, name in names)
+        lines.append(f"PSS at its peak: {parts}")
+    if peak:
+        lines.append(f"PSS {course(run, peak)} 0 to {mib(peak)}")
+    return lines
+
+
+def course(run: Run, peak: int, width: int = 60) -> str:
+    """PSS over time as a sparkline: of each stretch of time the largest, or what it held."""
+    heights = [0] * width
+    begin, last = run.points[0].time, 0
+    span = max(run.end - begin, 1e-9)
+    places = [(min(width - 1, int((p.time - begin) / span * width)), p) for p in run.points]
+    for n in range(width):
+        here = [p.totals["pss"] for place, p in places if place == n]
+        heights[n] = max([last, *here]) if here else last
+        last = here[-1] if here else last
+    return sparkline(heights, peak)
+
+
+def process_table(run: Run, rows: int) -> list[str]:
+    """The processes with the most PSS at the peak, and the rest as one line."""
+    ranking = run.ranking()
+    lines = [f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"]
+    for use in ranking[:rows]:
+        peak = "not readable" if use.peak_pss is None else mib(use.peak_pss)
+        at_peak = ("<=" if use.peak_pss is None else "") + mib(use.pss_at_peak)
+        name = use.name if len(use.name) <= 46 else use.name[:43] + "..."
+        lines.append(f"{at_peak:>14}{peak:>14}{mib(use.peak_rss):>14}{use.pid:>9}  {name}")
+    rest = ranking[rows:]
+    if rest:
+        at_peak = mib(sum(use.pss_at_peak for use in rest))
+        lines.append(f"{at_peak:>14}{'':37}  {len(rest)} more processes")
+    return lines
+
+
+def own_cost(run: Run) -> str:
+    """What memory.py itself took, and how many of the samples due it has taken."""
+    due = run.number("samples due")
+    text = f"{run.samples} samples" + ("" if due is None else f" of {due:.0f} due")
+    cpu, rss = run.number("own cpu seconds"), run.number("own peak rss")
+    if cpu is None or rss is None:
+        return f"memory.py: {text}"
+    share = 100 * cpu / run.end if run.end else 0
+    return f"memory.py itself: {share:.1f} % of a CPU, {mib(int(rss))} RSS, {text}"
+
+
+def comparison(runs: Sequence[Run]) -> str:
+    """PSS of several runs, one line each."""
+    lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
+    for run in runs:
+        value = run.metrics["pss"].as_json() or {}
+        cells = "".join(f"{mib(value.get(key)):>14}" for key in ("peak", "mean", "end"))
+        lines.append(f"{cells}{seconds(run.end):>14}  {printable(run.path)}")
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- the graph
+
+# Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
+COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", "#CC79A7")
+GREY = "#BBBBBB"
+CURVES = {  # what it is, colour, line style, width
+    "rss": ("RSS, shared pages counted in each process", "#D55E00", "-", 1.3),
+    "pss": ("PSS, shared pages divided: the true sum", "#000000", "-", 2.4),
+    "uss": ("USS, private pages alone", "#0072B2", "-.", 1.6),
+    "swap": ("swap (swapped PSS)", "#CC79A7", ":", 2.2),
+    "system": ("system, change of all memory in use", "#117733", "--", 1.4),
+}
+LEGEND = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02), "frameon": False}
+
+
+def time_unit(end: float) -> tuple[float, str]:
+    """The unit for an axis of so many seconds: its length in seconds, and its name."""
+    for length, name in ((3600, "hours"), (60, "minutes")):
+        if end >= 3 * length:
+            return length, name
+    return 1, "seconds"
+
+
+def short(text: str, width: int) -> str:
+    """Text for matplotlib: cut to a width in characters, dollars no mathematics."""
+    return (text if len(text) <= width else text[: width - 3] + "...").replace("$", r"\$")
+
+
+def save_graph(runs: Sequence[Run], out: str) -> None:
+    """Draw one run, or several compared, into a file whose ending picks the format."""
+    from matplotlib.figure import Figure  # only here: it takes some 50 MiB
+
+    figure = Figure(figsize=(12, 8), dpi=100)
+    if len(runs) == 1:
+        draw_run(figure, runs[0])
+    else:
+        draw_comparison(figure, runs)
+    data = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # glyphs that the font does not have
+        figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
+    with open(out, "wb") as file:
+        file.write(data.getvalue())
+
+
+def panels(figure: Figure, title: str, notes: Sequence[str], **options: object) -> list[Axes]:
+    """Two panels, one above the other, under a title and notes, with room for legends."""
+    axes = figure.subplots(2, 1, **options)
+    figure.subplots_adjust(left=0.07, right=0.68, top=0.875, bottom=0.065, hspace=0.17)
+    figure.text(0.01, 0.985, short(title, 105), size=14, weight="bold", va="top")
+    text = "\n".join(textwrap.wrap(short("; ".join(notes), 300), 165))
+    figure.text(0.01, 0.945, text, size=9, va="top")
+    for panel in axes:
+        panel.grid(alpha=0.3)
+    return axes
+
+
+def draw_run(figure: Figure, run: Run) -> None:
+    """Above the sums of each metric, below PSS by process, over one time axis."""
+    notes = [f"{seconds(run.end)}, {run.processes} processes at most", *caveats(run)]
+    upper, lower = panels(figure, run.title, notes, sharex=True)
+    unit, name = time_unit(run.end)
+    times = [point.time / unit for point in run.points] + [run.end / unit]
+    lower.set_xlabel(f"{name} since the start")
+    for panel in (upper, lower):
+        panel.set_ylabel("MiB")
+    upper.set_title("Sum over all processes", loc="left", size=10)
+    lower.set_title("PSS by process, stacked", loc="left", size=10)
+    if run.metrics["rss"].peak:
+        draw_sums(upper, run, times)
+        mark_peak(upper, run, unit)
+        draw_processes(lower, run, times)
+    else:
+        upper.text(0.5, 0.5, "nothing was measured", ha="center", transform=upper.transAxes)
+    lower.set_xlim(0, max(run.end, 0.001) / unit)
+
+
+def draw_sums(panel: Axes, run: Run, times: Sequence[float]) -> None:
+    """The curves of RSS, PSS, USS, swap and the system's change. Each value holds to the next."""
+    for name, (label, colour, style, width) in CURVES.items():
+        peak = run.metrics[name].peak
+        if peak is None or (name == "swap" and not peak):
+            continue
+        values = [(point.totals[name] or 0) / MIB for point in run.points]
+        bound = "at most " if run.unreadable and name in ("pss", "uss") else ""
+        panel.plot(
+            times,
+            [*values, values[-1]],
+            linestyle=style,
+            color=colour,
+            linewidth=width,
+            drawstyle="steps-post",
+            label=f"{label}\n    peak {bound}{mib(peak)}",
+        )
+    low, high = panel.get_ylim()
+    panel.set_ylim(low if low < -0.1 * high else 0, high * 1.12)
+    panel.legend(labelspacing=0.9, **LEGEND)
+
+
+def mark_peak(panel: Axes, run: Run, unit: float) -> None:
+    """A dot on the peak of PSS, its value and time beside it on the side that has room."""
+    metric = run.metrics["pss"]
+    if not metric.peak:
+        return
+    place = (metric.peak_time / unit, metric.peak / MIB)
+    right = metric.peak_time < run.end * 0.6
+    panel.plot(*place, "o", color="black")
+    bound = "at most " if run.unreadable else ""
+    panel.annotate(
+        f"PSS peak {bound}{mib(metric.peak)} at {seconds(metric.peak_time)}",
+        place,
+        (8 if right else -8, 7),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        weight="bold",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
+    )
+
+
+def draw_processes(panel: Axes, run: Run, times: Sequence[float]) -> None:
+    """PSS of the largest processes and of the rest as one, stacked from below."""
+    ranking = sorted(range(len(run.uses)), key=lambda n: (-run.uses[n].drawn, run.uses[n].pid))
+    top = ranking if len(ranking) <= STACKED else ranking[: STACKED - 1]
+    layers = [[point.pss.get(n, 0) / MIB for point in run.points] for n in top]
+    labels = [layer_label(run.uses[n]) for n in top]
+    if len(top) < len(ranking):
+        whole = [sum(point.pss.values()) / MIB for point in run.points]
+        rest = [max(0, all_ - sum(parts)) for all_, parts in zip(whole, zip(*layers))]
+        layers.append(rest)
+        labels.append(f"{len(ranking) - len(top)} other processes, peak {max(rest):.1f} MiB")
+    base = [0.0] * len(times)
+    for sizes, label, colour in zip(layers, labels, [*COLOURS[: len(top)], GREY]):
+        high = [b + size for b, size in zip(base, [*sizes, sizes[-1]])]
+        look = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.3}
+        panel.fill_between(times, base, high, step="post", label=label, **look)
+        base = high
+    panel.set_ylim(0, max(1, max(base) * 1.05))
+    handles, labels = panel.get_legend_handles_labels()
+    panel.legend(handles[::-1], labels[::-1], **LEGEND)  # as they are stacked
+
+
+def layer_label(use: Use) -> str:
+    """The legend's text for one process of the stack."""
+    bound = "at most " if use.peak_pss is None else ""
+    return f"{short(use.name, 34)} ({use.pid})\n    peak {bound}{mib(use.drawn)}"
+
+
+def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
+    """Above one line of PSS a run, below its peak and end as bars."""
+    notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
+    upper, lower = panels(figure, f"PSS of {len(runs)} runs", notes)
+    unit, name = time_unit(max(run.end for run in runs))
+    upper.set_xlabel(f"{name} since the start of each run")
+    upper.set_ylabel("PSS, MiB")
+    lower.set_xlabel("PSS, MiB")
+    for n, run in enumerate(runs):
+        colour, style = COLOURS[n % len(COLOURS)], ("-", "--", "-.", ":")[n % 4]
+        values = [(point.totals["pss"] or 0) / MIB for point in run.points] or [0]
+        times = [point.time / unit for point in run.points] or [0]
+        look = {"color": colour, "linestyle": style, "linewidth": 2, "drawstyle": "steps-post"}
+        label = f"{short(os.path.basename(run.path), 36)}\n    {short(run.title, 40)}"
+        upper.plot([*times, run.end / unit], [*values, values[-1]], label=label, **look)
+        metric = run.metrics["pss"]
+        for shift, kind, size in ((-0.2, "peak", metric.peak), (0.2, "end", metric.end)):
+            alpha = 1 if kind == "peak" else 0.5
+            lower.barh(n + shift, (size or 0) / MIB, 0.38, color=colour, alpha=alpha)
+            lower.text((size or 0) / MIB, n + shift, f" {kind} {mib(size)}", va="center", size=9)
+    upper.set_ylim(0, None)
+    upper.set_xlim(0, None)
+    upper.legend(labelspacing=0.9, **LEGEND)
+    lower.margins(x=0.25)
+    lower.set_yticks(range(len(runs)))
+    lower.set_yticklabels([])
+    lower.invert_yaxis()
+
+
+# ---------------------------------------------------------------- the command line
+
+EXAMPLES = """\
+examples:
+  ./memory.py --cmd scratch3 --out graph.png
+  ./memory.py --out graph.svg --csv samples.csv chromium --app=http://localhost:8601
+  ./memory.py --pid $(pgrep -o scratch) --duration 60 --out graph.png
+  ./memory.py --in before.csv after.csv --out compare.png
+"""
+
+
+def positive(text: str) -> float:
+    """A number above 0, for argparse."""
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds above 0")
+    return value
+
+
+def picture(text: str) -> str:
+    """The name of a picture that can be drawn, for argparse."""
+    if os.path.splitext(text)[1].lower() not in FORMATS:
+        raise argparse.ArgumentTypeError(f"{text}: the ending must be one of {', '.join(FORMATS)}")
+    return text
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, as the README's table tells it."""
+    result = argparse.ArgumentParser(
+        prog="memory.py",
+        usage="memory.py [options] COMMAND [ARG ...]  (or --cmd, --pid, --in)",
+        description="How much memory a command and all its descendants use, over time.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = result.add_argument
+    add("words", nargs=argparse.REMAINDER, metavar="COMMAND ARG...", help="the command to measure")
+    add("--cmd", metavar="COMMAND", help="the same in one word, split as a shell splits")
+    add("--pid", metavar="PID", type=int, nargs="+", help="watch running processes instead")
+    add("--in", metavar="CSV", nargs="+", dest="recordings", help="draw or compare recordings")
+    add("--out", metavar="FILE", type=picture, help="the graph: .png, .svg or .pdf")
+    add("--csv", metavar="FILE", help="the samples, written as they are taken")
+    add("--json", metavar="FILE", help="the summary for programs; - is stdout")
+    add("--interval", metavar="S", type=positive, default=1.0, help="seconds between samples (1)")
+    add("--duration", metavar="S", type=positive, help="stop after S seconds; ends the command")
+    add("--quiet", action="store_true", help="no status line, no summary")
+    add("--version", action="version", version=f"memory.py {VERSION}")
+    return result
+
+
+def command_words(options: argparse.Namespace) -> list[str]:
+    """The command as words. Raises Problem for wrong usage."""
+    words = options.words[1:] if options.words[:1] == ["--"] else options.words
+    given = [options.cmd is not None, bool(words), bool(options.pid), bool(options.recordings)]
+    if sum(given) != 1:
+        raise Problem("give one of: COMMAND, --cmd, --pid, --in (see --help)", 2)
+    if options.cmd is None:
+        return words
+    try:
+        words = shlex.split(options.cmd)
+        syntax = list(shlex.shlex(options.cmd, posix=False, punctuation_chars=True))
+    except ValueError as error:
+        raise Problem(f"--cmd {options.cmd}: {error}", 2) from None
+    if not words:
+        raise Problem("--cmd is empty", 2)
+    if ASSIGNMENT_RE.match(words[0]) or any(SHELL_RE.search(token) for token in syntax):
+        say("--cmd is run without a shell; if it needs one: --cmd \"sh -c '...'\"")
+    return words
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    """Find out before the command starts what can be known to fail. Raises Problem."""
+    paths = [p for p in (options.out, options.csv, options.json) if p and p != "-"]
+    same = [os.path.realpath(path) for path in [*paths, *(options.recordings or ())]]
+    for path in paths:
+        if same.count(os.path.realpath(path)) > 1:
+            raise Problem(f"{path}: named twice; each file needs a name of its own", 2)
+        folder = os.path.dirname(path) or "."
+        if os.path.isdir(path):
+            raise Problem(f"{path}: is a folder; name a file", 2)
+        if not os.path.isdir(folder):
+            raise Problem(f"{path}: there is no folder {folder}", 2)
+        if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+            raise Problem(f"{path}: cannot be written", 2)
+    if options.csv and options.recordings:
+        raise Problem("--csv records a run; --in has none", 2)
+    if options.csv and os.path.exists(options.csv) and not os.path.isfile(options.csv):
+        raise Problem(f"{options.csv}: must be a regular file, since it is read again", 2)
+    if options.out and importlib.util.find_spec("matplotlib") is None:
+        raise Problem("--out needs matplotlib: apt install python3-matplotlib (or pip install it)")
+
+
+def watched_processes(pids: Sequence[int]) -> list[psutil.Process]:
+    """The processes of --pid. Raises Problem when one is not there."""
+    found = []
+    for pid in pids:
+        try:
+            found.append(psutil.Process(pid))
+        except (psutil.Error, ValueError, OverflowError):
+            raise Problem(f"--pid {pid}: there is no such process", 2) from None
+    return found
+
+
+def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
+    """Run and sample, then report from the recording. Returns the exit status."""
+    if psutil is None:
+        raise Problem("psutil is missing: apt install python3-psutil (or pip install psutil)")
+    watched = watched_processes(options.pid or ())
+    try:
+        recording = Recording(options.csv) if options.csv else Recording.beside(options.out)
+    except OSError as error:
+        raise Problem(f"{options.csv}: {error.strerror}", 2) from None
+    session = Session(options, recording)
+    try:
+        session.run(words, watched)
+    except Problem:
+        recording.close(keep=False)
+        raise
+    recording.close()
+    try:
+        done = report([Run(recording.path)], options, sys.stderr)
+    except KeyboardInterrupt:
+        say(f"stopped; the samples are in {recording.path}: draw them with --in")
+        return session.status or 130
+    if recording.temporary and done:
+        os.unlink(recording.path)
+    return session.status or (0 if done and not recording.failed else 125)
+
+
+def report(runs: Sequence[Run], options: argparse.Namespace, stream: TextIO) -> bool:
+    """Summary, JSON and graph. False when something could not be written, which is then said."""
+    done = True
+    if not options.quiet:
+        tables = [summary(run) for run in runs] + ([comparison(runs)] if len(runs) > 1 else [])
+        print_text("\n\n".join(tables), stream)
+    if options.json:
+        found = [run.as_json() for run in runs]
+        text = json.dumps(found if len(runs) > 1 else found[0], indent=2)
+        try:
+            if options.json == "-":
+                print_text(text, sys.stdout)
+            else:
+                with open(options.json, "w", encoding="utf-8") as file:
+                    file.write(text + "\n")
+        except OSError as error:
+            say(f"{options.json}: {error.strerror}")
+            done = False
+    if options.out:
+        try:
+            save_graph(runs, options.out)
+        except Exception as error:  # whatever matplotlib raises: the samples must not be lost
+            again = shlex.join(["--in", *(run.path for run in runs), "--out", options.out])
+            say(f"{options.out}: {error}; the samples are kept, draw them again with {again}")
+            done = False
+    return done
+
+
+def print_text(text: str, stream: TextIO) -> None:
+    """Print what the stream's encoding can hold, the rest escaped."""
+    encoding = stream.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, or draw recordings. Returns the exit status that the README's table tells."""
+    options = parser().parse_args(argv)
+    try:
+        words = command_words(options)
+        check_outputs(options)
+        if not options.recordings:
+            return measure(options, words)
+        runs = [Run(path) for path in options.recordings]
+        stream = sys.stderr if options.json == "-" else sys.stdout
+        return 0 if report(runs, options, stream) else 125
+    except Problem as problem:
+        say(str(problem))
+        return problem.status
+    except BrokenPipeError:  # --in ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
