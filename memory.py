@@ -338,9 +338,10 @@ class Tree:
 
     def scan(self) -> None:
         """Find new processes below memory.py, and below those whose parent is not known."""
-        inside = {*self.known, self.me.pid}
-        roots = [p.handle for p in self.known.values() if p.ppid not in inside]
-        for root in [self.me, *roots] if self.of_command else roots:
+        roots = [self.me] if self.of_command else []
+        inside = {*self.known, *(process.pid for process in roots)}
+        roots += [p.handle for p in self.known.values() if p.ppid not in inside]
+        for root in roots:
             try:
                 found = root.children(recursive=True)
             except (psutil.Error, OSError):
@@ -433,6 +434,8 @@ class Recording:
         self.comment("command", command)
         self.comment("start", datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.comment("interval", f"{interval:g}")
+        if platform.system() != "Linux":
+            self.comment("no pss", platform.system())
         self.comment("system", f"{system}, {mib(total)}, {os.cpu_count()} CPUs")
         self.comment("version", f"memory.py {VERSION}")
         self.write(",".join(COLUMNS) + "\n")
@@ -616,7 +619,7 @@ class Session:
     def finish(self) -> None:
         """End the tree where --duration asks for it, and write the recording's foot."""
         duration, cpu = time.monotonic() - self.start, time.process_time() - self.cpu
-        own = own_peak_rss()
+        own, by_itself = own_peak_rss(), self.ended == "end"
         if self.command and self.ended != "stopped":
             self.status = self.command.status or 0  # None: --duration ends it
         if self.command and self.ended == "duration":
@@ -631,7 +634,7 @@ class Session:
         comment("own peak rss", own)
         comment("exit status", self.status)
         comment("duration", f"{duration:.3f}")
-        if self.ended == "end" and self.command and duration < 3:
+        if by_itself and self.command and duration < 3 and not self.quiet:
             self.hint_running_instance()
 
     def end_tree(self) -> None:
@@ -653,6 +656,8 @@ class Session:
     def hint_running_instance(self) -> None:
         """Say that another instance of a command that ended at once was there before."""
         name = os.path.basename(self.command.argv[0])
+        if INTERPRETER_RE.match(name):
+            return
         begun = time.time() - (time.monotonic() - self.start)
         for process in psutil.process_iter(["name", "cmdline", "create_time"]):
             words = [os.path.basename(word) for word in (process.info["cmdline"] or [])[:2]]
@@ -992,7 +997,9 @@ def caveats(run: Run) -> list[str]:
     if not run.metrics["rss"].peak:
         found.append("no process was alive when a sample was taken: nothing was measured")
     if "no pss" in run.meta:
-        found.append(f"no PSS on this system ({run.meta['no pss']}): RSS counts shared pages twice")
+        found.append(
+            f"there is no PSS on {run.meta['no pss']}: see RSS, which counts shared pages again"
+        )
     elif run.unreadable:
         found.append(
             f"PSS of {run.unreadable} processes could not be read"
@@ -1006,8 +1013,11 @@ def summary(run: Run, rows: int = 12) -> str:
     """The run as text, under 100 columns."""
     status = run.number("exit status")
     end = "" if status is None else f", exit status {status:.0f}"
-    head = f"{run.title}\n{seconds(run.end)}, {run.processes} processes at most{end}"
-    lines = [head, *(f"! {caveat}" for caveat in caveats(run)), ""]
+    head = f"{seconds(run.end)}, {run.processes} processes at most{end}"
+    lines = [printable(run.title), head]
+    for caveat in caveats(run):
+        lines += textwrap.wrap(caveat, 96, initial_indent="! ", subsequent_indent="  ")
+    lines.append("")
     if run.metrics["rss"].peak:
         lines += [*metric_table(run), "", *process_table(run, rows), ""]
     return "\n".join([*lines, own_cost(run)])
@@ -1027,10 +1037,10 @@ def metric_table(run: Run) -> list[str]:
         label = name if name in ("swap", "system") else name.upper()
         at = seconds(value["peak_time"])
         lines.append(f"{label:8}{cells[0]:>14}{at:>12}{cells[1]:>14}{cells[2]:>14}")
-    lines.append("system: change of the whole system's memory in use (MemTotal - MemAvailable)")
+    lines.append("system: change of the whole machine's memory in use since just before the start")
     after, last = run.number("system after"), run.metrics["system"].end
     if after is not None and last is not None:
-        lines[-1] += f"; given back at the end: {mib(last - after)}"
+        lines.append(f"given back to the system when all had ended: {mib(int(last - after))}")
     peak = run.metrics["pss"].peak
     if None not in run.split.values():
         names = zip(run.split.values(), ("anonymous", "file-backed", "shared"))
@@ -1042,15 +1052,17 @@ def metric_table(run: Run) -> list[str]:
 
 
 def course(run: Run, peak: int, width: int = 60) -> str:
-    """PSS over time as a sparkline: of each stretch of time the largest, or what it held."""
-    heights = [0] * width
-    begin, last = run.points[0].time, 0
+    """PSS over time as a sparkline: the largest of each stretch, or what holds from before."""
+    begin = run.points[0].time
     span = max(run.end - begin, 1e-9)
-    places = [(min(width - 1, int((p.time - begin) / span * width)), p) for p in run.points]
-    for n in range(width):
-        here = [p.totals["pss"] for place, p in places if place == n]
-        heights[n] = max([last, *here]) if here else last
-        last = here[-1] if here else last
+    stretches: list[list[int]] = [[] for _ in range(width)]
+    for point in run.points:
+        place = int((point.time - begin) / span * width)
+        stretches[min(width - 1, place)].append(point.totals["pss"])
+    heights, last = [], 0
+    for values in stretches:
+        heights.append(max(values, default=last))
+        last = values[-1] if values else last
     return sparkline(heights, peak)
 
 
@@ -1170,6 +1182,7 @@ def draw_run(figure: Figure, run: Run) -> None:
 
 def draw_sums(panel: Axes, run: Run, times: Sequence[float]) -> None:
     """The curves of RSS, PSS, USS, swap and the system's change. Each value holds to the next."""
+    low = 0
     for name, (label, colour, style, width) in CURVES.items():
         peak = run.metrics[name].peak
         if peak is None or (name == "swap" and not peak):
@@ -1185,8 +1198,9 @@ def draw_sums(panel: Axes, run: Run, times: Sequence[float]) -> None:
             drawstyle="steps-post",
             label=f"{label}\n    peak {bound}{mib(peak)}",
         )
-    low, high = panel.get_ylim()
-    panel.set_ylim(low if low < -0.1 * high else 0, high * 1.12)
+        low = min(low, *values)
+    high = panel.get_ylim()[1]
+    panel.set_ylim(low * 1.1 if low < -0.1 * high else 0, high * 1.12)
     panel.legend(labelspacing=0.9, **LEGEND)
 
 

@@ -1,0 +1,387 @@
+"""memory.py: recordings, what is computed from them, and pictures of them. No processes."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+
+import pandas
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+import memory
+
+MIB = 2**20
+HEAD = """\
+# command: demo
+# start: 2026-11-22T12:00:00Z
+# interval: 1
+# system: Linux
+# version: memory.py 1.0
+time,pid,process,rss,pss,uss,swap,anon,file,shmem,age
+"""
+FOOT = """\
+# system after: 20
+# samples due: 5
+# own cpu seconds: 0.250
+# own peak rss: 1000
+# exit status: 7
+# duration: 4.000
+"""
+BODY = """\
+0.000,10,"a",100,80,60,0,70,10,0,0
+0.000,0,"system",50,,,,,,,0
+1.000,10,"a b",300,200,100,5,150,40,10,0
+1.000,11,"c # ""d"", e",100,50,20,0,50,0,0,0
+1.000,0,"system",400,,,,,,,0
+2.000,10,"a b",200,100,100,0,80,20,0,0
+2.000,0,"system",-30,,,,,,,0
+3.000,10,"a b",200,100,100,0,80,20,0,0
+3.000,11,"c",90,40,20,0,40,0,0,0
+3.000,0,"system",100,,,,,,,0
+"""
+
+
+@pytest.fixture
+def recording(tmp_path):
+    def write(text: str, name: str = "run.csv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def as_json(path, capsys) -> dict:
+    assert memory.main(["--in", str(path), "--quiet", "--json", "-"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_json_of_a_known_recording(recording, capsys):
+    found = as_json(recording(HEAD + BODY + FOOT), capsys)
+    assert found == {
+        "command": "demo",
+        "exit_status": 7,
+        "duration": 4.0,
+        "interval": 1.0,
+        "samples": 4,
+        "processes": 2,
+        "unreadable": 0,
+        # each value holds until the next sample, the last one until the end
+        "pss": {
+            "peak": 250,
+            "peak_time": 1.0,
+            "mean": round((80 + 250 + 100 + 140) / 4),
+            "end": 140,
+        },
+        "uss": {"peak": 120, "peak_time": 1.0, "mean": 100, "end": 120},
+        "rss": {
+            "peak": 400,
+            "peak_time": 1.0,
+            "mean": round((100 + 400 + 200 + 290) / 4),
+            "end": 290,
+        },
+        "swap": {"peak": 5, "peak_time": 1.0, "mean": 1, "end": 0},
+        "system": {"peak": 400, "peak_time": 1.0, "mean": 130, "end": 100},
+        "pss_peak_split": {"anon": 200, "file": 40, "shmem": 10},
+        "by_process": [
+            {"pid": 10, "process": "a b", "peak_pss": 200, "peak_rss": 300, "pss_at_peak": 200},
+            {
+                "pid": 11,
+                "process": 'c # "d", e',
+                "peak_pss": 50,
+                "peak_rss": 100,
+                "pss_at_peak": 50,
+            },
+            # absent for a sample and back: another process
+            {"pid": 11, "process": "c", "peak_pss": 40, "peak_rss": 90, "pss_at_peak": 0},
+        ],
+        "own": {"cpu_seconds": 0.25, "peak_rss": 1000},
+    }
+
+
+def test_mean_is_weighted_by_time(recording, capsys):
+    rows = (
+        '0.000,1,"a",100,100,,,,,,0\n0.000,0,"system",0,,,,,,,0\n'
+        '1.000,1,"a",100,300,,,,,,0\n1.000,0,"system",0,,,,,,,0\n'
+        '9.000,1,"a",100,100,,,,,,0\n9.000,0,"system",0,,,,,,,0\n'
+    )
+    found = as_json(recording(HEAD + rows + "# duration: 10\n"), capsys)
+    assert found["pss"]["mean"] == (100 * 1 + 300 * 8 + 100 * 1) / 10
+
+
+def test_rss_stands_in_for_what_could_not_be_read(recording, capsys):
+    rows = (
+        '0.000,1,"mine",100,60,50,1,40,20,0,0\n0.000,2,"yours",1000,,,,,,,\n'
+        '0.000,0,"system",0,,,,,,,0\n'
+    )
+    foot = "# unreadable: Permission denied (1 processes)\n" + FOOT
+    path = recording(HEAD + rows + foot)
+    found = as_json(path, capsys)
+    assert found["unreadable"] == 1
+    assert found["pss"]["peak"] == 1060 and found["uss"]["peak"] == 1050
+    assert found["swap"]["peak"] == 1
+    assert found["pss_peak_split"] == {"anon": 40, "file": 20, "shmem": 0}
+    assert [use["pss_at_peak"] for use in found["by_process"]] == [1000, 60]
+    assert [use["peak_pss"] for use in found["by_process"]] == [None, 60]
+    assert memory.main(["--in", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "PSS of 1 processes could not be read (Permission denied" in text
+    assert "upper bounds" in text and "not readable" in text and "<=" in text
+
+
+def test_without_pss_on_the_system_it_is_null(recording, capsys):
+    rows = '0.000,1,"a",100,,70,,,,,\n0.000,0,"system",0,,,,,,,0\n'
+    found = as_json(recording("# no pss: Darwin\n" + HEAD + rows + FOOT), capsys)
+    assert found["pss"] is None and found["swap"] is None and found["pss_peak_split"] is None
+    assert found["uss"]["peak"] == 70 and found["rss"]["peak"] == 100
+    assert found["by_process"][0]["pss_at_peak"] is None
+
+
+def test_a_run_in_which_nothing_lived(recording, capsys):
+    path = recording(HEAD + FOOT)
+    found = as_json(path, capsys)
+    assert found["samples"] == found["processes"] == 0
+    assert found["pss"] is found["rss"] is found["system"] is None
+    assert found["by_process"] == []
+    assert memory.main(["--in", str(path), "--out", "g.png"]) == 0
+    assert "nothing was measured" in capsys.readouterr().out
+
+
+def test_pandas_reads_the_recording(recording):
+    path = recording(HEAD + BODY + FOOT)
+    frame = pandas.read_csv(path, comment="#")
+    assert list(frame.columns) == list(memory.COLUMNS)
+    assert len(frame) == 10 and frame.rss.sum() == 50 + 400 - 30 + 100 + 990
+    assert frame.process[3] == 'c # "d", e'
+
+
+whole = (HEAD + BODY + FOOT).encode()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, len(whole)))
+def test_cut_off_anywhere_it_still_reads(tmp_path_factory, end):
+    path = tmp_path_factory.mktemp("cut") / "cut.csv"
+    path.write_bytes(whole[:end])
+    run = memory.Run(str(path))
+    rows = whole[:end].count(b'"system"') and whole[:end].decode().count(",,,,,,,0\n")
+    assert run.samples == rows
+    if end < len(whole):
+        assert "cut" in run.meta
+        assert "not whole" in memory.summary(run)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, len(whole) - 1), st.binary(max_size=20), st.integers(0, 30))
+def test_damaged_anywhere_it_is_read_or_refused(tmp_path_factory, place, junk, gone):
+    path = tmp_path_factory.mktemp("damaged") / "damaged.csv"
+    path.write_bytes(whole[:place] + junk + whole[place + gone :])
+    try:
+        run = memory.Run(str(path))
+    except memory.Problem as problem:
+        assert "not a recording" in str(problem)
+    else:
+        json.dumps(run.as_json())
+        memory.summary(run)
+
+
+def test_what_comes_after_the_last_whole_sample_is_ignored(recording, capsys):
+    path = recording(HEAD + BODY + '4.000,10,"a b",9000,9000,1,0,1,1,1,0\n4.000,11,"c",80')
+    assert memory.main(["--in", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "! the recording is not whole (line 18 is cut off)" in text
+    assert memory.Run(str(path)).metrics["pss"].peak == 250
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,2\n", "\0\0\0\0\n", "hello\n", b"\x89PNG\r\n\x1a\n1234\n"]
+)
+def test_no_recording(recording, capsys, text):
+    path = recording(text, "other.csv")
+    assert memory.main(["--in", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"memory.py: {path}: not a recording of memory.py (made with --csv)\n"
+
+
+def test_missing_recording(capsys):
+    assert memory.main(["--in", "nowhere.csv"]) == 2
+    assert capsys.readouterr().err == "memory.py: nowhere.csv: No such file or directory\n"
+
+
+SUMMARY = """\
+demo
+4.0 s, 2 processes at most, exit status 7
+
+                  peak          at          mean           end
+PSS          250.0 MiB       1.0 s     142.5 MiB     140.0 MiB
+USS          120.0 MiB       1.0 s     100.0 MiB     120.0 MiB
+RSS          400.0 MiB       1.0 s     247.5 MiB     290.0 MiB
+swap           5.0 MiB       1.0 s       1.2 MiB       0.0 MiB
+system       400.0 MiB       1.0 s     130.0 MiB     100.0 MiB
+system: change of the whole machine's memory in use since just before the start
+given back to the system when all had ended: 80.0 MiB
+PSS at its peak: 200.0 MiB anonymous + 40.0 MiB file-backed + 10.0 MiB shared
+PSS ▃▃▃▃▃▃▃▃▃▃▃▃▃▃▃███████████████▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅ 0 to 250.0 MiB
+
+   PSS at peak      peak PSS      peak RSS      pid  process
+     200.0 MiB     200.0 MiB     300.0 MiB       10  a b
+      50.0 MiB      50.0 MiB     100.0 MiB       11  c # "d", e
+       0.0 MiB      40.0 MiB      90.0 MiB       11  c
+
+memory.py itself: 6.2 % of a CPU, 10.0 MiB RSS, 4 samples of 5 due
+"""
+
+
+def in_mib(text: str) -> str:
+    """A recording with all its sizes taken as MiB instead of bytes."""
+    sizes = re.compile(r"(?<=,)(-?\d+)(?=,)|(?<=after: )\d+|(?<=rss: )\d+")
+    lines = [re.match(r'([^"#]*,"(?:[^"]|"")*")?(.*\n)', line) for line in text.splitlines(True)]
+    return "".join(
+        (line[1] or "") + sizes.sub(lambda size: str(int(size[0]) * MIB), line[2]) for line in lines
+    )
+
+
+def test_summary_of_a_known_recording(recording, capsys):
+    path = recording(HEAD + in_mib(BODY + FOOT.replace("1000", "10")))
+    assert memory.main(["--in", str(path)]) == 0
+    assert capsys.readouterr().out == SUMMARY
+
+
+def write_long(path, samples: int, processes: int, peak_at: int) -> None:
+    """A recording of 10 samples a second with one peak of PSS of 7777 bytes."""
+    with open(path, "w") as file:
+        file.write(HEAD)
+        for n in range(samples):
+            for pid in range(1, processes + 1):
+                pss = 7777 if (n == peak_at and pid == 1) else 1000 + (n * pid) % 100
+                file.write(f'{n / 10:.3f},{pid},"p{pid}",{pss + 100},{pss},{pss},0,{pss},0,0,0\n')
+            file.write(f'{n / 10:.3f},0,"system",{n},,,,,,,0\n')
+        file.write(f"# duration: {samples / 10}\n")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thinning_keeps_peaks_and_bounds(tmp_path, monkeypatch, seed):
+    monkeypatch.setattr(memory, "MAX_VALUES", 1000)
+    peak_at = random.Random(seed).randrange(3000)
+    write_long(tmp_path / "long.csv", 3000, 4, peak_at)
+    run = memory.Run(str(tmp_path / "long.csv"))
+    assert run.metrics["pss"].peak_time == peak_at / 10
+    assert 40 <= len(run.points) <= 1000 / 9 + 1
+    top = max(run.points, key=lambda point: point.totals["pss"])
+    assert top.pss[0] == 7777 and top.time == peak_at / 10
+    assert top.totals["pss"] == run.metrics["pss"].peak
+    gaps = [b.time - a.time for a, b in zip(run.points, run.points[1:])]
+    assert min(gaps) > 0 and max(gaps) < 20  # spread evenly
+    assert max(point.totals["system"] for point in run.points) == 2999
+
+
+def test_process_names():
+    name = memory.process_name
+    assert name(["/usr/lib/chromium/chromium", "--type=renderer", "--x"], "chromium") == (
+        "chromium renderer"
+    )
+    # Chromium rewrites its arguments as one
+    assert name(["/opt/app --type=gpu-process --lang=de"], "app") == "app gpu-process"
+    utility = "--type=utility --utility-sub-type=network.mojom.NetworkService"
+    assert name(["/opt/app", *utility.split()], "app") == "app utility network"
+    assert name(["/usr/bin/python3", "-u", "x.py"], "python3") == "python3 -u"
+    assert name(["python3.11", "/home/me/tree.py", "--private"], "python3.11") == (
+        "python3.11 tree.py"
+    )
+    assert name(["python3", "-m", "http.server"], "python3") == "python3 -m http.server"
+    assert name(["python3", "tree.py"], "daemon 1") == "python3 tree.py (daemon 1)"
+    assert name(["npm pack left-pad"], "npm pack left-p") == "npm"
+    assert name(["node", "x.js"], "MainThread") == "node x.js"
+    assert name([], "kthread") == "kthread" and name([""], "odd") == "odd"
+    assert name(["-bash"], "bash") == "-bash (bash)"
+
+
+def test_main_process_is_named():
+    names = ["sh", "app", "app renderer", "app zygote", "node", "node x.js"]
+    assert memory.name_main_processes(names)[:2] == ["sh", "app main"]
+    assert memory.name_main_processes(names)[4] == "node"
+
+
+def test_control_characters_are_escaped():
+    assert memory.printable("a\nb\x1b[2J\u202ec\udcff é") == "a\\nb\\x1b[2J\\u202ec\\udcff é"
+
+
+ROLLUP = b"""\
+558fdc422000-7ffe47265000 ---p 00000000 00:00 0                          [rollup]
+Rss:                1636 kB
+Pss:                 368 kB
+Pss_Anon:            116 kB
+Pss_File:            252 kB
+Pss_Shmem:             0 kB
+Private_Clean:        44 kB
+Private_Dirty:       116 kB
+SwapPss:               3 kB
+"""
+
+
+def test_parse_rollup():
+    kib = [1636, 368, 160, 3, 116, 252, 0]
+    assert memory.parse_rollup(ROLLUP) == tuple(1024 * n for n in kib)
+
+
+def test_a_missing_field_is_missing_and_not_0():
+    old = b"".join(line for line in ROLLUP.splitlines(True) if not line.startswith(b"Pss_"))
+    found = memory.parse_rollup(old)
+    assert found.pss == 368 * 1024 and found.anon is found.file is found.shmem is None
+    assert memory.parse_rollup(old.replace(b"Private_Clean", b"X")).uss is None
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg", ".pdf", ".PNG"])
+def test_formats(recording, ending):
+    assert memory.main(["--in", str(recording(HEAD + BODY + FOOT)), "--out", "g" + ending]) == 0
+    with open("g" + ending, "rb") as file:
+        start = file.read(100)
+    magic = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}[ending.lower()]
+    assert start.startswith(magic)
+
+
+def texts(figure: Figure) -> str:
+    """All the text of a figure."""
+    found = [text.get_text() for text in figure.texts]
+    for axes in figure.axes:
+        found += [text.get_text() for text in axes.texts]
+        found += [axes.get_xlabel(), axes.get_ylabel(), axes.get_title(loc="left")]
+        legend = axes.get_legend()
+        found += [text.get_text() for text in legend.get_texts()] if legend else []
+    return "\n".join(found)
+
+
+def test_graph_says_what_it_shows(recording):
+    figure = Figure()
+    memory.draw_run(figure, memory.Run(str(recording(HEAD + in_mib(BODY + FOOT)))))
+    text = texts(figure)
+    for word in ("demo", "MiB", "seconds since the start", "RSS,", "PSS,", "USS,", "system,"):
+        assert word in text
+    assert "swap" in text and "PSS peak" in text and "at 1.0 s" in text and "a b (10)" in text
+    assert figure.axes[0].get_ylim()[0] == 0 and figure.axes[1].get_ylim()[0] == 0
+
+
+def test_graph_with_strange_names(recording):
+    body = BODY.replace('"a b"', '"$x_1$ \\u202e 日本 $"').replace('"c"', '"_hidden"')
+    path = recording(HEAD.replace("demo", "$\\frac{1}{2} $x # ☃") + body + FOOT)
+    assert memory.main(["--in", str(path), "--out", "g.png"]) == 0
+
+
+def test_comparison(recording, capsys):
+    before = recording(HEAD + BODY + FOOT, "before.csv")
+    after = recording(HEAD + BODY.replace("200,", "150,") + FOOT, "after.csv")
+    args = ["--in", str(before), str(after), "--json", "both.json", "--out", "g.png"]
+    assert memory.main(args) == 0
+    text = capsys.readouterr().out
+    assert text.count("demo\n") == 2 and "before.csv" in text and "after.csv" in text
+    with open("both.json") as file:
+        assert [run["pss"]["peak"] for run in json.load(file)] == [250, 200]
+    figure = Figure()
+    memory.draw_comparison(figure, [memory.Run(str(before)), memory.Run(str(after))])
+    assert "before.csv" in texts(figure) and "after.csv" in texts(figure)
+    assert texts(figure).count("peak") == texts(figure).count("end") == 2

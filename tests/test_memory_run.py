@@ -1,0 +1,347 @@
+"""memory.py with real processes: what it counts, and that its figures are right."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas
+import psutil
+import pytest
+
+import memory
+from conftest import MIB, TREE, Workload, alive, load, run, start, wait_for
+
+SUMS = ("rss", "pss", "uss")
+
+
+def measured(pid: int) -> dict[str, int]:
+    """One sample of a process and its descendants, summed by field."""
+    tree = memory.Tree([psutil.Process(pid)])
+    sums = dict.fromkeys(memory.FIELDS, 0)
+    for _, sizes in tree.sample():
+        for name, size in zip(memory.FIELDS, sizes):
+            sums[name] += size
+    return sums
+
+
+PARTS = {
+    "private": ["--private", 50, "--children", 3],
+    "shared by fork": ["--shared", 120, "--forks", 5],
+    "rewritten after fork": ["--rewrite", 80],
+    "file mapping": ["--file", 120],
+    "shared memory": ["--shm", 120],
+    "child of a second thread": ["--thread", 120],
+    "daemon": ["--daemon", 120],
+    "in the middle of vfork": ["--vfork", 120],
+    "main thread ended": ["--leaderless", 120],
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_known_truth_of_each_part(part):
+    check_truth(PARTS[part])
+
+
+def test_known_truth_of_all_parts():
+    check_truth([word for words in PARTS.values() for word in words])
+
+
+def check_truth(words: list[object]) -> None:
+    """Run a workload and its idle copy under memory.py: the difference is what it holds."""
+    found, held = {}, {}
+    for kind, more in (("full", []), ("idle", ["--idle"])):
+        words_ = [*TREE, *map(str, words), "--seconds", "2", *more]
+        args = ["--json", "s.json", "--csv", "s.csv", "--interval", "0.1", "--quiet"]
+        result = run(*args, *words_)
+        assert result.returncode == 0, result.stderr
+        found[kind], held[kind] = load("s.json"), while_held("s.csv")
+    with Workload(*words) as workload:
+        expected = workload.expected
+    full, idle = found["full"], found["idle"]
+    difference = full["pss"]["peak"] - idle["pss"]["peak"]
+    assert difference == pytest.approx(expected["pss"], rel=0.02, abs=1.5 * MIB)
+    for name, size in expected.items():
+        difference = held["full"][name] - held["idle"][name]
+        assert difference == pytest.approx(size, rel=0.02, abs=1.5 * MIB), name
+    assert sum(use["pss_at_peak"] for use in full["by_process"]) == full["pss"]["peak"]
+    assert full["unreadable"] == 0
+
+
+def while_held(path: str) -> pandas.Series:
+    """The sums by field while a workload holds what it holds: it ends 2 s after all is there."""
+    rows = pandas.read_csv(path, comment="#").query("pid > 0")
+    sums = rows.groupby("time")[list(memory.FIELDS)].sum()
+    end = sums.index.max()
+    return sums[(sums.index > end - 1.7) & (sums.index < end - 0.2)].median()
+
+
+def test_every_process_is_named_and_in_the_tree():
+    words = [*TREE, "--daemon", "30", "--thread", "30", "--seconds", "1"]
+    assert run("--json", "s.json", "--interval", "0.1", *words).returncode == 0
+    names = {use["process"]: use["peak_pss"] for use in load("s.json")["by_process"]}
+    for part in ("daemon", "thread"):
+        assert any(part in name and size >= 30 * MIB for name, size in names.items()), names
+
+
+def test_child_in_a_vfork_is_counted_once_without_kcmp_too(monkeypatch):
+    with Workload("--vfork", 60) as workload:
+        naive = sum(
+            memory.parse_rollup(memory.read_file(f"/proc/{p.pid}/smaps_rollup")).pss
+            for p in psutil.Process(workload.pid).children(recursive=True)
+        )
+        assert naive >= 120 * MIB
+        once = measured(workload.pid)["pss"]
+        assert 60 * MIB <= once <= 80 * MIB
+        monkeypatch.setattr(memory, "KCMP_SYSCALLS", {})
+        assert measured(workload.pid)["pss"] == pytest.approx(once, rel=0.02)
+
+
+def test_forked_processes_are_not_taken_for_vforks(monkeypatch):
+    monkeypatch.setattr(memory, "KCMP_SYSCALLS", {})
+    with Workload("--shared", 40, "--forks", 3) as workload:
+        assert len(memory.Tree([psutil.Process(workload.pid)]).sample()) == 5
+
+
+def test_psutil_reads_the_same_where_there_is_no_smaps_rollup():
+    with Workload("--private", 40, "--shared", 40, "--file", 20) as workload:
+        exact = measured(workload.pid)
+        tree = memory.Tree([psutil.Process(workload.pid)])
+        tree.read = memory.read_psutil
+        sums = [sum(sizes) for sizes in zip(*(sizes[:4] for _, sizes in tree.sample()))]
+        assert sums == pytest.approx([exact[n] for n in (*SUMS, "swap")], rel=0.01, abs=MIB)
+        assert all(sizes.anon is None for _, sizes in tree.sample())
+
+
+def test_psutil_alone_follows_a_whole_run(monkeypatch):
+    monkeypatch.setattr(memory, "read_linux", memory.read_psutil)
+    words = [sys.executable, "-c", "import time; a = bytearray(40 << 20); time.sleep(0.7)"]
+    args = ["--quiet", "--json", "s.json", "--out", "g.png", "--interval", "0.1", *words]
+    assert memory.main(args) == 0
+    found = load("s.json")
+    assert found["pss"]["peak"] > 40 * MIB and found["pss_peak_split"] is None
+
+
+def test_without_pss_it_is_said(monkeypatch, capsys):
+    """macOS and Windows cannot be had here: psutil's answer there and the system's name."""
+
+    class Info(tuple):
+        rss, uss = 50 * MIB, 40 * MIB
+
+    monkeypatch.setattr(memory, "read_linux", memory.read_psutil)
+    monkeypatch.setattr(memory.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(psutil.Process, "memory_full_info", lambda self: Info())
+    assert memory.main(["--json", "s.json", "--out", "g.png", "--", "sleep", "0.3"]) == 0
+    assert "there is no PSS on Darwin: see RSS" in capsys.readouterr().err
+    found = load("s.json")
+    assert found["pss"] is None and found["rss"]["peak"] == 50 * MIB
+    assert found["uss"]["peak"] == 40 * MIB
+
+
+def test_waiting_without_sigtimedwait(monkeypatch):
+    """As on macOS, which has no sigtimedwait."""
+    monkeypatch.delattr(signal, "sigtimedwait")
+    assert memory.main(["--quiet", "--json", "s.json", "--interval", "0.1", "sleep", "0.5"]) == 0
+    assert load("s.json")["samples"] >= 4
+
+
+def test_zombies_are_not_counted():
+    code = "import os, time\nif os.fork() == 0: os._exit(0)\nprint(1, flush=True)\ntime.sleep(60)"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        parent.stdout.readline()
+        child = wait_for(psutil.Process(parent.pid).children)[0]
+        wait_for(lambda: child.status() == psutil.STATUS_ZOMBIE)
+        tree = memory.Tree([psutil.Process(parent.pid)])
+        assert [process.pid for process, _ in tree.sample()] == [parent.pid]
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+def test_a_reused_pid_is_another_process():
+    tree = memory.Tree([psutil.Process()])
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        tree = memory.Tree([psutil.Process(child.pid)])
+        assert tree.sample()
+        tree.known[child.pid].started -= 1  # as if that had been the one before
+        assert tree.sample() == []
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_orphans_of_watched_processes_stay():
+    code = "sleep 60 & echo $!; exec sleep 61"
+    parent = subprocess.Popen(["sh", "-c", code], stdout=subprocess.PIPE, text=True)
+    orphan = int(parent.stdout.readline())
+    try:
+        tree = memory.Tree([psutil.Process(parent.pid)])
+        assert {process.pid for process, _ in tree.sample()} == {parent.pid, orphan}
+        parent.kill()
+        parent.wait()
+        assert [process.pid for process, _ in tree.sample()] == [orphan]
+    finally:
+        parent.kill()
+        os.kill(orphan, signal.SIGKILL)
+        parent.stdout.close()
+    wait_for(lambda: not alive(orphan))
+    assert tree.sample() == []
+
+
+def test_memory_py_is_not_counted():
+    command = f"{sys.executable} {memory.__file__} --pid $$ --duration 0.5 --json s.json; true"
+    subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+    found = load("s.json")
+    assert [use["process"] for use in found["by_process"]] == ["sh -c"]
+
+
+def test_children_from_before_are_not_the_commands():
+    words = f"sleep 60 & echo $!; exec {sys.executable} {memory.__file__} --json s.json sleep 0.4"
+    shell = subprocess.Popen(["sh", "-c", words], stdout=subprocess.PIPE, text=True)
+    older = int(shell.stdout.readline())
+    try:
+        assert shell.wait(60) == 0
+        assert [use["process"] for use in load("s.json")["by_process"]] == ["sleep"]
+    finally:
+        os.kill(older, signal.SIGKILL)
+        shell.stdout.close()
+
+
+def test_processes_that_vanish_in_the_middle():
+    words = ["sh", "-c", "for i in $(seq 300); do sh -c : & done; wait"]
+    result = run("--interval", "0.01", "--json", "s.json", "--out", "g.png", *words)
+    assert result.returncode == 0 and "Traceback" not in result.stderr
+    found = load("s.json")
+    assert found["samples"] >= 3
+    assert sum(use["pss_at_peak"] for use in found["by_process"]) == found["pss"]["peak"]
+
+
+NOT_READABLE = """\
+import ctypes, time
+a = bytearray(30 << 20)
+ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: as a setuid program
+time.sleep(1)
+"""
+
+
+def drop_ptrace() -> None:
+    """Before exec: root, too, may then not read what is not dumpable."""
+    for capability in (19, 21, 38):  # CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def test_unreadable_processes_are_said_and_never_0():
+    script = f"sleep 1.2 & {sys.executable} -c '{NOT_READABLE}'"
+    args = ["--interval", "0.1", "--json", "s.json", "--csv", "s.csv", "--out", "g.svg"]
+    result = run(*args, "sh", "-c", script, preexec_fn=drop_ptrace)
+    assert result.returncode == 0
+    found = load("s.json")
+    assert found["unreadable"] == 1
+    hidden = next(use for use in found["by_process"] if use["process"].startswith("python"))
+    assert hidden["peak_rss"] > 30 * MIB and hidden["pss_at_peak"] > 30 * MIB
+    assert sum(use["pss_at_peak"] for use in found["by_process"]) == found["pss"]["peak"]
+    assert "PSS of 1 processes could not be read (Permission denied" in result.stderr
+    rows = [r for r in Path("s.csv").read_text().splitlines() if r.endswith(",,,,,,,")]
+    assert rows and all(int(row.split(",")[3]) > 10 * MIB for row in rows)
+
+
+def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
+    sample = memory.Tree.sample
+    slow = iter([0, 0, 0.35, 0])
+
+    def sampled(tree):
+        time.sleep(next(slow, 0))
+        return sample(tree)
+
+    monkeypatch.setattr(memory.Tree, "sample", sampled)
+    words = ["--interval", "0.1", "--csv", "s.csv", "--duration", "0.95", "sleep", "60"]
+    assert memory.main(words) == 0
+    times = [
+        float(row.split(",")[0])
+        for row in Path("s.csv").read_text().splitlines()
+        if '"system"' in row
+    ]
+    assert len(times) < 10 and "samples of 10 due" in capsys.readouterr().err
+    late = [(at + 0.001) % 0.1 for at in times]
+    assert sum(at < 0.05 for at in late) >= len(late) - 2  # one was late, and no drift
+
+
+def test_the_systems_change_and_what_was_given_back(capfd):
+    words = [sys.executable, "-c", "import time; a = bytearray(400 << 20); time.sleep(1)"]
+    assert run("--interval", "0.1", "--json", "s.json", "--csv", "s.csv", *words).returncode == 0
+    peak = load("s.json")["system"]["peak"]
+    assert 200 * MIB < peak < 1500 * MIB  # others use memory too
+    after = next(r for r in Path("s.csv").read_text().splitlines() if "system after" in r)
+    assert int(after.split(":")[1]) < peak - 200 * MIB
+
+
+def memory_cgroup():
+    """A new memory cgroup (v1 or v2) and the file and keys of its anonymous memory."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, place, kind, options = line.split()[:4]
+        v1 = kind == "cgroup" and "memory" in options.split(",")
+        v2 = kind == "cgroup2" and "memory" in _text(f"{place}/cgroup.subtree_control").split()
+        if v1 or v2:
+            group = Path(place, f"memory-py-test-{os.getpid()}")
+            try:
+                group.mkdir()
+            except OSError:
+                continue
+            return group, "rss" if v1 else "anon"
+    return None
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+@pytest.fixture
+def cgroup():
+    found = memory_cgroup()
+    if not found:
+        pytest.skip("no memory cgroup can be made here (needs root and the memory controller)")
+    yield found
+    wait_for(lambda: not found[0].joinpath("cgroup.procs").read_text())
+    found[0].rmdir()
+
+
+def anonymous(cgroup) -> int:
+    """The kernel's own account of the group's anonymous memory, in bytes."""
+    group, key = cgroup
+    stat = dict(line.split() for line in group.joinpath("memory.stat").read_text().splitlines())
+    return int(stat[key])
+
+
+def test_anonymous_memory_agrees_with_the_kernels_account(cgroup):
+    words = [*TREE, "--private", "60", "--shared", "80", "--rewrite", "50", "--seconds", "60"]
+    procs = cgroup[0] / "cgroup.procs"
+    child = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: procs.write_text(str(os.getpid())),
+    )
+    try:
+        child.stdout.readline()
+        time.sleep(0.3)  # the account is kept in batches
+        assert measured(child.pid)["anon"] == pytest.approx(anonymous(cgroup), rel=0.01)
+    finally:
+        child.terminate()
+        child.wait()
+        child.stdout.close()
+
+
+def test_sampling_while_the_tree_runs_costs_little_memory():
+    process = start("--interval", "0.05", "--json", "s.json", "--duration", "1", "sleep", "60")
+    process.communicate()
+    assert load("s.json")["own"]["peak_rss"] < 24 * MIB
