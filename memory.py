@@ -336,8 +336,9 @@ class Tree:
         self.refused: dict[str, set[int]] = {}  # why PSS could not be read, of whom
         self.read = read_linux if os.path.exists("/proc/self/smaps_rollup") else read_psutil
 
-    def scan(self) -> None:
+    def scan(self) -> bool:
         """Find new processes below memory.py, and below those whose parent is not known."""
+        before = set(self.known)
         roots = [self.me] if self.of_command else []
         inside = {*self.known, *(process.pid for process in roots)}
         roots += [p.handle for p in self.known.values() if p.ppid not in inside]
@@ -348,6 +349,7 @@ class Tree:
                 continue
             for handle in found:
                 self.add(handle)
+        return not before.issuperset(self.known)
 
     def add(self, handle: psutil.Process) -> None:
         """Take a process in, unless it is known or not one of the tree's."""
@@ -360,8 +362,22 @@ class Tree:
             self.known.pop(handle.pid, None)
 
     def sample(self) -> list[tuple[Process, Memory]]:
-        """The memory of each process that lives now."""
+        """The memory of each process that lives now.
+
+        Read once more if one came or went meanwhile: its share would be counted twice or not.
+        """
+        newest = newest_pid()
         self.scan()
+        readings = self.read_all()
+        came = newest_pid() != newest and self.scan()
+        if came or not all(lives(process.pid) for process, _ in readings):
+            readings = self.read_all()
+        for process, _ in readings:
+            process.update_name()
+        return readings
+
+    def read_all(self) -> list[tuple[Process, Memory]]:
+        """Read each known process, and forget those that have ended."""
         readings = []
         for process in list(self.known.values()):
             try:
@@ -370,7 +386,6 @@ class Tree:
                 del self.known[process.pid]
                 continue
             if memory:
-                process.update_name()
                 readings.append((process, memory))
         return readings
 
@@ -383,6 +398,22 @@ class Tree:
             told.add(pid)
             with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
                 process.handle.send_signal(number)
+
+
+def newest_pid() -> bytes:
+    """The last pid that the system gave out (proc_loadavg(5)): the same if none is new."""
+    try:
+        return read_file("/proc/loadavg").split()[-1]
+    except OSError:
+        return b""
+
+
+def lives(pid: int) -> bool:
+    """Whether a process has not ended, as far as /proc can tell."""
+    try:
+        return read_stat(pid).state not in "ZX" or other_thread(pid) is not None
+    except OSError:
+        return not os.path.exists("/proc/self/stat")
 
 
 def memory_in_use() -> int:
@@ -1316,19 +1347,22 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=False,
     )
-    add = result.add_argument
+    add = result.add_argument_group("what to measure").add_argument
     add("words", nargs=argparse.REMAINDER, metavar="COMMAND ARG...", help="the command to measure")
     add("--cmd", metavar="COMMAND", help="the same in one word, split as a shell splits")
     add("--pid", metavar="PID", type=int, nargs="+", help="watch running processes instead")
     add("--in", metavar="CSV", nargs="+", dest="recordings", help="draw or compare recordings")
+    add = result.add_argument_group("what to write, and how").add_argument
     add("--out", metavar="FILE", type=picture, help="the graph: .png, .svg or .pdf")
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
     add("--interval", metavar="S", type=positive, default=1.0, help="seconds between samples (1)")
     add("--duration", metavar="S", type=positive, help="stop after S seconds; ends the command")
     add("--quiet", action="store_true", help="no status line, no summary")
-    add("--version", action="version", version=f"memory.py {VERSION}")
+    add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
+    add("-h", "--help", action="help", help="show this help")
     return result
 
 

@@ -35,7 +35,7 @@ PARTS = {
     "shared by fork": ["--shared", 120, "--forks", 5],
     "rewritten after fork": ["--rewrite", 80],
     "file mapping": ["--file", 120],
-    "shared memory": ["--shm", 120],
+    "shared memory": ["--shm", 60],
     "child of a second thread": ["--thread", 120],
     "daemon": ["--daemon", 120],
     "in the middle of vfork": ["--vfork", 120],
@@ -253,6 +253,43 @@ def test_unreadable_processes_are_said_and_never_0():
     assert rows and all(int(row.split(",")[3]) > 10 * MIB for row in rows)
 
 
+def test_a_fork_in_the_middle_of_a_sample_does_not_count_twice(monkeypatch):
+    """The parent is read with 80 MiB of its own, then forks: without more they would be 160."""
+    code = """
+import mmap, os, time
+a = mmap.mmap(-1, 80 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for n in range(0, len(a), 4096): a[n] = 1
+print("ready", flush=True)
+input()
+for _ in range(3):
+    if os.fork() == 0: break
+time.sleep(60)
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    parent = subprocess.Popen([sys.executable, "-c", code], **pipes)
+    try:
+        parent.stdout.readline()
+        tree = memory.Tree([psutil.Process(parent.pid)])
+
+        def read_and_fork(process, tree):
+            found = memory.read_linux(process, tree)
+            if process.pid == parent.pid and not parent.stdin.closed:
+                parent.stdin.write(b"\n")
+                parent.stdin.close()
+                wait_for(lambda: len(process.handle.children()) == 3)
+            return found
+
+        tree.read = read_and_fork
+        readings = tree.sample()
+        assert len(readings) == 4
+        assert 80 * MIB < sum(sizes.pss for _, sizes in readings) < 100 * MIB
+    finally:
+        for process in [*psutil.Process(parent.pid).children(recursive=True), parent]:
+            process.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
 def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
     sample = memory.Tree.sample
     slow = iter([0, 0, 0.35, 0])
@@ -274,13 +311,19 @@ def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
     assert sum(at < 0.05 for at in late) >= len(late) - 2  # one was late, and no drift
 
 
-def test_the_systems_change_and_what_was_given_back(capfd):
+def test_the_systems_change_and_what_was_given_back():
+    """Other processes come and go here too: the third time at the latest they do not."""
+    assert any(the_systems_change_is_right() for _ in range(3))
+
+
+def the_systems_change_is_right() -> bool:
     words = [sys.executable, "-c", "import time; a = bytearray(400 << 20); time.sleep(1)"]
     assert run("--interval", "0.1", "--json", "s.json", "--csv", "s.csv", *words).returncode == 0
     peak = load("s.json")["system"]["peak"]
-    assert 200 * MIB < peak < 1500 * MIB  # others use memory too
-    after = next(r for r in Path("s.csv").read_text().splitlines() if "system after" in r)
-    assert int(after.split(":")[1]) < peak - 200 * MIB
+    line = next(r for r in Path("s.csv").read_text().splitlines() if "system after" in r)
+    after = int(line.split(":")[1])
+    # MemAvailable leaves out the processors' own lists of free pages: some 100 MiB here
+    return 250 * MIB < peak < 650 * MIB and after < peak - 200 * MIB
 
 
 def memory_cgroup():
