@@ -1073,13 +1073,18 @@ def metric_table(run: Run) -> list[str]:
     if after is not None and last is not None:
         lines.append(f"given back to the system when all had ended: {mib(int(last - after))}")
     peak = run.metrics["pss"].peak
-    if None not in run.split.values():
-        names = zip(run.split.values(), ("anonymous", "file-backed", "shared"))
-        parts = " + ".join(f"{mib(size)} {name}" for size, name in names)
-        lines.append(f"PSS at its peak: {parts}")
+    lines += kinds(run)
     if peak:
         lines.append(f"PSS {course(run, peak)} 0 to {mib(peak)}")
     return lines
+
+
+def kinds(run: Run) -> list[str]:
+    """What the peak of PSS is made of, in a line; none where it is not known."""
+    if None in run.split.values():
+        return []
+    names = zip(run.split.values(), ("anonymous", "file-backed", "shared"))
+    return ["PSS at its peak: " + " + ".join(f"{mib(size)} {name}" for size, name in names)]
 
 
 def course(run: Run, peak: int, width: int = 60) -> str:
@@ -1193,7 +1198,7 @@ def panels(figure: Figure, title: str, notes: Sequence[str], **options: object) 
 
 def draw_run(figure: Figure, run: Run) -> None:
     """Above the sums of each metric, below PSS by process, over one time axis."""
-    notes = [f"{seconds(run.end)}, {run.processes} processes at most", *caveats(run)]
+    notes = [f"{seconds(run.end)}, {run.processes} processes at most", *kinds(run), *caveats(run)]
     upper, lower = panels(figure, run.title, notes, sharex=True)
     unit, name = time_unit(run.end)
     times = [point.time / unit for point in run.points] + [run.end / unit]

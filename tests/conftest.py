@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -77,6 +78,47 @@ class Workload:
         self.process.terminate()
         self.process.wait(LIMIT)
         self.process.stdout.close()
+
+
+def memory_cgroup() -> tuple[Path, str] | None:
+    """A new memory cgroup (v1 or v2), and the key of its anonymous memory in memory.stat."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, place, kind, options = line.split()[:4]
+        control = Path(place, "cgroup.subtree_control")
+        v1 = kind == "cgroup" and "memory" in options.split(",")
+        v2 = kind == "cgroup2" and "memory" in control.read_text().split()
+        if v1 or v2:
+            group = Path(place, f"memory-py-test-{os.getpid()}")
+            with contextlib.suppress(OSError):
+                group.mkdir()
+                return group, "rss" if v1 else "anon"
+    return None
+
+
+class Cgroup:
+    """A memory cgroup of the test's own: the kernel's account of the processes in it."""
+
+    def __init__(self, group: Path, key: str) -> None:
+        self.group, self.key = group, key
+
+    def enter(self) -> None:
+        """For preexec_fn: the process joins the group."""
+        self.group.joinpath("cgroup.procs").write_text(str(os.getpid()))
+
+    def anonymous(self) -> int:
+        """Anonymous memory in bytes."""
+        text = self.group.joinpath("memory.stat").read_text()
+        return int(dict(line.split() for line in text.splitlines())[self.key])
+
+
+@pytest.fixture
+def cgroup():
+    found = memory_cgroup()
+    if not found:
+        pytest.skip("no memory cgroup can be made here (needs root and the memory controller)")
+    yield Cgroup(*found)
+    wait_for(lambda: not found[0].joinpath("cgroup.procs").read_text())
+    found[0].rmdir()
 
 
 @pytest.fixture(autouse=True)

@@ -326,58 +326,13 @@ def the_systems_change_is_right() -> bool:
     return 250 * MIB < peak < 650 * MIB and after < peak - 200 * MIB
 
 
-def memory_cgroup():
-    """A new memory cgroup (v1 or v2) and the file and keys of its anonymous memory."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, options = line.split()[:4]
-        v1 = kind == "cgroup" and "memory" in options.split(",")
-        v2 = kind == "cgroup2" and "memory" in _text(f"{place}/cgroup.subtree_control").split()
-        if v1 or v2:
-            group = Path(place, f"memory-py-test-{os.getpid()}")
-            try:
-                group.mkdir()
-            except OSError:
-                continue
-            return group, "rss" if v1 else "anon"
-    return None
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
-
-
-@pytest.fixture
-def cgroup():
-    found = memory_cgroup()
-    if not found:
-        pytest.skip("no memory cgroup can be made here (needs root and the memory controller)")
-    yield found
-    wait_for(lambda: not found[0].joinpath("cgroup.procs").read_text())
-    found[0].rmdir()
-
-
-def anonymous(cgroup) -> int:
-    """The kernel's own account of the group's anonymous memory, in bytes."""
-    group, key = cgroup
-    stat = dict(line.split() for line in group.joinpath("memory.stat").read_text().splitlines())
-    return int(stat[key])
-
-
 def test_anonymous_memory_agrees_with_the_kernels_account(cgroup):
     words = [*TREE, "--private", "60", "--shared", "80", "--rewrite", "50", "--seconds", "60"]
-    procs = cgroup[0] / "cgroup.procs"
-    child = subprocess.Popen(
-        words,
-        stdout=subprocess.PIPE,
-        preexec_fn=lambda: procs.write_text(str(os.getpid())),
-    )
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, preexec_fn=cgroup.enter)
     try:
         child.stdout.readline()
         time.sleep(0.3)  # the account is kept in batches
-        assert measured(child.pid)["anon"] == pytest.approx(anonymous(cgroup), rel=0.01)
+        assert measured(child.pid)["anon"] == pytest.approx(cgroup.anonymous(), rel=0.01)
     finally:
         child.terminate()
         child.wait()
