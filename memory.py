@@ -5,7 +5,33 @@
 # ///
 """How much memory a command and all its descendants use, over time.
 
-DOCSTRING
+    $ ./memory.py --cmd "tests/scratch3 --old" --interval 0.5 --duration 40 --out graph.png
+    tests/scratch3 --old
+    40.0 s, 12 processes at most, exit status 0
+
+                      peak          at          mean           end
+    PSS          521.3 MiB       3.5 s     497.6 MiB     500.3 MiB
+    USS          351.3 MiB       3.5 s     329.3 MiB     326.8 MiB
+    RSS         1042.9 MiB       8.0 s    1006.0 MiB    1024.6 MiB
+    system       294.6 MiB       5.5 s     271.5 MiB     261.7 MiB
+    system: change of the whole machine's memory in use since just before the start
+    given back to the system when all had ended: 275.8 MiB
+    PSS at its peak: 261.4 MiB anonymous + 242.4 MiB file-backed + 17.5 MiB shared
+    PSS ▄▇▇▇████████████████████████████████████████████████████████ 0 to 521.3 MiB
+
+       PSS at peak      peak PSS      peak RSS      pid  process
+         209.9 MiB     209.9 MiB     281.0 MiB    26411  chromium renderer
+         119.1 MiB     125.0 MiB     201.9 MiB    26330  chromium main
+          51.7 MiB      53.0 MiB     102.2 MiB    26374  chromium gpu-process
+          35.1 MiB      37.7 MiB      96.6 MiB    26375  chromium utility network
+          27.4 MiB      27.4 MiB      81.0 MiB    26443  chromium utility audio
+          23.7 MiB      24.3 MiB      74.9 MiB    26409  chromium renderer
+        ...
+    memory.py itself: 9.6 % of a CPU, 19.5 MiB RSS, 80 samples of 80 due
+
+Data goes one way: command -> process tree -> samples -> CSV -> Run -> summary and graph.
+The sizes of a process come from /proc/PID/smaps_rollup (proc_pid_smaps(5)), psutil finds the
+processes and reads them where there is no such file.
 """
 
 from __future__ import annotations
@@ -130,6 +156,11 @@ class Point(NamedTuple):
 def mib(size: int | None) -> str:
     """A size in bytes as MiB: 1572864 -> '1.5 MiB'."""
     return "-" if size is None else f"{size / MIB:.1f} MiB"
+
+
+def count(number: int, what: str, plural: str = "es") -> str:
+    """'1 process', '2 processes'."""
+    return f"{number} {what}" + ("" if number == 1 else plural)
 
 
 def printable(text: str) -> str:
@@ -659,7 +690,7 @@ class Session:
         if self.ended == "end":
             comment("system after", memory_in_use() - self.base)
         for reason, pids in self.tree.refused.items():
-            comment("unreadable", f"{reason} ({len(pids)} processes)")
+            comment("unreadable", f"{reason} ({count(len(pids), 'process')})")
         comment("samples due", self.due)
         comment("own cpu seconds", f"{cpu:.3f}")
         comment("own peak rss", own)
@@ -709,10 +740,9 @@ class Session:
             width = os.get_terminal_size(2).columns
         except OSError:  # no terminal
             return
-        line = (
-            f"{now:.1f} s  {len(memories)} processes  PSS {mib(pss)} (peak {mib(self.peak)})  "
-            f"RSS {mib(sum(m.rss for m in memories))}"
-        )
+        rss = mib(sum(m.rss for m in memories))
+        line = f"{now:.1f} s  {count(len(memories), 'process')}  PSS {mib(pss)}"
+        line += f" (peak {mib(self.peak)})  RSS {rss}"
         self.clear()
         print(line[: width - 1], end="", file=sys.stderr, flush=True)
         self.line_shown = True
@@ -1033,7 +1063,7 @@ def caveats(run: Run) -> list[str]:
         )
     elif run.unreadable:
         found.append(
-            f"PSS of {run.unreadable} processes could not be read"
+            f"PSS of {count(run.unreadable, 'process')} could not be read"
             f" ({run.meta.get('unreadable', 'permission denied')}): their RSS stands in for it,"
             " PSS and USS are upper bounds; to read them: sudo ./memory.py --pid ..."
         )
@@ -1044,7 +1074,7 @@ def summary(run: Run, rows: int = 12) -> str:
     """The run as text, under 100 columns."""
     status = run.number("exit status")
     end = "" if status is None else f", exit status {status:.0f}"
-    head = f"{seconds(run.end)}, {run.processes} processes at most{end}"
+    head = f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"
     lines = [printable(run.title), head]
     for caveat in caveats(run):
         lines += textwrap.wrap(caveat, 96, initial_indent="! ", subsequent_indent="  ")
@@ -1114,14 +1144,14 @@ def process_table(run: Run, rows: int) -> list[str]:
     rest = ranking[rows:]
     if rest:
         at_peak = mib(sum(use.pss_at_peak for use in rest))
-        lines.append(f"{at_peak:>14}{'':37}  {len(rest)} more processes")
+        lines.append(f"{at_peak:>14}{'':37}  {count(len(rest), 'more process')}")
     return lines
 
 
 def own_cost(run: Run) -> str:
     """What memory.py itself took, and how many of the samples due it has taken."""
     due = run.number("samples due")
-    text = f"{run.samples} samples" + ("" if due is None else f" of {due:.0f} due")
+    text = count(run.samples, "sample", "s") + ("" if due is None else f" of {due:.0f} due")
     cpu, rss = run.number("own cpu seconds"), run.number("own peak rss")
     if cpu is None or rss is None:
         return f"memory.py: {text}"
@@ -1144,6 +1174,7 @@ def comparison(runs: Sequence[Run]) -> str:
 # Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
 COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", "#CC79A7")
 GREY = "#BBBBBB"
+COMPARED = ("#000000", "#D55E00", "#0072B2", "#117733", "#882255")
 CURVES = {  # what it is, colour, line style, width
     "rss": ("RSS, shared pages counted in each process", "#D55E00", "-", 1.3),
     "pss": ("PSS, shared pages divided: the true sum", "#000000", "-", 2.4),
@@ -1198,7 +1229,11 @@ def panels(figure: Figure, title: str, notes: Sequence[str], **options: object) 
 
 def draw_run(figure: Figure, run: Run) -> None:
     """Above the sums of each metric, below PSS by process, over one time axis."""
-    notes = [f"{seconds(run.end)}, {run.processes} processes at most", *kinds(run), *caveats(run)]
+    notes = [
+        f"{seconds(run.end)}, {count(run.processes, 'process')} at most",
+        *kinds(run),
+        *caveats(run),
+    ]
     upper, lower = panels(figure, run.title, notes, sharex=True)
     unit, name = time_unit(run.end)
     times = [point.time / unit for point in run.points] + [run.end / unit]
@@ -1270,11 +1305,12 @@ def draw_processes(panel: Axes, run: Run, times: Sequence[float]) -> None:
         whole = [sum(point.pss.values()) / MIB for point in run.points]
         rest = [max(0, all_ - sum(parts)) for all_, parts in zip(whole, zip(*layers))]
         layers.append(rest)
-        labels.append(f"{len(ranking) - len(top)} other processes, peak {max(rest):.1f} MiB")
+        others = count(len(ranking) - len(top), "other process")
+        labels.append(f"{others}, peak {max(rest):.1f} MiB")
     base = [0.0] * len(times)
     for sizes, label, colour in zip(layers, labels, [*COLOURS[: len(top)], GREY]):
         high = [b + size for b, size in zip(base, [*sizes, sizes[-1]])]
-        look = {"facecolor": colour, "edgecolor": "white", "linewidth": 0.3}
+        look = {"facecolor": colour, "edgecolor": colour, "linewidth": 0.5}  # spikes stay visible
         panel.fill_between(times, base, high, step="post", label=label, **look)
         base = high
     panel.set_ylim(0, max(1, max(base) * 1.05))
@@ -1297,7 +1333,7 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
     upper.set_ylabel("PSS, MiB")
     lower.set_xlabel("PSS, MiB")
     for n, run in enumerate(runs):
-        colour, style = COLOURS[n % len(COLOURS)], ("-", "--", "-.", ":")[n % 4]
+        colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
         values = [(point.totals["pss"] or 0) / MIB for point in run.points] or [0]
         times = [point.time / unit for point in run.points] or [0]
         look = {"color": colour, "linestyle": style, "linewidth": 2, "drawstyle": "steps-post"}
@@ -1307,11 +1343,12 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
         for shift, kind, size in ((-0.2, "peak", metric.peak), (0.2, "end", metric.end)):
             alpha = 1 if kind == "peak" else 0.5
             lower.barh(n + shift, (size or 0) / MIB, 0.38, color=colour, alpha=alpha)
-            lower.text((size or 0) / MIB, n + shift, f" {kind} {mib(size)}", va="center", size=9)
+            text = f" {kind} {mib(size)}, {short(os.path.basename(run.path), 36)}"
+            lower.text((size or 0) / MIB, n + shift, text, va="center", size=9)
     upper.set_ylim(0, None)
     upper.set_xlim(0, None)
     upper.legend(labelspacing=0.9, **LEGEND)
-    lower.margins(x=0.25)
+    lower.margins(x=0.4)
     lower.set_yticks(range(len(runs)))
     lower.set_yticklabels([])
     lower.invert_yaxis()

@@ -194,7 +194,7 @@ def test_a_command_that_ends_at_once():
     assert load("s.json")["samples"] in (0, 1)
     assert "# exit status: 0" in Path("s.csv").read_text()
     assert Path("g.png").read_bytes()[:4] == b"\x89PNG"
-    assert "samples of" in result.stderr
+    assert " due" in result.stderr
 
 
 def test_the_commands_end_ends_the_wait():
@@ -435,7 +435,7 @@ def test_status_line_on_a_terminal_and_taken_away():
     terminal = Terminal("--interval", "0.1", "sleep", "0.6")
     assert finish(terminal) == 0
     line = terminal.text.split(b"\r\x1b[K")
-    assert len(line) > 4 and b"1 processes  PSS 0." in line[1]
+    assert len(line) > 4 and b"1 process  PSS 0." in line[1]
     assert b"\x1b" not in line[-1] and b"memory.py itself" in line[-1]
 
 

@@ -118,7 +118,7 @@ def test_rss_stands_in_for_what_could_not_be_read(recording, capsys):
         '0.000,1,"mine",100,60,50,1,40,20,0,0\n0.000,2,"yours",1000,,,,,,,\n'
         '0.000,0,"system",0,,,,,,,0\n'
     )
-    foot = "# unreadable: Permission denied (1 processes)\n" + FOOT
+    foot = "# unreadable: Permission denied (1 process)\n" + FOOT
     path = recording(HEAD + rows + foot)
     found = as_json(path, capsys)
     assert found["unreadable"] == 1
@@ -129,7 +129,7 @@ def test_rss_stands_in_for_what_could_not_be_read(recording, capsys):
     assert [use["peak_pss"] for use in found["by_process"]] == [None, 60]
     assert memory.main(["--in", str(path)]) == 0
     text = capsys.readouterr().out
-    assert "PSS of 1 processes could not be read (Permission denied" in text
+    assert "PSS of 1 process could not be read (Permission denied" in text
     assert "upper bounds" in text and "not readable" in text and "<=" in text
 
 

@@ -248,7 +248,7 @@ def test_unreadable_processes_are_said_and_never_0():
     hidden = next(use for use in found["by_process"] if use["process"].startswith("python"))
     assert hidden["peak_rss"] > 30 * MIB and hidden["pss_at_peak"] > 30 * MIB
     assert sum(use["pss_at_peak"] for use in found["by_process"]) == found["pss"]["peak"]
-    assert "PSS of 1 processes could not be read (Permission denied" in result.stderr
+    assert "PSS of 1 process could not be read (Permission denied" in result.stderr
     rows = [r for r in Path("s.csv").read_text().splitlines() if r.endswith(",,,,,,,")]
     assert rows and all(int(row.split(",")[3]) > 10 * MIB for row in rows)
 

@@ -1,0 +1,78 @@
+"""The README: its help texts, its commands, its pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from conftest import LIMIT, ROOT
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^    (\./(?:memory|asar_investigate)\.py .*)$", README, re.M)
+
+
+@pytest.mark.parametrize("script", [path.name for path in sorted(ROOT.glob("*.py"))])
+def test_help_is_as_shown(script):
+    env = {**os.environ, "COLUMNS": "80"}
+    words = [sys.executable, str(ROOT / script), "--help"]
+    text = subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout
+    assert f"```\n{text}```\n" in README
+    assert max(map(len, text.splitlines())) <= 100 and text.count("\n") <= 50
+    options = set(re.findall(r"(?<!\S)--[a-z-]+", text))
+    shown = " ".join(re.findall(rf"\./{re.escape(script)}[^\n]*", README))
+    assert (
+        set(re.findall(r"(?<= )--(?:cmd|out|csv|json|pid|in|interval|duration)\b", shown))
+        <= options
+    )
+
+
+def test_every_picture_is_there_and_shown():
+    shown = set(re.findall(r"\]\((images/[^)]+)\)", README))
+    assert shown == {f"images/{path.name}" for path in (ROOT / "images").iterdir()}
+
+
+def test_nothing_else_is_visible_at_the_top():
+    names = {
+        path.name for path in ROOT.iterdir() if path.name[0] != "." and path.name != "__pycache__"
+    }
+    fixed = {"memory.py", "images", "README.md", "requirements.txt", "tests"}
+    assert fixed <= names <= {*fixed, "asar_investigate.py"}
+
+
+def test_test_command_is_what_ci_runs():
+    pattern = re.search(r"grep -m 1 '(.*)' README.md", (ROOT / ".ci" / "run").read_text())[1]
+    assert len(re.findall(pattern, README, re.M)) == 1
+
+
+def memory_commands() -> list[str]:
+    return [c for c in COMMANDS if c.startswith("./memory.py") and "--pid" not in c]
+
+
+@pytest.mark.parametrize("command", memory_commands())
+def test_memory_commands_run(command, tmp_path):
+    """As they stand, from a copy of the files, but shorter; a comparison needs its recordings."""
+    for name in ("memory.py", "tests"):
+        os.symlink(ROOT / name, tmp_path / name)
+    os.mkdir("images")
+    words = shlex.split(command)
+    if "--in" in words:
+        for name in ("before.csv", "after.csv"):
+            record = [sys.executable, "memory.py", "--quiet", "--csv", name, "sleep", "0.2"]
+            subprocess.run(record, check=True)
+    if "--cmd" in words:
+        place = words.index("--cmd") + 1
+        words[place] = words[place].replace("scratch3", "tests/scratch3")
+    if "scratch3" in command:
+        words[1:1] = ["--duration", "6"]
+    if "--duration" in words[3:]:
+        words[words.index("--duration", 3) + 1] = "6"
+    result = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=LIMIT)
+    assert result.returncode == 0, result.stderr
+    assert "PSS" in result.stdout + result.stderr
+    if "--out" in words:
+        assert os.path.getsize(words[words.index("--out") + 1]) > 10_000
