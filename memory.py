@@ -40,13 +40,16 @@ import argparse
 import contextlib
 import csv
 import ctypes
+import errno
 import importlib.util
 import io
+import itertools
 import json
 import os
 import platform
 import re
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -85,7 +88,7 @@ KCMP_SYSCALLS = {  # arch/*/entry/syscalls/*.tbl and asm-generic/unistd.h
 }
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
-ENDING_SIGNALS = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
 TERM_SECONDS = 5  # from SIGTERM to SIGKILL, and from SIGKILL to giving up
 
 ROLLUP_RE = re.compile(rb"^(\w+): +(\d+) kB$", re.M)
@@ -100,6 +103,7 @@ RSS, PSS, USS, SWAP, ANON, FILE, SHMEM = range(len(FIELDS))
 COLUMNS = ("time", "pid", "process", *FIELDS, "age")
 METRICS = ("pss", "uss", "rss", "swap", "system")
 MAX_VALUES = 100_000  # of one process in one sample, kept for drawing: some 20 MB
+MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
 STACKED = 8  # processes with a colour of their own
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -180,16 +184,18 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
     if not cmdline or not cmdline[0]:
         return comm
     words = " ".join(cmdline)
-    program = cmdline[0].split(" --" if cmdline[0].startswith("/") else " ")[0]
+    program = cmdline[0].split(" --" if cmdline[0].startswith("/") else " ")[0].rstrip(":")
     base = os.path.basename(program) or comm
     role = TYPE_RE.search(words)
     if role:
         utility = UTILITY_RE.search(words) if role[1] == "utility" else None
         return f"{base} {role[1]}" + (f" {utility[1]}" if utility else "")
     parts = [base]
-    if INTERPRETER_RE.match(base.lstrip("-")) and len(cmdline) > 1:
-        second = cmdline[1]
-        parts.append(" ".join(cmdline[1:3]) if second == "-m" else os.path.basename(second))
+    if INTERPRETER_RE.match(base.lstrip("-")):
+        options = itertools.takewhile(lambda word: word[:1] == "-", cmdline[1:])
+        options = [word for word in options if word in ("-m", "-c", "-e", "-jar")]
+        script = [os.path.basename(w) for w in cmdline[1:] if w[:1] != "-"][:1]
+        parts += options[:1] + ([] if options[:1] in (["-c"], ["-e"]) else script)
     known = any(part.startswith(comm[:15]) for part in parts) or comm.startswith(base)
     known = known or comm.endswith("MainThread")
     return " ".join(parts) + ("" if known else f" ({comm})")
@@ -207,9 +213,24 @@ def sparkline(values: Sequence[float], top: float) -> str:
     return "".join(blocks[min(7, int(8 * v / top))] if top else blocks[0] for v in values)
 
 
+def tell(text: str, stream: TextIO | None, end: str = "\n") -> bool:
+    """Print what the stream's encoding can hold, the rest escaped. False: nobody listens."""
+    try:
+        encoding = stream.encoding or "utf-8"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+        print(text, end=end, file=stream, flush=True)
+    except AttributeError:  # closed before the start: no stream
+        return False
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return False
+    return True
+
+
 def say(message: str) -> None:
     """One line on stderr."""
-    print(f"memory.py: {printable(message)}", file=sys.stderr, flush=True)
+    tell(f"memory.py: {printable(message)}", sys.stderr)
 
 
 # ---------------------------------------------------------------- reading processes
@@ -303,7 +324,7 @@ class Process:
             name = process_name(self.handle.cmdline(), self.handle.name())
         except (psutil.Error, OSError):
             name = ""
-        self.name = printable(name) or self.name or "?"
+        self.name = printable(name)[:200] or self.name or "?"
 
 
 def read_linux(process: Process, tree: Tree) -> Memory | None:
@@ -363,7 +384,8 @@ class Tree:
         self.me = psutil.Process()
         self.of_command = not watched
         self.known = {handle.pid: Process(handle) for handle in watched}
-        self.outsiders = {self.me, *(self.me.children() if self.of_command else ())}
+        older = self.me.children(recursive=True) if self.of_command else []
+        self.outsiders = {self.me, *older}  # children from before an exec are not the command's
         self.refused: dict[str, set[int]] = {}  # why PSS could not be read, of whom
         self.read = read_linux if os.path.exists("/proc/self/smaps_rollup") else read_psutil
 
@@ -372,13 +394,15 @@ class Tree:
         before = set(self.known)
         roots = [self.me] if self.of_command else []
         inside = {*self.known, *(process.pid for process in roots)}
+        if self.of_command and len(self.outsiders) > 1:
+            roots = [child for child in self.me.children() if child not in self.outsiders]
         roots += [p.handle for p in self.known.values() if p.ppid not in inside]
         for root in roots:
             try:
                 found = root.children(recursive=True)
             except (psutil.Error, OSError):
                 continue
-            for handle in found:
+            for handle in [root, *found]:
                 self.add(handle)
         return not before.issuperset(self.known)
 
@@ -406,6 +430,11 @@ class Tree:
         for process, _ in readings:
             process.update_name()
         return readings
+
+    def lives(self) -> bool:
+        """Whether any process of the tree has not ended."""
+        self.scan()
+        return any(lives(pid) for pid in self.known)
 
     def read_all(self) -> list[tuple[Process, Memory]]:
         """Read each known process, and forget those that have ended."""
@@ -440,11 +469,13 @@ def newest_pid() -> bytes:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process has not ended, as far as /proc can tell."""
+    """Whether a process has not ended."""
+    if not os.path.exists("/proc/self/stat"):
+        return psutil.pid_exists(pid)
     try:
         return read_stat(pid).state not in "ZX" or other_thread(pid) is not None
     except OSError:
-        return not os.path.exists("/proc/self/stat")
+        return False
 
 
 def memory_in_use() -> int:
@@ -539,6 +570,15 @@ class Recording:
 # ---------------------------------------------------------------- running and sampling
 
 
+def environment() -> dict[str, str]:
+    """The environment for the command: without the LC_CTYPE that Python sets in the C locale."""
+    found = dict(os.environ)
+    with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as file:
+        if b"\0LC_CTYPE=" not in b"\0" + file.read():
+            found.pop("LC_CTYPE", None)
+    return found
+
+
 class Command:
     """The command, a child of memory.py. The only place that waits for children."""
 
@@ -551,14 +591,18 @@ class Command:
         self.status: int | None = None  # as a shell tells it: 128 + n when a signal ended it
         if LIBC and LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             say("the kernel does not hand over orphaned processes: daemons will be missed")
-        python_ignores = [signal.SIGPIPE, signal.SIGXFSZ]
+        options = {
+            "setsigmask": signal_mask,
+            "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them
+        }
         try:
-            self.pid = os.posix_spawnp(
-                argv[0], argv, os.environ, setsigmask=signal_mask, setsigdef=python_ignores
-            )
+            self.pid = os.posix_spawnp(argv[0], argv, environment(), **options)
         except OSError as error:
-            status = 127 if isinstance(error, FileNotFoundError) else 126
-            raise Problem(f"{argv[0]}: {error.strerror}", status) from None
+            if error.errno != errno.ENOEXEC:
+                status = 127 if isinstance(error, FileNotFoundError) else 126
+                raise Problem(f"{argv[0]}: {error.strerror}", status) from None
+            words = ["sh", shutil.which(argv[0]) or argv[0], *argv[1:]]  # no #!: as execvp(3)
+            self.pid = os.posix_spawn("/bin/sh", words, environment(), **options)
 
     def reap(self) -> bool:
         """Reap all that has ended. True when no child is left, and so no descendant (Linux)."""
@@ -595,6 +639,7 @@ class Session:
         self.signals = {signal.SIGCHLD, *ENDING_SIGNALS} - ignored  # nohup's stay ignored
         self.command: Command | None = None
         self.requests = 0  # signals that asked for the end
+        self.last_request: tuple[object, float] = (None, 0)
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = 0
         self.due = 1  # samples due so far
@@ -604,6 +649,7 @@ class Session:
     def run(self, argv: Sequence[str], watched: Sequence[psutil.Process]) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
         self.tree = Tree(watched)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the status
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
         try:
             self.base = memory_in_use()
@@ -616,6 +662,10 @@ class Session:
             self.finish()
         finally:
             self.clear()
+            while wait_for_signal(self.signals, 0):  # asked for the end that has come
+                pass
+            for number in self.signals - {signal.SIGCHLD}:
+                signal.signal(number, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def loop(self) -> None:
@@ -657,10 +707,8 @@ class Session:
         """Reap, and see whether the command and all its descendants have ended."""
         if not self.command:
             return False
-        childless = self.command.reap()
-        if self.command.status is None:
-            return False
-        if (childless and LIBC) or not self.tree.sample():
+        childless = self.command.reap()  # and so without descendants, which only Linux makes sure
+        if self.command.status is not None and ((childless and LIBC) or not self.tree.lives()):
             self.ended = "end"
         return bool(self.ended)
 
@@ -669,6 +717,11 @@ class Session:
         if info.si_signo == signal.SIGCHLD:
             self.over()
             return
+        request = (info.si_signo, getattr(info, "si_pid", 0))
+        now, (last, before) = time.monotonic(), self.last_request
+        self.last_request = (request, now)
+        if request == last and now - before < 0.2 and info.si_code != SI_KERNEL:
+            return  # timeout(1) sends it to memory.py and then to its group
         self.requests += 1
         left_alone = self.command and self.command.status is not None
         if not self.command or (left_alone and info.si_signo == signal.SIGINT):
@@ -689,12 +742,14 @@ class Session:
         comment = self.recording.comment
         if self.ended == "end":
             comment("system after", memory_in_use() - self.base)
-        for reason, pids in self.tree.refused.items():
-            comment("unreadable", f"{reason} ({count(len(pids), 'process')})")
+        reasons = [f"{why} ({count(len(p), 'process')})" for why, p in self.tree.refused.items()]
+        if reasons:
+            comment("unreadable", "; ".join(reasons))
         comment("samples due", self.due)
         comment("own cpu seconds", f"{cpu:.3f}")
         comment("own peak rss", own)
-        comment("exit status", self.status)
+        if self.command:
+            comment("exit status", self.status)
         comment("duration", f"{duration:.3f}")
         if by_itself and self.command and duration < 3 and not self.quiet:
             self.hint_running_instance()
@@ -744,13 +799,13 @@ class Session:
         line = f"{now:.1f} s  {count(len(memories), 'process')}  PSS {mib(pss)}"
         line += f" (peak {mib(self.peak)})  RSS {rss}"
         self.clear()
-        print(line[: width - 1], end="", file=sys.stderr, flush=True)
+        tell(line[: width - 1], sys.stderr, end="")
         self.line_shown = True
 
     def clear(self) -> None:
         """Take the status line away."""
         if self.line_shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            tell("\r\033[K", sys.stderr, end="")
         self.line_shown = False
 
     def say(self, message: str) -> None:
@@ -769,13 +824,14 @@ class Metric:
         self.peak: int | None = None
         self.peak_time: float | None = None
         self.end: int | None = None  # in the last sample with any process in it
-        self.begin = self.time = None
-        self.area = self.last = 0
+        self.time = 0.0
+        self.span = self.area = 0
+        self.last: int | None = None
 
     def add(self, now: float, value: int | None, alive: bool) -> None:
         """Take in a sample's value (None: not told); alive: the sample has a process."""
         self.hold(now)
-        self.last = value or 0
+        self.last = value
         if value is None or not alive:
             return
         self.end = value
@@ -783,22 +839,24 @@ class Metric:
             self.peak, self.peak_time = value, now
 
     def hold(self, now: float) -> None:
-        """The last value has held until now."""
-        self.begin = now if self.begin is None else self.begin
-        self.area += self.last * max(0, now - (self.time or self.begin))
+        """The last value has held until now; a time in which it is not known does not count."""
+        if self.last is not None:
+            self.area += self.last * (now - self.time)
+            self.span += now - self.time
         self.time = now
 
     def as_json(self) -> dict[str, float | None] | None:
         """{"peak", "peak_time", "mean", "end"} in bytes and seconds, None without a value."""
         if self.peak is None:
             return None
-        span = self.time - self.begin
-        mean = round(self.area / span) if span > 0 else self.end
+        mean = round(self.area / self.span) if self.span > 0 else self.end
         return {"peak": self.peak, "peak_time": self.peak_time, "mean": mean, "end": self.end}
 
 
 class Use:
     """What one process of a run has used at most, and at the tree's peak of PSS, in bytes."""
+
+    __slots__ = ("drawn", "name", "peak_pss", "peak_rss", "pid", "pss_at_peak", "unreadable")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -832,16 +890,10 @@ class Use:
         }
 
 
-def sum_of(values: Sequence[int | None], stand_in: Sequence[int] | None = None) -> int | None:
-    """The sum of what is known; None if nothing is. stand_in: values for what is not."""
-    if None not in values:
-        return sum(values)
+def sum_of(values: Sequence[int | None]) -> int | None:
+    """The sum of what is known; None if nothing is."""
     known = [value for value in values if value is not None]
-    if not known:
-        return None
-    if stand_in:
-        return sum(s if v is None else v for v, s in zip(values, stand_in))
-    return sum(known)
+    return sum(known) if known else None
 
 
 def samples_of(file: Iterable[str], meta: dict[str, str]) -> Iterator[Sample]:
@@ -884,10 +936,14 @@ def whole_samples(reader: Iterator[list[str]]) -> Iterator[Sample]:
             raise ValueError("time or columns")
         if pid:
             sizes = Memory(*[int(size) if size else None for size in row[3:-1]])
-            sizes.rss + 0  # TypeError
+            if sizes.rss is None or not all(0 <= size < 2**60 for size in sizes if size):
+                raise ValueError("sizes")
             rows.append((pid, row[2], sizes))
         else:
-            yield Sample(now, rows, int(row[3]) if row[3] else None)
+            system = int(row[3]) if row[3] else None
+            if abs(system or 0) >= 2**60:
+                raise ValueError("sizes")
+            yield Sample(now, rows, system)
             last, rows = now, []
 
 
@@ -903,7 +959,8 @@ class Run:
         self.path = path
         self.meta: dict[str, str] = {}
         self.metrics = {name: Metric() for name in METRICS}
-        self.uses: list[Use] = []
+        self.uses: dict[int, Use] = {}  # the larger ones, by index
+        self.seen = self.unreadable = 0  # processes; those whose PSS could not be read in a sample
         self.points: list[Point] = []
         self.step, self.filled, self.values = 1, 1, 0  # samples a point; in the last one
         self.samples = self.processes = 0
@@ -926,18 +983,28 @@ class Run:
             before, indexes = indexes, {}
             pss = {}
             for pid, name, memory in sample.rows:
-                index = indexes[pid] = before.get(pid, len(self.uses))
-                if index == len(self.uses):
-                    self.uses.append(Use(pid))
-                pss[index] = self.uses[index].add(name, memory)
+                index = indexes[pid] = before.get(pid, self.seen)
+                if index == self.seen:
+                    self.seen += 1
+                    self.uses[index] = Use(pid)
+                use = self.uses[index]
+                self.unreadable += memory.pss is None and not use.unreadable
+                pss[index] = use.add(name, memory)
             self.add(sample, pss)
+            if len(self.uses) > MAX_USES:
+                self.forget({*indexes.values(), *self.at_peak})
+
+    def forget(self, wanted: set[int]) -> None:
+        """Forget the smallest processes but the wanted ones."""
+        largest = sorted(self.uses, key=lambda index: -self.uses[index].drawn)[: MAX_USES // 4]
+        self.uses = {index: self.uses[index] for index in sorted({*largest, *wanted})}
 
     def add(self, sample: Sample, pss: dict[int, int]) -> None:
         """Take in a sample; pss: by the processes' indexes."""
         columns = list(zip(*(memory for _, _, memory in sample.rows))) or [()] * len(FIELDS)
         totals = {
             "pss": None if "no pss" in self.meta else sum(pss.values()),
-            "uss": sum_of(columns[USS], columns[RSS]),
+            "uss": sum(r if u is None else u for r, u in zip(columns[RSS], columns[USS])),
             "rss": sum(columns[RSS]),
             "swap": sum_of(columns[SWAP]),
             "system": sample.system,
@@ -980,24 +1047,27 @@ class Run:
             metric.hold(self.end)
         for index, size in self.at_peak.items():
             self.uses[index].pss_at_peak = size
-        for use, name in zip(self.uses, name_main_processes([use.name for use in self.uses])):
+        uses = list(self.uses.values())
+        for use, name in zip(uses, name_main_processes([use.name for use in uses])):
             use.name = name
 
     def number(self, key: str) -> float | None:
         """A number of the recording's comments, None where it has none."""
         try:
-            return float(self.meta[key])
+            value = float(self.meta[key])
         except (KeyError, ValueError):
             return None
+        return value if abs(value) < 1e18 else None
 
     def ranking(self) -> list[Use]:
         """The processes, those with the most PSS at the peak first."""
-        return sorted(self.uses, key=lambda u: (-u.pss_at_peak, -u.drawn, -u.peak_rss, u.pid))
+        return sorted(
+            self.uses.values(), key=lambda u: (-u.pss_at_peak, -u.drawn, -u.peak_rss, u.pid)
+        )
 
-    @property
-    def unreadable(self) -> int:
-        """Processes whose PSS could not be read, in some sample at least."""
-        return sum(use.unreadable for use in self.uses)
+    def is_bound(self, metric: str) -> bool:
+        """Whether the sums of a metric are upper bounds: RSS stands in for what is not known."""
+        return metric in ("pss", "uss") and self.unreadable > 0 and "no pss" not in self.meta
 
     @property
     def title(self) -> str:
@@ -1086,15 +1156,14 @@ def summary(run: Run, rows: int = 12) -> str:
 
 def metric_table(run: Run) -> list[str]:
     """Peak, mean and end of each metric, the split of PSS at its peak, and its course."""
-    bound = "<=" if run.unreadable else ""
     lines = [f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"]
     for name, metric in run.metrics.items():
         value = metric.as_json()
         if value is None or (name == "swap" and not value["peak"]):
             continue
         cells = [mib(value[key]) for key in ("peak", "mean", "end")]
-        if name in ("pss", "uss"):
-            cells = [bound + cell for cell in cells]
+        if run.is_bound(name):
+            cells = [f"<={cell}" for cell in cells]
         label = name if name in ("swap", "system") else name.upper()
         at = seconds(value["peak_time"])
         lines.append(f"{label:8}{cells[0]:>14}{at:>12}{cells[1]:>14}{cells[2]:>14}")
@@ -1111,10 +1180,13 @@ def metric_table(run: Run) -> list[str]:
 
 def kinds(run: Run) -> list[str]:
     """What the peak of PSS is made of, in a line; none where it is not known."""
-    if None in run.split.values():
+    if None in run.split.values() or not run.metrics["pss"].peak:
         return []
-    names = zip(run.split.values(), ("anonymous", "file-backed", "shared"))
-    return ["PSS at its peak: " + " + ".join(f"{mib(size)} {name}" for size, name in names)]
+    parts = dict(zip(("anonymous", "file-backed", "shared"), run.split.values()))
+    rest = run.metrics["pss"].peak - sum(run.split.values())
+    if rest > MIB:
+        parts["not readable"] = rest
+    return ["PSS at its peak: " + " + ".join(f"{mib(size)} {name}" for name, size in parts.items())]
 
 
 def course(run: Run, peak: int, width: int = 60) -> str:
@@ -1138,13 +1210,14 @@ def process_table(run: Run, rows: int) -> list[str]:
     lines = [f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"]
     for use in ranking[:rows]:
         peak = "not readable" if use.peak_pss is None else mib(use.peak_pss)
-        at_peak = ("<=" if use.peak_pss is None else "") + mib(use.pss_at_peak)
+        at_peak = ("<=" if use.unreadable else "") + mib(use.pss_at_peak)
+        at_peak = "-" if "no pss" in run.meta else at_peak
         name = use.name if len(use.name) <= 46 else use.name[:43] + "..."
         lines.append(f"{at_peak:>14}{peak:>14}{mib(use.peak_rss):>14}{use.pid:>9}  {name}")
-    rest = ranking[rows:]
+    rest = run.seen - len(ranking[:rows])
     if rest:
-        at_peak = mib(sum(use.pss_at_peak for use in rest))
-        lines.append(f"{at_peak:>14}{'':37}  {count(len(rest), 'more process')}")
+        at_peak = mib(sum(use.pss_at_peak for use in ranking[rows:]))
+        lines.append(f"{at_peak:>14}{'':37}  {count(rest, 'more process')}")
     return lines
 
 
@@ -1164,7 +1237,8 @@ def comparison(runs: Sequence[Run]) -> str:
     lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
     for run in runs:
         value = run.metrics["pss"].as_json() or {}
-        cells = "".join(f"{mib(value.get(key)):>14}" for key in ("peak", "mean", "end"))
+        bound = "<=" if run.is_bound("pss") else ""
+        cells = "".join(f"{bound + mib(value.get(key)):>14}" for key in ("peak", "mean", "end"))
         lines.append(f"{cells}{seconds(run.end):>14}  {printable(run.path)}")
     return "\n".join(lines)
 
@@ -1195,7 +1269,8 @@ def time_unit(end: float) -> tuple[float, str]:
 
 def short(text: str, width: int) -> str:
     """Text for matplotlib: cut to a width in characters, dollars no mathematics."""
-    return (text if len(text) <= width else text[: width - 3] + "...").replace("$", r"\$")
+    text = (text if len(text) <= width else text[: width - 3] + "...").replace("$", r"\$")
+    return f"\u200b{text}" if text.startswith("_") else text  # which the legend would leave out
 
 
 def save_graph(runs: Sequence[Run], out: str) -> None:
@@ -1241,7 +1316,8 @@ def draw_run(figure: Figure, run: Run) -> None:
     for panel in (upper, lower):
         panel.set_ylabel("MiB")
     upper.set_title("Sum over all processes", loc="left", size=10)
-    lower.set_title("PSS by process, stacked", loc="left", size=10)
+    metric = "RSS" if "no pss" in run.meta else "PSS"
+    lower.set_title(f"{metric} by process, stacked", loc="left", size=10)
     if run.metrics["rss"].peak:
         draw_sums(upper, run, times)
         mark_peak(upper, run, unit)
@@ -1258,8 +1334,9 @@ def draw_sums(panel: Axes, run: Run, times: Sequence[float]) -> None:
         peak = run.metrics[name].peak
         if peak is None or (name == "swap" and not peak):
             continue
-        values = [(point.totals[name] or 0) / MIB for point in run.points]
-        bound = "at most " if run.unreadable and name in ("pss", "uss") else ""
+        sizes = [point.totals[name] for point in run.points]
+        values = [float("nan") if size is None else size / MIB for size in sizes]
+        bound = "at most " if run.is_bound(name) else ""
         panel.plot(
             times,
             [*values, values[-1]],
@@ -1283,7 +1360,7 @@ def mark_peak(panel: Axes, run: Run, unit: float) -> None:
     place = (metric.peak_time / unit, metric.peak / MIB)
     right = metric.peak_time < run.end * 0.6
     panel.plot(*place, "o", color="black")
-    bound = "at most " if run.unreadable else ""
+    bound = "at most " if run.is_bound("pss") else ""
     panel.annotate(
         f"PSS peak {bound}{mib(metric.peak)} at {seconds(metric.peak_time)}",
         place,
@@ -1297,15 +1374,15 @@ def mark_peak(panel: Axes, run: Run, unit: float) -> None:
 
 def draw_processes(panel: Axes, run: Run, times: Sequence[float]) -> None:
     """PSS of the largest processes and of the rest as one, stacked from below."""
-    ranking = sorted(range(len(run.uses)), key=lambda n: (-run.uses[n].drawn, run.uses[n].pid))
-    top = ranking if len(ranking) <= STACKED else ranking[: STACKED - 1]
+    ranking = sorted(run.uses, key=lambda n: (-run.uses[n].drawn, run.uses[n].pid))
+    top = ranking if run.seen <= STACKED else ranking[: STACKED - 1]
     layers = [[point.pss.get(n, 0) / MIB for point in run.points] for n in top]
     labels = [layer_label(run.uses[n]) for n in top]
-    if len(top) < len(ranking):
+    if len(top) < run.seen:
         whole = [sum(point.pss.values()) / MIB for point in run.points]
         rest = [max(0, all_ - sum(parts)) for all_, parts in zip(whole, zip(*layers))]
         layers.append(rest)
-        others = count(len(ranking) - len(top), "other process")
+        others = count(run.seen - len(top), "other process")
         labels.append(f"{others}, peak {max(rest):.1f} MiB")
     base = [0.0] * len(times)
     for sizes, label, colour in zip(layers, labels, [*COLOURS[: len(top)], GREY]):
@@ -1315,12 +1392,12 @@ def draw_processes(panel: Axes, run: Run, times: Sequence[float]) -> None:
         base = high
     panel.set_ylim(0, max(1, max(base) * 1.05))
     handles, labels = panel.get_legend_handles_labels()
-    panel.legend(handles[::-1], labels[::-1], **LEGEND)  # as they are stacked
+    panel.legend(handles[::-1], labels[::-1], **LEGEND)  # in the order of the stack
 
 
 def layer_label(use: Use) -> str:
     """The legend's text for one process of the stack."""
-    bound = "at most " if use.peak_pss is None else ""
+    bound = "at most " if use.unreadable else ""
     return f"{short(use.name, 34)} ({use.pid})\n    peak {bound}{mib(use.drawn)}"
 
 
@@ -1343,7 +1420,8 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
         for shift, kind, size in ((-0.2, "peak", metric.peak), (0.2, "end", metric.end)):
             alpha = 1 if kind == "peak" else 0.5
             lower.barh(n + shift, (size or 0) / MIB, 0.38, color=colour, alpha=alpha)
-            text = f" {kind} {mib(size)}, {short(os.path.basename(run.path), 36)}"
+            bound = "at most " if run.is_bound("pss") else ""
+            text = f" {kind} {bound}{mib(size)}, {short(os.path.basename(run.path), 36)}"
             lower.text((size or 0) / MIB, n + shift, text, va="center", size=9)
     upper.set_ylim(0, None)
     upper.set_xlim(0, None)
@@ -1455,14 +1533,19 @@ def watched_processes(pids: Sequence[int]) -> list[psutil.Process]:
     found = []
     for pid in pids:
         try:
+            if os.path.exists("/proc/self/status"):  # a thread's id is none of a process
+                text = read_file(f"/proc/{pid}/status")
+                pid = int(re.search(rb"^Tgid:\s+(\d+)", text, re.M)[1])
             found.append(psutil.Process(pid))
-        except (psutil.Error, ValueError, OverflowError):
+        except (psutil.Error, OSError, ValueError, OverflowError):
             raise Problem(f"--pid {pid}: there is no such process", 2) from None
     return found
 
 
 def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run and sample, then report from the recording. Returns the exit status."""
+    if not hasattr(os, "posix_spawnp"):
+        raise Problem("on Windows there is only --in: recordings made elsewhere are drawn")
     if psutil is None:
         raise Problem("psutil is missing: apt install python3-psutil (or pip install psutil)")
     watched = watched_processes(options.pid or ())
@@ -1471,20 +1554,26 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     except OSError as error:
         raise Problem(f"{options.csv}: {error.strerror}", 2) from None
     session = Session(options, recording)
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     try:
         session.run(words, watched)
-    except Problem:
-        recording.close(keep=False)
-        raise
-    recording.close()
-    try:
-        done = report([Run(recording.path)], options, sys.stderr)
+        recording.close()
+        done = report([Run(recording.path)], options, sys.stderr) and not recording.failed
+        if recording.temporary and done:
+            os.unlink(recording.path)
     except KeyboardInterrupt:
         say(f"stopped; the samples are in {recording.path}: draw them with --in")
         return session.status or 130
-    if recording.temporary and done:
-        os.unlink(recording.path)
-    return session.status or (0 if done and not recording.failed else 125)
+    except Problem as problem:
+        recording.close(keep=session.command is not None or bool(watched))
+        if not (session.command or watched):
+            raise
+        say(str(problem))
+        done = False
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return session.status or (0 if done else 125)
 
 
 def report(runs: Sequence[Run], options: argparse.Namespace, stream: TextIO) -> bool:
@@ -1492,13 +1581,13 @@ def report(runs: Sequence[Run], options: argparse.Namespace, stream: TextIO) -> 
     done = True
     if not options.quiet:
         tables = [summary(run) for run in runs] + ([comparison(runs)] if len(runs) > 1 else [])
-        print_text("\n\n".join(tables), stream)
+        tell("\n\n".join(tables), stream)
     if options.json:
         found = [run.as_json() for run in runs]
         text = json.dumps(found if len(runs) > 1 else found[0], indent=2)
         try:
             if options.json == "-":
-                print_text(text, sys.stdout)
+                done = tell(text, sys.stdout)
             else:
                 with open(options.json, "w", encoding="utf-8") as file:
                     file.write(text + "\n")
@@ -1515,12 +1604,6 @@ def report(runs: Sequence[Run], options: argparse.Namespace, stream: TextIO) -> 
     return done
 
 
-def print_text(text: str, stream: TextIO) -> None:
-    """Print what the stream's encoding can hold, the rest escaped."""
-    encoding = stream.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, or draw recordings. Returns the exit status that the README's table tells."""
     options = parser().parse_args(argv)
@@ -1535,9 +1618,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Problem as problem:
         say(str(problem))
         return problem.status
-    except BrokenPipeError:  # --in ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         return 130
 

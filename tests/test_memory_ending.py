@@ -355,6 +355,55 @@ def test_single_instance_hint():
         other.wait()
 
 
+def test_sigchld_that_was_ignored():
+    result = run(
+        "--quiet", "sh", "-c", "exit 4", preexec_fn=lambda: signal.signal(17, signal.SIG_IGN)
+    )
+    assert result.returncode == 4
+
+
+def test_timeout_sends_it_twice_and_means_it_once():
+    """timeout(1) signals memory.py and then its group."""
+    code = "import signal, sys, time\nsignal.signal(15, lambda *a: (time.sleep(1), sys.exit(5)))"
+    words = [
+        "timeout",
+        "-k",
+        "60",
+        "2",
+        *MEMORY,
+        "--json",
+        "s.json",
+        *python(code + "\ntime.sleep(60)"),
+    ]
+    subprocess.run(words, capture_output=True)
+    assert load("s.json")["exit_status"] in (5, 143)  # 143: before the handler was there
+
+
+def test_a_signal_in_the_end_does_not_lose_the_report(monkeypatch, capsys):
+    finish = memory.Session.finish
+
+    def finish_late(session):
+        finish(session)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(memory.Session, "finish", finish_late)
+    assert memory.main(["--json", "s.json", "--out", "g.png", "sh", "-c", "exit 3"]) == 3
+    assert Path("g.png").exists() and load("s.json")["exit_status"] == 3
+
+
+def test_a_signal_while_it_draws_says_where_the_samples_are(monkeypatch, capsys):
+    def interrupted(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(memory, "save_graph", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    assert memory.main(["--csv", "s.csv", "--out", "g.png", "true"]) == 130
+    assert "the samples are in s.csv: draw them with --in" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 # ---------------------------------------------------------------- the terminal
 
 
@@ -460,6 +509,48 @@ def test_the_commands_streams_are_its_own():
     assert result.stderr.startswith("err\n")
     result = run("--quiet", "--json", "-", "cat", input="")
     assert json.loads(result.stdout)["command"] == "cat"
+
+
+@pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full", "2>&1 | true", "2>&- >&- <&-"])
+def test_nobody_listens(closing):
+    """The report that nobody hears costs neither graph, JSON nor exit status."""
+    words = f"{PYTHON} {ROOT}/memory.py --interval 0.1 --json s.json --out g.png"
+    script = f"({words} sh -c 'sleep 0.4; exit 3'; echo $? >status) {closing}"
+    result = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    wait_for(lambda: Path("status").exists() and Path("status").read_text())
+    assert Path("status").read_text() == "3\n" and result.stdout == ""
+    assert load("s.json")["exit_status"] == 3 and Path("g.png").exists()
+    assert sorted(os.listdir(".")) == ["g.png", "s.json", "status"]
+
+
+@pytest.mark.parametrize("words", ["--quiet --json - true", "--in s.csv --json -"])
+def test_json_that_nobody_takes_is_a_failure(words):
+    assert run("--quiet", "--csv", "s.csv", "true").returncode == 0
+    for closing in (">&-", ">/dev/full"):
+        script = f"{PYTHON} {ROOT}/memory.py {words} {closing}"
+        result = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+        assert result.returncode == 125 and "Traceback" not in result.stderr
+
+
+def test_a_recording_that_vanishes():
+    result = run("--csv", "s.csv", "sh", "-c", "rm s.csv; exit 3")
+    assert result.returncode == 3 and "s.csv: No such file" in result.stderr
+    assert run("--csv", "s.csv", "rm", "s.csv").returncode == 125
+
+
+def test_the_commands_environment_is_untouched():
+    """Python itself sets LC_CTYPE in the C locale (PEP 538)."""
+    env = {"PATH": os.environ["PATH"]}
+    assert "LC_CTYPE" not in run("--quiet", "env", env=env).stdout
+    env["LC_CTYPE"] = "C.UTF-8"
+    assert "LC_CTYPE=C.UTF-8" in run("--quiet", "env", env=env).stdout
+
+
+def test_a_script_without_a_first_line_runs_as_from_a_shell():
+    Path("script").write_text("echo $0 $1; exit 5\n")
+    os.chmod("script", 0o755)
+    result = run("--quiet", "./script", "a")
+    assert (result.returncode, result.stdout) == (5, "./script a\n")
 
 
 def test_inherited_descriptors_are_passed_on():

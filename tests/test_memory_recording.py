@@ -289,7 +289,10 @@ def test_process_names():
     assert name(["/opt/app --type=gpu-process --lang=de"], "app") == "app gpu-process"
     utility = "--type=utility --utility-sub-type=network.mojom.NetworkService"
     assert name(["/opt/app", *utility.split()], "app") == "app utility network"
-    assert name(["/usr/bin/python3", "-u", "x.py"], "python3") == "python3 -u"
+    assert name(["/usr/bin/python3", "-u", "x.py"], "python3") == "python3 x.py"
+    assert name(["python3", "-c", "import os", "x"], "python3") == "python3 -c"
+    assert name(["java", "-Xmx1g", "-jar", "/opt/a.jar"], "java") == "java -jar a.jar"
+    assert name(["postgres: writer"], "postgres") == "postgres"
     assert name(["python3.11", "/home/me/tree.py", "--private"], "python3.11") == (
         "python3.11 tree.py"
     )
@@ -364,6 +367,50 @@ def test_graph_says_what_it_shows(recording):
         assert word in text
     assert "swap" in text and "PSS peak" in text and "at 1.0 s" in text and "a b (10)" in text
     assert figure.axes[0].get_ylim()[0] == 0 and figure.axes[1].get_ylim()[0] == 0
+
+
+def test_missing_values_are_not_0(recording, capsys):
+    """USS and swap are not known from 10 s on: RSS stands in, and swap's mean is that of 10 s."""
+    rows = (
+        '0.000,1,"a",200,150,100,50,100,50,0,0\n0.000,0,"system",0,,,,,,,0\n'
+        '10.000,1,"a",300,,,,,,,\n10.000,0,"system",0,,,,,,,0\n'
+    )
+    found = as_json(recording(HEAD + rows + "# duration: 20\n"), capsys)
+    assert found["uss"] == {"peak": 300, "peak_time": 10.0, "mean": 200, "end": 300}
+    assert found["swap"]["mean"] == 50
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '0.500,1,"a",,1,1,1,1,1,1,0\n',
+        f'0.500,1,"a",{"9" * 400},1,1,1,1,1,1,0\n',
+        '0.500,1,"a",-5,1,1,1,1,1,1,0\n',
+        '0.500,0,"system",99999999999999999999,,,,,,,0\n',
+        'nan,0,"system",1,,,,,,,0\n',
+        "# exit status: nan\n# own peak rss: inf\n# duration: 1e999\n",
+    ],
+)
+def test_absurd_values(recording, capsys, line):
+    path = recording(HEAD + BODY[: BODY.index("1.000")] + line + BODY[BODY.index("1.000") :])
+    assert memory.main(["--in", str(path), "--json", "s.json", "--out", "g.png"]) == 0
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_run_of_very_many_processes_stays_small(recording, monkeypatch):
+    """Of 20,000 short-lived ones the large one and those of the peak are kept, and all counted."""
+    monkeypatch.setattr(memory, "MAX_USES", 100)
+    rows = []
+    for n in range(2000):
+        for pid in range(10 * n + 1, 10 * n + 11):
+            size = 5000 if pid == 555 else 1000 + pid % 7
+            rows.append(f'{n}.000,{pid},"cc1",{size},{size},{size},0,{size},0,0,0\n')
+        rows.append(f'{n}.000,0,"system",0,,,,,,,0\n')
+    run = memory.Run(str(recording(HEAD + "".join(rows) + "# duration: 2000\n")))
+    assert run.seen == 20000 and len(run.uses) <= 110
+    assert run.ranking()[0].pid == 555
+    assert sum(use.pss_at_peak for use in run.uses.values()) == run.metrics["pss"].peak
+    assert "19988 more processes" in memory.summary(run)
 
 
 def test_graph_with_strange_names(recording):

@@ -204,8 +204,9 @@ def test_memory_py_is_not_counted():
 
 
 def test_children_from_before_are_not_the_commands():
-    words = f"sleep 60 & echo $!; exec {sys.executable} {memory.__file__} --json s.json sleep 0.4"
-    shell = subprocess.Popen(["sh", "-c", words], stdout=subprocess.PIPE, text=True)
+    older = "sh -c 'sleep 60 & echo $!; wait' & sleep 0.5"
+    words = f"exec {sys.executable} {memory.__file__} --json s.json sleep 0.4"
+    shell = subprocess.Popen(["sh", "-c", f"{older}; {words}"], stdout=subprocess.PIPE, text=True)
     older = int(shell.stdout.readline())
     try:
         assert shell.wait(60) == 0
@@ -215,12 +216,23 @@ def test_children_from_before_are_not_the_commands():
         shell.stdout.close()
 
 
+def test_a_threads_id_is_its_process():
+    with Workload("--thread", 10) as workload:
+        tids = [int(tid) for tid in os.listdir(f"/proc/{workload.pids['thread'][0]}/task")]
+        assert len(tids) == 2
+        assert len({process.pid for process in memory.watched_processes(tids)}) == 1
+        args = ["--quiet", "--json", "s.json", "--duration", "0.3", "--pid", *map(str, tids)]
+        assert memory.main(args) == 0
+        assert len(load("s.json")["by_process"]) == 2  # it and its child, each once
+        assert load("s.json")["exit_status"] is None
+
+
 def test_processes_that_vanish_in_the_middle():
-    words = ["sh", "-c", "for i in $(seq 300); do sh -c : & done; wait"]
+    words = ["sh", "-c", "for i in $(seq 900); do sh -c : & done; wait"]
     result = run("--interval", "0.01", "--json", "s.json", "--out", "g.png", *words)
     assert result.returncode == 0 and "Traceback" not in result.stderr
     found = load("s.json")
-    assert found["samples"] >= 3
+    assert found["samples"] >= 2
     assert sum(use["pss_at_peak"] for use in found["by_process"]) == found["pss"]["peak"]
 
 
