@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import shlex
@@ -76,3 +78,22 @@ def test_memory_commands_run(command, tmp_path):
     assert "PSS" in result.stdout + result.stderr
     if "--out" in words:
         assert os.path.getsize(words[words.index("--out") + 1]) > 10_000
+
+
+def test_asar_commands_run():
+    """Those of the README, on an extracted bundle and an archive made here."""
+    os.mkdir("unpacked")
+    literal = base64.b64encode(bytes(range(256)) * 10)
+    with open("unpacked/1.bundle.js", "wb") as file:
+        file.write(b'module.exports = "%s"' % literal)
+    header = json.dumps({"files": {"a.js": {"size": len(literal), "offset": "0"}}}).encode()
+    sizes = (4, len(header) + 8, len(header) + 4, len(header))
+    with open("app.asar", "wb") as file:
+        file.write(b"".join(n.to_bytes(4, "little") for n in sizes) + header + literal)
+    commands = [c for c in COMMANDS if c.startswith("./asar") and "$(" not in c]
+    commands += re.findall(r"`(\./asar_investigate\.py [^`]+)`", README)
+    assert len(commands) >= 2
+    for command in commands:
+        words = [sys.executable, str(ROOT / "asar_investigate.py"), *shlex.split(command)[1:]]
+        result = subprocess.run(words, capture_output=True, text=True)
+        assert result.returncode == 0 and str(len(literal)) in result.stdout, result.stderr
