@@ -45,6 +45,7 @@ import importlib.util
 import io
 import itertools
 import json
+import logging
 import os
 import platform
 import re
@@ -101,6 +102,7 @@ ASSIGNMENT_RE = re.compile(r"\w+=")
 FIELDS = ("rss", "pss", "uss", "swap", "anon", "file", "shmem")
 RSS, PSS, USS, SWAP, ANON, FILE, SHMEM = range(len(FIELDS))
 COLUMNS = ("time", "pid", "process", *FIELDS, "age")
+HEADER = ",".join(COLUMNS) + "\n"
 METRICS = ("pss", "uss", "rss", "swap", "system")
 MAX_VALUES = 100_000  # of one process in one sample, kept for drawing: some 20 MB
 MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
@@ -214,17 +216,20 @@ def sparkline(values: Sequence[float], top: float) -> str:
 
 
 def tell(text: str, stream: TextIO | None, end: str = "\n") -> bool:
-    """Print what the stream's encoding can hold, the rest escaped. False: nobody listens."""
+    """Print what the stream's encoding can hold, the rest escaped.
+
+    False when it could not be written; that a reader has gone (| head) is no failure.
+    """
     try:
         encoding = stream.encoding or "utf-8"
         text = text.encode(encoding, "backslashreplace").decode(encoding)
         print(text, end=end, file=stream, flush=True)
     except AttributeError:  # closed before the start: no stream
         return False
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return False
+        return isinstance(error, BrokenPipeError)
     return True
 
 
@@ -531,7 +536,7 @@ class Recording:
             self.comment("no pss", platform.system())
         self.comment("system", f"{system}, {mib(total)}, {os.cpu_count()} CPUs")
         self.comment("version", f"memory.py {VERSION}")
-        self.write(",".join(COLUMNS) + "\n")
+        self.write(HEADER)
 
     def comment(self, key: str, value: object) -> None:
         """One comment line of the head or the foot."""
@@ -728,7 +733,7 @@ class Session:
             self.ended = "signal"
         elif self.requests > 1:
             self.ended, self.status = "stopped", 128 + info.si_signo
-        elif info.si_code != SI_KERNEL:
+        elif info.si_signo != signal.SIGINT or info.si_code != SI_KERNEL:
             self.tree.send(info.si_signo, set())
 
     def finish(self) -> None:
@@ -776,7 +781,9 @@ class Session:
         if INTERPRETER_RE.match(name):
             return
         begun = time.time() - (time.monotonic() - self.start)
-        for process in psutil.process_iter(["name", "cmdline", "create_time"]):
+        for process in psutil.process_iter(["name", "cmdline", "create_time", "uids"]):
+            if process.info["uids"] is None or process.info["uids"].real != os.getuid():
+                continue
             words = [os.path.basename(word) for word in (process.info["cmdline"] or [])[:2]]
             if name in (process.info["name"], *words) and process.info["create_time"] < begun - 1:
                 self.say(
@@ -905,7 +912,12 @@ def samples_of(file: Iterable[str], meta: dict[str, str]) -> Iterator[Sample]:
 
     def rows() -> Iterator[str]:
         nonlocal place
+        header = False
         for place, line in enumerate(file, 1):
+            if not (header or line.startswith("#")):
+                header = HEADER.startswith(line) if line[-1:] != "\n" else line == HEADER
+                if not header:
+                    raise Problem("not a recording of memory.py (made with --csv)", 2)
             if not line.endswith("\n"):
                 meta["cut"] = f"line {place} is cut off"
             elif line.startswith("#"):
@@ -916,11 +928,7 @@ def samples_of(file: Iterable[str], meta: dict[str, str]) -> Iterator[Sample]:
 
     reader = csv.reader(rows())
     try:
-        header = next(reader, None)
-        if header is None:
-            return
-        if header != list(COLUMNS):
-            raise Problem("not a recording of memory.py (made with --csv)", 2)
+        next(reader, None)
         yield from whole_samples(reader)
     except (ValueError, IndexError, csv.Error):
         meta["cut"] = f"line {place} is damaged; what follows is left out"
@@ -1275,16 +1283,19 @@ def short(text: str, width: int) -> str:
 
 def save_graph(runs: Sequence[Run], out: str) -> None:
     """Draw one run, or several compared, into a file whose ending picks the format."""
-    from matplotlib.figure import Figure  # only here: it takes some 50 MiB
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of its caches
+    import matplotlib  # only here: it takes some 50 MiB
+    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 8), dpi=100)
-    if len(runs) == 1:
-        draw_run(figure, runs[0])
-    else:
-        draw_comparison(figure, runs)
     data = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), matplotlib.rc_context():
         warnings.simplefilter("ignore")  # glyphs that the font does not have
+        matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
+        figure = Figure(figsize=(12, 8), dpi=100)
+        if len(runs) == 1:
+            draw_run(figure, runs[0])
+        else:
+            draw_comparison(figure, runs)
         figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
     with open(out, "wb") as file:
         file.write(data.getvalue())
@@ -1524,8 +1535,12 @@ def check_outputs(options: argparse.Namespace) -> None:
         raise Problem("--csv records a run; --in has none", 2)
     if options.csv and os.path.exists(options.csv) and not os.path.isfile(options.csv):
         raise Problem(f"{options.csv}: must be a regular file, since it is read again", 2)
-    if options.out and importlib.util.find_spec("matplotlib") is None:
-        raise Problem("--out needs matplotlib: apt install python3-matplotlib (or pip install it)")
+    wanted = ([] if options.recordings else ["psutil"]) + (["matplotlib"] if options.out else [])
+    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
+    if missing:
+        packages = " ".join(f"python3-{name}" for name in missing)
+        words = f"{' and '.join(missing)} missing for {sys.executable}"
+        raise Problem(f"{words}: apt install {packages} (or pip install {' '.join(missing)})")
 
 
 def watched_processes(pids: Sequence[int]) -> list[psutil.Process]:
@@ -1546,8 +1561,6 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run and sample, then report from the recording. Returns the exit status."""
     if not hasattr(os, "posix_spawnp"):
         raise Problem("on Windows there is only --in: recordings made elsewhere are drawn")
-    if psutil is None:
-        raise Problem("psutil is missing: apt install python3-psutil (or pip install psutil)")
     watched = watched_processes(options.pid or ())
     try:
         recording = Recording(options.csv) if options.csv else Recording.beside(options.out)
@@ -1581,13 +1594,13 @@ def report(runs: Sequence[Run], options: argparse.Namespace, stream: TextIO) -> 
     done = True
     if not options.quiet:
         tables = [summary(run) for run in runs] + ([comparison(runs)] if len(runs) > 1 else [])
-        tell("\n\n".join(tables), stream)
+        done = tell("\n\n".join(tables), stream) or not options.recordings
     if options.json:
         found = [run.as_json() for run in runs]
         text = json.dumps(found if len(runs) > 1 else found[0], indent=2)
         try:
             if options.json == "-":
-                done = tell(text, sys.stdout)
+                done = tell(text, sys.stdout) and done
             else:
                 with open(options.json, "w", encoding="utf-8") as file:
                     file.write(text + "\n")

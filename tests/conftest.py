@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,11 @@ MIB = 2**20
 MEMORY = [sys.executable, str(ROOT / "memory.py")]
 TREE = [sys.executable, str(ROOT / "tests" / "tree.py")]
 LIMIT = 120  # seconds that nothing here takes, not even on a loaded machine
+
+
+for number in (signal.SIGINT, signal.SIGHUP):  # under nohup they would be ignored in all tests
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def start(*args: object, **options: object) -> subprocess.Popen:

@@ -131,7 +131,8 @@ def test_without_matplotlib_all_but_the_graph_works(tmp_path):
     result = run("--out", "g.png", "touch", "started", env=env)
     assert result.returncode == 125 and not Path("started").exists()
     assert result.stderr == (
-        "memory.py: --out needs matplotlib: apt install python3-matplotlib (or pip install it)\n"
+        f"memory.py: matplotlib missing for {PYTHON}: apt install python3-matplotlib "
+        "(or pip install matplotlib)\n"
     )
     assert run("--csv", "s.csv", "sleep", "0.2", env=env).returncode == 0
     assert run("--in", "s.csv", env=env).returncode == 0
@@ -142,7 +143,7 @@ def test_without_psutil_recordings_still_draw(tmp_path):
     env = without("psutil", tmp_path)
     result = run("touch", "started", env=env)
     assert result.returncode == 125 and not Path("started").exists()
-    assert "psutil is missing: apt install python3-psutil" in result.stderr
+    assert f"psutil missing for {PYTHON}: apt install python3-psutil" in result.stderr
     assert run("--in", "s.csv", "--out", "g.png", env=env).returncode == 0
 
 
@@ -467,6 +468,17 @@ raise SystemExit(3)"""
     assert Path("g.png").exists()
 
 
+def test_a_terminal_that_hangs_up_ends_the_tree():
+    """As with ssh -t, where memory.py leads the session: the kernel tells the leader alone."""
+    terminal = Terminal("--csv", "s.csv", "--out", "g.png", "--interval", "0.1", "sleep", "60")
+    wait_for(lambda: Path("s.csv").exists() and Path("s.csv").read_text().count("sleep") > 2)
+    target = psutil.Process(terminal.pid).children()[0]
+    os.close(terminal.fd)
+    _, status = os.waitpid(terminal.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert Path("g.png").exists() and not alive(target.pid)
+
+
 def test_ctrl_c_twice_stops_at_once():
     code = f"import signal, time\nsignal.signal(2, signal.SIG_IGN)\n{READY}\ntime.sleep(60)"
     terminal = Terminal("--csv", "s.csv", "--out", "g.png", *python(code))
@@ -523,7 +535,7 @@ def test_nobody_listens(closing):
     assert sorted(os.listdir(".")) == ["g.png", "s.json", "status"]
 
 
-@pytest.mark.parametrize("words", ["--quiet --json - true", "--in s.csv --json -"])
+@pytest.mark.parametrize("words", ["--quiet --json - true", "--in s.csv --json -", "--in s.csv"])
 def test_json_that_nobody_takes_is_a_failure(words):
     assert run("--quiet", "--csv", "s.csv", "true").returncode == 0
     for closing in (">&-", ">/dev/full"):

@@ -184,6 +184,7 @@ def test_damaged_anywhere_it_is_read_or_refused(tmp_path_factory, place, junk, g
         run = memory.Run(str(path))
     except memory.Problem as problem:
         assert "not a recording" in str(problem)
+        assert place < whole.index(b"\n0.000")
     else:
         json.dumps(run.as_json())
         memory.summary(run)
@@ -198,7 +199,7 @@ def test_what_comes_after_the_last_whole_sample_is_ignored(recording, capsys):
 
 
 @pytest.mark.parametrize(
-    "text", ["a,b\n1,2\n", "\0\0\0\0\n", "hello\n", b"\x89PNG\r\n\x1a\n1234\n"]
+    "text", ["a,b\n1,2\n", "\0\0\0\0\n", "hello\n", "hello", b"\x89PNG\r\n\x1a\n12", "x" * 200_000]
 )
 def test_no_recording(recording, capsys, text):
     path = recording(text, "other.csv")

@@ -53,7 +53,17 @@ def test_known_truth_of_all_parts():
 
 
 def check_truth(words: list[object]) -> None:
-    """Run a workload and its idle copy under memory.py: the difference is what it holds."""
+    """Run a workload and its idle copy under memory.py: the difference is what it holds.
+
+    A sample in the middle of the touching may count shared pages twice (README, Limits), and be
+    the peak: then once more.
+    """
+    if not any(truth_holds(words) for _ in range(3)):
+        pytest.fail("the peak of PSS was wrong three times")
+
+
+def truth_holds(words: list[object]) -> bool:
+    """Whether the peak is right; all that was held in rest must be right."""
     found, held = {}, {}
     for kind, more in (("full", []), ("idle", ["--idle"])):
         words_ = [*TREE, *map(str, words), "--seconds", "2", *more]
@@ -64,13 +74,13 @@ def check_truth(words: list[object]) -> None:
     with Workload(*words) as workload:
         expected = workload.expected
     full, idle = found["full"], found["idle"]
-    difference = full["pss"]["peak"] - idle["pss"]["peak"]
-    assert difference == pytest.approx(expected["pss"], rel=0.02, abs=1.5 * MIB)
     for name, size in expected.items():
         difference = held["full"][name] - held["idle"][name]
         assert difference == pytest.approx(size, rel=0.02, abs=1.5 * MIB), name
     assert sum(use["pss_at_peak"] for use in full["by_process"]) == full["pss"]["peak"]
     assert full["unreadable"] == 0
+    difference = full["pss"]["peak"] - idle["pss"]["peak"]
+    return difference == pytest.approx(expected["pss"], rel=0.02, abs=1.5 * MIB)
 
 
 def while_held(path: str) -> pandas.Series:
@@ -324,18 +334,15 @@ def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
 
 
 def test_the_systems_change_and_what_was_given_back():
-    """Other processes come and go here too: the third time at the latest they do not."""
-    assert any(the_systems_change_is_right() for _ in range(3))
-
-
-def the_systems_change_is_right() -> bool:
-    words = [sys.executable, "-c", "import time; a = bytearray(400 << 20); time.sleep(1)"]
+    """Of a sixteenth of the machine's memory: other processes come and go here too."""
+    size = min(2048, psutil.virtual_memory().total // MIB // 16)
+    code = f"import time; a = bytearray({size} << 20); time.sleep(1)"
+    words = [sys.executable, "-c", code]
     assert run("--interval", "0.1", "--json", "s.json", "--csv", "s.csv", *words).returncode == 0
     peak = load("s.json")["system"]["peak"]
     line = next(r for r in Path("s.csv").read_text().splitlines() if "system after" in r)
-    after = int(line.split(":")[1])
-    # MemAvailable leaves out the processors' own lists of free pages: some 100 MiB here
-    return 250 * MIB < peak < 650 * MIB and after < peak - 200 * MIB
+    assert 0.6 * size * MIB < peak < 1.5 * size * MIB
+    assert int(line.split(":")[1]) < 0.5 * size * MIB
 
 
 def test_anonymous_memory_agrees_with_the_kernels_account(cgroup):
