@@ -54,6 +54,8 @@ URL_SAFE = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{%d,}={0,2}"  # if it overlaps none 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 EITHER = bytes(int(byte in LETTERS + b"+/-_") for byte in range(256))  # for bytes.translate
 URL_SAFE_ONLY, STANDARD_ONLY = (b"-", b"_"), (b"+", b"/")  # of the characters of either alphabet
+BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
+ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
 TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 DATA_URI_RE = re.compile(
@@ -264,17 +266,12 @@ def window_runs(
     """The runs of count or more within one window."""
     samples = window[::stride].translate(EITHER)
     wanted = b"\1" * (count // stride)
-    found, vain, flags = samples.find(wanted), 0, b""
+    found, vain = samples.find(wanted), 0
     while found >= 0:
         place = found * stride
         behind = window[max(0, place - stride) : place].translate(EITHER)
         start = place - len(behind) + behind.rfind(b"\0") + 1
-        end = window[place : place + count].translate(EITHER).find(b"\0")
-        if end < 0:  # count or more, or the window's end
-            flags = flags or window.translate(EITHER)
-            end = flags.find(b"\0", place)
-            end = (end if end >= 0 else len(window)) - place
-        end += place
+        end = end_in(window, place)
         if end - start >= count:
             yield start, end
         else:
@@ -285,11 +282,23 @@ def window_runs(
         found = samples.find(wanted, max(found + 1, end // stride))
 
 
+def end_in(window: bytes, place: int) -> int:
+    """Where a run ends that goes on at a place, in pieces, as most are short."""
+    size = 256
+    while place < len(window):
+        piece = window[place : place + size]
+        end = piece.translate(EITHER).find(b"\0")
+        if end >= 0:
+            return place + end
+        place, size = place + len(piece), min(4 * size, 2**16)
+    return place
+
+
 def run_end(source: Source, offset: int) -> int:
     """Where a run that goes on beyond its window ends."""
     for start, piece in source.pieces(offset, source.size):
-        end = piece.translate(EITHER).find(b"\0")
-        if end >= 0:
+        end = end_in(piece, 0)
+        if end < len(piece):
             return start + end
     return source.size
 
@@ -471,7 +480,9 @@ class Content(NamedTuple):
     head: bytes
 
 
-def content_of(source: Source, start: int, end: int, padding: int) -> Content | str:
+def content_of(
+    source: Source, start: int, end: int, padding: int, url_safe: bool = False
+) -> Content | str:
     """Decode a run piece by piece; or why it is left out (it is no data)."""
     length = end - start
     if length % 4 == 1 or (padding and (length + padding) % 4):
@@ -481,8 +492,10 @@ def content_of(source: Source, start: int, end: int, padding: int) -> Content | 
     for _, piece in source.pieces(start, end, 3 * 2**18):
         only_hex = only_hex and bool(HEX_RE.fullmatch(piece))
         zeros = zeros and not piece.strip(b"A")
-        upper, lower = upper or piece != piece.lower(), lower or piece != piece.upper()
-        data = a2b_base64(piece.translate(TO_STANDARD) + b"=" * (-len(piece) % 4))
+        upper = upper or piece[:4096] != piece[:4096].lower() or piece != piece.lower()
+        lower = lower or piece[:4096] != piece[:4096].upper() or piece != piece.upper()
+        standard = piece.translate(TO_STANDARD) if url_safe else piece
+        data = a2b_base64(standard + b"=" * (-len(piece) % 4))
         digest.update(data)
         size += len(data)
         head = head or data[:HEAD]
@@ -530,10 +543,10 @@ class Text:
             text = self.decoder.decode(pending + piece)
         if begin:
             text = text[text.startswith("\ufeff") :]
-        beyond = len(text) - len(text.encode("latin-1", "ignore"))
-        if beyond:
-            self.beyond += beyond
-            self.astral += len(text.encode("utf-16-le")) // 2 - len(text)
+        first_bytes = text.encode().translate(None, BELOW_U0100)
+        if first_bytes:
+            self.beyond += len(first_bytes)
+            self.astral += len(first_bytes) - len(first_bytes.translate(None, ASTRAL))
             if not self.first:
                 before = text[: BEYOND_RE.search(text).start()]
                 at = before.rfind("\n")
@@ -569,9 +582,9 @@ def scan(source: Source, count: int) -> Scanned:
     result = Scanned(source, [], None, {}, [])
     text = Text(source)
     try:
-        for start, end, _ in find_runs(source, count):
+        for start, end, url_safe in find_runs(source, count):
             padding = len(source.read(end, 2)) - len(source.read(end, 2).lstrip(b"="))
-            content = content_of(source, start, end, padding)
+            content = content_of(source, start, end, padding, url_safe)
             if isinstance(content, str):
                 result.left_out[content] = result.left_out.get(content, 0) + 1
                 continue
