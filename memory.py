@@ -38,27 +38,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import ctypes
 import errno
 import importlib.util
-import io
 import itertools
-import json
-import logging
 import os
 import platform
 import re
 import shlex
-import shutil
 import signal
 import sys
-import tempfile
-import textwrap
+import threading
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -74,6 +66,17 @@ if TYPE_CHECKING:
 VERSION = "1.0"
 MIB = 2**20
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+READ_SHARE = 0.06  # of one core for reading smaps_rollup: with all else it stays under a tenth
+READ_BURST = 0.1  # seconds of reading that may be saved up, for the start and for sudden changes
+READ_DEBT = 0.2  # seconds that may be borrowed for great doubts
+READ_SECONDS = 10  # what no sign of a change tells (another program's share) is this old at most
+DOUBT, GREAT_DOUBT = (
+    0.0005,
+    0.02,
+)  # about one process, of the whole PSS; less than the first is none
+SCAN_SECONDS = 5  # between scans of all processes
+MANY_PIDS = 1000  # more new ones than this since the last sample: a scan is cheaper
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 KCMP_VM = 1  # kcmp(2)
@@ -136,6 +139,7 @@ class Stat(NamedTuple):
     comm: bytes
     state: str
     ppid: int
+    faults: int
     started: int
     rss: int
 
@@ -146,6 +150,7 @@ class Sample(NamedTuple):
     time: float
     rows: list[tuple[int, str, Memory]]
     system: int | None
+    age: float = 0  # seconds since the oldest value in it was read
 
 
 class Point(NamedTuple):
@@ -257,8 +262,9 @@ def read_stat(pid: int) -> Stat:
     if not fields:
         raise ProcessLookupError(f"process {pid} is gone")
     comm = head.partition(b"(")[2]
-    state, ppid, started, rss = fields[0], fields[1], fields[19], fields[21]
-    return Stat(comm, state.decode(), int(ppid), int(started), int(rss) * PAGE_SIZE)
+    faults = int(fields[7]) + int(fields[9])  # minor and major
+    rss = int(fields[21]) * PAGE_SIZE
+    return Stat(comm, fields[0].decode(), int(fields[1]), faults, int(fields[19]), rss)
 
 
 def parse_rollup(data: bytes) -> Memory:
@@ -307,17 +313,27 @@ def same_memory(pid: int, parent: int) -> bool:
 
 
 class Process:
-    """A process of the tree: pid and start time, its name, and what is known of it."""
+    """A process of the tree: pid and start time, its name, and what was last read of it."""
 
     def __init__(self, handle: psutil.Process) -> None:
         self.handle = handle
-        self.pid = handle.pid
+        self.pid = self.tid = handle.pid  # tid: the thread to read through
         self.ppid = handle.ppid()
         self.started: int | None = None
         self.comm = b""
         self.name = ""
         self.seen = self.name_due = time.monotonic()
         self.own_memory = False  # no longer its parent's, as between vfork and exec
+        self.memory: Memory | None = None
+        self.read_at = 0.0
+        self.rss = self.faults = 0  # as /proc/PID/stat had them before that
+        self.doubt = 0.0  # bytes by which the PSS that was read may be wrong by now
+
+    @property
+    def shared(self) -> int:
+        """Bytes that it has in common with other processes, as far as is known."""
+        known = self.memory and self.memory.uss is not None
+        return self.memory.rss - self.memory.uss if known else 0
 
     def update_name(self) -> None:
         """Read the name again: at first often (a zygote turns into a renderer), later rarely."""
@@ -332,10 +348,10 @@ class Process:
         self.name = printable(name)[:200] or self.name or "?"
 
 
-def read_linux(process: Process, tree: Tree) -> Memory | None:
-    """One read of smaps_rollup. None: nothing of its own to count (zombie, vfork).
+def check_linux(process: Process, tree: Tree) -> bool:
+    """Whether it counts (no zombie, no vfork), and by how much it has changed (cheap: no walk).
 
-    Raises OSError when the process is gone. Where PSS may not be read: RSS alone.
+    Raises OSError when the process is gone.
     """
     stat = read_stat(process.pid)
     process.started = process.started or stat.started
@@ -344,37 +360,47 @@ def read_linux(process: Process, tree: Tree) -> Memory | None:
     if stat.comm != process.comm:
         process.comm, process.name_due = stat.comm, 0
     process.ppid = stat.ppid
-    tid = process.pid
     if stat.state in "ZX":
-        tid = other_thread(process.pid)
-        if tid is None:
-            return None
+        process.tid = other_thread(process.pid)
+        if process.tid is None:
+            return False
+        stat = read_stat(process.tid)
     if not process.own_memory and process.ppid in tree.known:
         if same_memory(process.pid, process.ppid):
-            return None
+            return False
         process.own_memory = True
+    pages = abs(stat.faults - process.faults) * PAGE_SIZE
+    process.doubt += max(pages, abs(stat.rss - process.rss))
+    process.rss, process.faults = stat.rss, stat.faults
+    return True
+
+
+def read_linux(process: Process, tree: Tree) -> Memory:
+    """One read of smaps_rollup; RSS alone where that is forbidden. OSError: it is gone."""
     try:
-        return parse_rollup(read_file(f"/proc/{tid}/smaps_rollup"))
+        return parse_rollup(read_file(f"/proc/{process.tid}/smaps_rollup"))
     except PermissionError as error:
         tree.refused.setdefault(error.strerror, set()).add(process.pid)
-        return Memory(read_stat(tid).rss)
+        return Memory(process.rss)
 
 
-def read_psutil(process: Process, tree: Tree) -> Memory | None:
-    """The same through psutil alone: no smaps_rollup (Linux before 4.14), or no Linux.
-
-    psutil's own figures: RSS; USS on Linux, macOS, Windows; PSS and swap on Linux alone.
-    """
+def check_psutil(process: Process, tree: Tree) -> bool:
+    """The same through psutil alone: no smaps_rollup (Linux before 4.14), or no Linux."""
     handle = process.handle
     if not handle.is_running():
         raise psutil.NoSuchProcess(process.pid)
-    if handle.status() == psutil.STATUS_ZOMBIE:
-        return None
     process.ppid = handle.ppid()
+    rss = handle.memory_info().rss
+    process.doubt, process.rss = process.doubt + abs(rss - process.rss), rss
+    return handle.status() != psutil.STATUS_ZOMBIE
+
+
+def read_psutil(process: Process, tree: Tree) -> Memory:
+    """psutil's figures: RSS; USS on Linux, macOS, Windows; PSS and swap on Linux alone."""
     try:
-        found = handle.memory_full_info()
+        found = process.handle.memory_full_info()
     except (psutil.AccessDenied, PermissionError):
-        found = handle.memory_info()
+        found = process.handle.memory_info()
         tree.refused.setdefault("Permission denied", set()).add(process.pid)
     return Memory(found.rss, *(getattr(found, name, None) for name in ("pss", "uss", "swap")))
 
@@ -392,11 +418,29 @@ class Tree:
         older = self.me.children(recursive=True) if self.of_command else []
         self.outsiders = {self.me, *older}  # children from before an exec are not the command's
         self.refused: dict[str, set[int]] = {}  # why PSS could not be read, of whom
-        self.read = read_linux if os.path.exists("/proc/self/smaps_rollup") else read_psutil
+        rollup = os.path.exists("/proc/self/smaps_rollup")
+        self.check = check_linux if rollup else check_psutil
+        self.read = read_linux if rollup else read_psutil
+        self.newest = newest_pid() if newest_pid_moves() else 0
+        self.scan_due = self.allowed_at = 0.0
+        self.allowance = READ_BURST
 
-    def scan(self) -> bool:
-        """Find new processes below memory.py, and below those whose parent is not known."""
-        before = set(self.known)
+    def find(self, now: float) -> None:
+        """Find new processes: those with a new pid, and now and then all in a scan."""
+        newest, last = newest_pid() if self.newest else 0, self.newest
+        self.newest = newest
+        if not newest or not last or now >= self.scan_due or not 0 <= newest - last < MANY_PIDS:
+            self.scan_due = now + SCAN_SECONDS
+            self.scan()
+            return
+        for pid in range(last + 1, newest + 1):
+            with contextlib.suppress(psutil.Error, OSError):  # gone already
+                parent = read_stat(pid).ppid
+                if (parent in self.known or parent == self.me.pid) and is_process(pid):
+                    self.add(psutil.Process(pid))
+
+    def scan(self) -> None:
+        """Find all processes below memory.py, and below those whose parent is not known."""
         roots = [self.me] if self.of_command else []
         inside = {*self.known, *(process.pid for process in roots)}
         if self.of_command and len(self.outsiders) > 1:
@@ -409,7 +453,6 @@ class Tree:
                 continue
             for handle in [root, *found]:
                 self.add(handle)
-        return not before.issuperset(self.known)
 
     def add(self, handle: psutil.Process) -> None:
         """Take a process in, unless it is known or not one of the tree's."""
@@ -421,38 +464,76 @@ class Tree:
         except (psutil.Error, OSError):
             self.known.pop(handle.pid, None)
 
-    def sample(self) -> list[tuple[Process, Memory]]:
-        """The memory of each process that lives now.
-
-        Read once more if one came or went meanwhile: its share would be counted twice or not.
-        """
-        newest = newest_pid()
-        self.scan()
-        readings = self.read_all()
-        came = newest_pid() != newest and self.scan()
-        if came or not all(lives(process.pid) for process, _ in readings):
-            readings = self.read_all()
-        for process, _ in readings:
+    def sample(self) -> list[Process]:
+        """The processes that live now, each with its memory as it was last read."""
+        now = time.monotonic()
+        self.find(now)
+        living = []
+        for process in list(self.known.values()):
+            try:
+                if self.check(process, self):
+                    living.append(process)
+            except (psutil.Error, OSError):
+                self.forget(process)
+        self.read_doubtful(living, now)
+        for process in living:
             process.update_name()
-        return readings
+        return [process for process in living if process.memory and process.pid in self.known]
+
+    # What follows keeps sampling cheap. Reading smaps_rollup makes the kernel walk the page tables,
+    # some 17 us for each resident MiB, and holds up the target meanwhile; /proc/PID/stat takes some
+    # 10 us whatever the size. So each process has a doubt: the bytes by which its PSS may have
+    # changed since it was read. Its page faults and its RSS tell of changes of its own. Changes of
+    # its share through others (a fork, an exit, a copy on write) show in them: where their shared
+    # part has changed, all who share are in doubt by as much.
+
+    def read_doubtful(self, living: Sequence[Process], now: float) -> None:
+        """Read the processes in doubt, the most doubtful first, as far as the allowance goes."""
+        self.allowance += (now - self.allowed_at) * READ_SHARE
+        self.allowance, self.allowed_at = min(self.allowance, READ_BURST), now
+        for _ in range(2):  # what the first round has cast doubt on is read in the second
+            whole = sum(p.memory.pss or p.memory.rss for p in living if p.memory)
+            waiting = [p for p in living if not p.memory or p.doubt > max(whole * DOUBT, 2**16)]
+            waiting.sort(key=lambda p: (p.memory is not None, -p.doubt))
+            for process in waiting:
+                limit = -READ_DEBT if process.doubt > whole * GREAT_DOUBT else 0
+                if self.allowance > limit or not process.memory:
+                    self.read_one(process, living)
+        oldest = min(living, key=lambda p: p.read_at, default=None)
+        while oldest and self.allowance > 0 and now - oldest.read_at > READ_SECONDS:
+            self.read_one(oldest, living)
+            oldest = min(living, key=lambda p: p.read_at)
+
+    def read_one(self, process: Process, living: Sequence[Process]) -> None:
+        """Read one process, and doubt those that share with it if its shared part has changed."""
+        begin, before = time.monotonic(), process.shared
+        try:
+            process.memory = self.read(process, self)
+        except (psutil.Error, OSError):
+            self.forget(process)
+            process.memory, process.read_at = None, begin
+            return
+        process.read_at, process.doubt = begin, 0.0
+        self.cast_doubt(process, abs(process.shared - before), living)
+        self.allowance -= time.monotonic() - begin
+
+    def cast_doubt(self, cause: Process, size: int, living: Iterable[Process]) -> None:
+        """The part of a process that it shares has changed by so many bytes."""
+        if size < 2**16:
+            return
+        others = [p for p in living if p is not cause and p.memory]
+        for other in others:
+            other.doubt += min(size, other.shared)
+
+    def forget(self, process: Process) -> None:
+        """It has ended: what it had in common with others is theirs now."""
+        self.known.pop(process.pid, None)
+        self.cast_doubt(process, process.shared, self.known.values())
 
     def lives(self) -> bool:
         """Whether any process of the tree has not ended."""
         self.scan()
         return any(lives(pid) for pid in self.known)
-
-    def read_all(self) -> list[tuple[Process, Memory]]:
-        """Read each known process, and forget those that have ended."""
-        readings = []
-        for process in list(self.known.values()):
-            try:
-                memory = self.read(process, self)
-            except (psutil.Error, OSError):
-                del self.known[process.pid]
-                continue
-            if memory:
-                readings.append((process, memory))
-        return readings
 
     def send(self, number: int, told: set[int]) -> None:
         """Send a signal to each process of the tree, once: not to those told already."""
@@ -465,12 +546,26 @@ class Tree:
                 process.handle.send_signal(number)
 
 
-def newest_pid() -> bytes:
-    """The last pid that the system gave out (proc_loadavg(5)): the same if none is new."""
+def newest_pid() -> int:
+    """The last pid that the system gave out (proc_loadavg(5)); 0 where it is not told."""
     try:
-        return read_file("/proc/loadavg").split()[-1]
-    except OSError:
-        return b""
+        return int(read_file("/proc/loadavg").split()[-1])
+    except (OSError, ValueError):
+        return 0
+
+
+def newest_pid_moves() -> bool:
+    """Whether that is to be trusted (gVisor makes it up): a new thread takes a pid too."""
+    before = newest_pid()
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+    return newest_pid() != before
+
+
+def is_process(pid: int) -> bool:
+    """Whether it is a process's and no thread's."""
+    return re.search(rb"^Tgid:\s+%d$" % pid, read_file(f"/proc/{pid}/status"), re.M) is not None
 
 
 def lives(pid: int) -> bool:
@@ -490,7 +585,7 @@ def memory_in_use() -> int:
 
 
 def own_peak_rss() -> int | None:
-    """memory.py's own largest RSS so far: VmHWM of /proc/self/status (ru_maxrss is inherited)."""
+    """memory.py's own largest RSS while sampling: VmHWM of /proc/self/status."""
     try:
         found = re.search(rb"^VmHWM:\s+(\d+) kB", read_file("/proc/self/status"), re.M)
     except OSError:
@@ -515,13 +610,11 @@ class Recording:
     def beside(cls, out: str | None) -> Recording:
         """A hidden temporary file beside the graph, or in /var/tmp, or where there is room."""
         folder, name = os.path.split(os.path.abspath(out)) if out else ("/var/tmp", "memory")
-        for place in (folder, "/var/tmp", None):
-            try:
-                fd, path = tempfile.mkstemp(".csv", f".{name}.", place)
-            except OSError:
-                continue
-            os.close(fd)
-            return cls(path, temporary=True)
+        for place in (folder, "/var/tmp", "/tmp"):
+            path = os.path.join(place, f".{name}.{os.getpid()}.{time.time_ns()}.csv")
+            with contextlib.suppress(OSError):
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                return cls(path, temporary=True)
         raise Problem("no folder for the samples can be written to; name a file with --csv")
 
     def begin(self, command: str, interval: float) -> None:
@@ -530,7 +623,7 @@ class Recording:
         total = psutil.virtual_memory().total
         os.ftruncate(self.fd, 0)
         self.comment("command", command)
-        self.comment("start", datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        self.comment("start", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self.comment("interval", f"{interval:g}")
         if platform.system() != "Linux":
             self.comment("no pss", platform.system())
@@ -542,14 +635,19 @@ class Recording:
         """One comment line of the head or the foot."""
         self.write(f"# {key}: {printable(str(value))}\n")
 
-    def sample(self, now: float, readings: list[tuple[Process, Memory]], system: int) -> None:
-        """One row a process, and the system's row that makes the sample whole."""
+    def sample(self, now: float, begin: float, living: list[Process], system: int) -> None:
+        """One row a process, and the system's row that makes the sample whole.
+
+        Seconds: now since the start, begin of the sample on the monotonic clock.
+        """
         rows = []
-        for process, memory in readings:
-            values = ",".join("" if value is None else str(value) for value in memory)
+        for process in living:
+            values = ",".join("" if value is None else str(value) for value in process.memory)
             name = process.name.replace('"', '""')
-            age = "0" if memory.pss is not None else ""
-            rows.append(f'{now:.3f},{process.pid},"{name}",{values},{age}\n')
+            age = begin - process.read_at
+            text = "0" if age <= 0 else f"{age:.3f}"
+            text = "" if process.memory.pss is None else text
+            rows.append(f'{now:.3f},{process.pid},"{name}",{values},{text}\n')
         rows.append(f'{now:.3f},0,"system",{system},,,,,,,0\n')
         self.write("".join(rows))
 
@@ -606,6 +704,8 @@ class Command:
             if error.errno != errno.ENOEXEC:
                 status = 127 if isinstance(error, FileNotFoundError) else 126
                 raise Problem(f"{argv[0]}: {error.strerror}", status) from None
+            import shutil
+
             words = ["sh", shutil.which(argv[0]) or argv[0], *argv[1:]]  # no #!: as execvp(3)
             self.pid = os.posix_spawn("/bin/sh", words, environment(), **options)
 
@@ -650,6 +750,7 @@ class Session:
         self.due = 1  # samples due so far
         self.peak = 0
         self.told_left = self.line_shown = False
+        self.show_due = 0.0
 
     def run(self, argv: Sequence[str], watched: Sequence[psutil.Process]) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
@@ -694,15 +795,15 @@ class Session:
         """Take one sample and record it, unless all has ended."""
         if self.over():
             return
-        now = time.monotonic() - self.start
-        readings = self.tree.sample()
-        self.recording.sample(now, readings, memory_in_use() - self.base)
-        self.show(now, [memory for _, memory in readings])
+        begin = time.monotonic()
+        living = self.tree.sample()
+        self.recording.sample(begin - self.start, begin, living, memory_in_use() - self.base)
+        self.show(begin - self.start, [process.memory for process in living])
         if not self.command:
-            self.ended = "" if readings else "end"
-        elif self.command.status is not None and readings and not self.told_left:
+            self.ended = "" if living else "end"
+        elif self.command.status is not None and living and not self.told_left:
             self.told_left = True
-            who = ", ".join(f"{process.name} ({process.pid})" for process, _ in readings)
+            who = ", ".join(f"{process.name} ({process.pid})" for process in living)
             self.say(
                 f"{self.command.argv[0]} has ended with status {self.command.status}; "
                 f"processes it started go on: {who}; Ctrl-C ends the measuring"
@@ -772,7 +873,7 @@ class Session:
                 info = wait_for_signal(self.signals, 0.1)
                 if info and info.si_signo != signal.SIGCHLD:
                     break
-        left = ", ".join(f"{process.name} ({process.pid})" for process, _ in self.tree.sample())
+        left = ", ".join(f"{process.name} ({process.pid})" for process in self.tree.sample())
         self.say(f"could not be ended: {left}")
 
     def hint_running_instance(self) -> None:
@@ -796,6 +897,9 @@ class Session:
         """The status line, where stderr is a terminal and memory.py in its foreground."""
         pss = sum(m.rss if m.pss is None else m.pss for m in memories)
         self.peak = max(self.peak, pss)
+        if now < self.show_due:
+            return
+        self.show_due = now + 0.4
         try:
             if self.quiet or os.tcgetpgrp(2) != os.getpgrp():
                 return
@@ -908,6 +1012,8 @@ def samples_of(file: Iterable[str], meta: dict[str, str]) -> Iterator[Sample]:
 
     What is cut off or damaged ends it: meta["cut"] says where.
     """
+    import csv
+
     place = 0
 
     def rows() -> Iterator[str]:
@@ -937,7 +1043,7 @@ def samples_of(file: Iterable[str], meta: dict[str, str]) -> Iterator[Sample]:
 def whole_samples(reader: Iterator[list[str]]) -> Iterator[Sample]:
     """Rows grouped by sample: the system's row ends each. Raises ValueError on a damaged row."""
     rows: list[tuple[int, str, Memory]] = []
-    last = 0.0
+    last = oldest = 0.0
     for row in reader:
         now, pid = float(row[0]), int(row[1])
         if not last <= now < 1e9 or len(row) != len(COLUMNS):
@@ -947,12 +1053,13 @@ def whole_samples(reader: Iterator[list[str]]) -> Iterator[Sample]:
             if sizes.rss is None or not all(0 <= size < 2**60 for size in sizes if size):
                 raise ValueError("sizes")
             rows.append((pid, row[2], sizes))
+            oldest = max(oldest, float(row[-1] or 0))
         else:
             system = int(row[3]) if row[3] else None
             if abs(system or 0) >= 2**60:
                 raise ValueError("sizes")
-            yield Sample(now, rows, system)
-            last, rows = now, []
+            yield Sample(now, rows, system, oldest)
+            last, rows, oldest = now, [], 0.0
 
 
 class Run:
@@ -974,6 +1081,7 @@ class Run:
         self.samples = self.processes = 0
         self.split: dict[str, int | None] = dict.fromkeys(("anon", "file", "shmem"))
         self.at_peak: dict[int, int] = {}
+        self.peak_age = 0.0  # seconds since the oldest value in it was read
         self.end = 0.0
         try:
             with open(path, encoding="utf-8", errors="replace", newline="") as file:
@@ -1021,7 +1129,7 @@ class Run:
         for name, value in totals.items():
             self.metrics[name].add(sample.time, value, bool(sample.rows))
         if self.metrics["pss"].peak != peak:
-            self.at_peak = pss
+            self.at_peak, self.peak_age = pss, sample.age
             split = (sum_of(columns[n]) for n in (ANON, FILE, SHMEM))
             self.split = dict(zip(self.split, split))
         self.samples += 1
@@ -1153,6 +1261,8 @@ def summary(run: Run, rows: int = 12) -> str:
     status = run.number("exit status")
     end = "" if status is None else f", exit status {status:.0f}"
     head = f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"
+    import textwrap
+
     lines = [printable(run.title), head]
     for caveat in caveats(run):
         lines += textwrap.wrap(caveat, 96, initial_indent="! ", subsequent_indent="  ")
@@ -1194,7 +1304,9 @@ def kinds(run: Run) -> list[str]:
     rest = run.metrics["pss"].peak - sum(run.split.values())
     if rest > MIB:
         parts["not readable"] = rest
-    return ["PSS at its peak: " + " + ".join(f"{mib(size)} {name}" for name, size in parts.items())]
+    text = " + ".join(f"{mib(size)} {name}" for name, size in parts.items())
+    age = f", read up to {seconds(run.peak_age)} before" if run.peak_age > 0 else ""
+    return [f"PSS at its peak: {text}{age}"]
 
 
 def course(run: Run, peak: int, width: int = 60) -> str:
@@ -1283,6 +1395,10 @@ def short(text: str, width: int) -> str:
 
 def save_graph(runs: Sequence[Run], out: str) -> None:
     """Draw one run, or several compared, into a file whose ending picks the format."""
+    import io
+    import logging
+    import warnings
+
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of its caches
     import matplotlib  # only here: it takes some 50 MiB
     from matplotlib.figure import Figure
@@ -1303,6 +1419,8 @@ def save_graph(runs: Sequence[Run], out: str) -> None:
 
 def panels(figure: Figure, title: str, notes: Sequence[str], **options: object) -> list[Axes]:
     """Two panels, one above the other, under a title and notes, with room for legends."""
+    import textwrap
+
     axes = figure.subplots(2, 1, **options)
     figure.subplots_adjust(left=0.07, right=0.68, top=0.875, bottom=0.065, hspace=0.17)
     figure.text(0.01, 0.985, short(title, 105), size=14, weight="bold", va="top")
@@ -1489,7 +1607,7 @@ def parser() -> argparse.ArgumentParser:
     add("--out", metavar="FILE", type=picture, help="the graph: .png, .svg or .pdf")
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
-    add("--interval", metavar="S", type=positive, default=1.0, help="seconds between samples (1)")
+    add("--interval", metavar="S", type=positive, default=0.1, help="seconds between samples (0.1)")
     add("--duration", metavar="S", type=positive, help="stop after S seconds; ends the command")
     add("--quiet", action="store_true", help="no status line, no summary")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
@@ -1596,6 +1714,8 @@ def report(runs: Sequence[Run], options: argparse.Namespace, stream: TextIO) -> 
         tables = [summary(run) for run in runs] + ([comparison(runs)] if len(runs) > 1 else [])
         done = tell("\n\n".join(tables), stream) or not options.recordings
     if options.json:
+        import json
+
         found = [run.as_json() for run in runs]
         text = json.dumps(found if len(runs) > 1 else found[0], indent=2)
         try:

@@ -493,10 +493,10 @@ def test_ctrl_c_twice_stops_at_once():
 
 
 def test_status_line_on_a_terminal_and_taken_away():
-    terminal = Terminal("--interval", "0.1", "sleep", "0.6")
+    terminal = Terminal("sleep", "1.5")
     assert finish(terminal) == 0
     line = terminal.text.split(b"\r\x1b[K")
-    assert len(line) > 4 and b"1 process  PSS 0." in line[1]
+    assert len(line) > 3 and b"1 process  PSS 0." in line[1]
     assert b"\x1b" not in line[-1] and b"memory.py itself" in line[-1]
 
 

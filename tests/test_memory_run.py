@@ -24,8 +24,8 @@ def measured(pid: int) -> dict[str, int]:
     """One sample of a process and its descendants, summed by field."""
     tree = memory.Tree([psutil.Process(pid)])
     sums = dict.fromkeys(memory.FIELDS, 0)
-    for _, sizes in tree.sample():
-        for name, size in zip(memory.FIELDS, sizes):
+    for process in tree.sample():
+        for name, size in zip(memory.FIELDS, process.memory):
             sums[name] += size
     return sums
 
@@ -122,14 +122,15 @@ def test_psutil_reads_the_same_where_there_is_no_smaps_rollup():
     with Workload("--private", 40, "--shared", 40, "--file", 20) as workload:
         exact = measured(workload.pid)
         tree = memory.Tree([psutil.Process(workload.pid)])
-        tree.read = memory.read_psutil
-        sums = [sum(sizes) for sizes in zip(*(sizes[:4] for _, sizes in tree.sample()))]
+        tree.check, tree.read = memory.check_psutil, memory.read_psutil
+        sums = [sum(sizes) for sizes in zip(*(process.memory[:4] for process in tree.sample()))]
         assert sums == pytest.approx([exact[n] for n in (*SUMS, "swap")], rel=0.01, abs=MIB)
-        assert all(sizes.anon is None for _, sizes in tree.sample())
+        assert all(process.memory.anon is None for process in tree.sample())
 
 
 def test_psutil_alone_follows_a_whole_run(monkeypatch):
     monkeypatch.setattr(memory, "read_linux", memory.read_psutil)
+    monkeypatch.setattr(memory, "check_linux", memory.check_psutil)
     words = [sys.executable, "-c", "import time; a = bytearray(40 << 20); time.sleep(0.7)"]
     args = ["--quiet", "--json", "s.json", "--out", "g.png", "--interval", "0.1", *words]
     assert memory.main(args) == 0
@@ -144,6 +145,7 @@ def test_without_pss_it_is_said(monkeypatch, capsys):
         rss, uss = 50 * MIB, 40 * MIB
 
     monkeypatch.setattr(memory, "read_linux", memory.read_psutil)
+    monkeypatch.setattr(memory, "check_linux", memory.check_psutil)
     monkeypatch.setattr(memory.platform, "system", lambda: "Darwin")
     monkeypatch.setattr(psutil.Process, "memory_full_info", lambda self: Info())
     assert memory.main(["--json", "s.json", "--out", "g.png", "--", "sleep", "0.3"]) == 0
@@ -168,7 +170,7 @@ def test_zombies_are_not_counted():
         child = wait_for(psutil.Process(parent.pid).children)[0]
         wait_for(lambda: child.status() == psutil.STATUS_ZOMBIE)
         tree = memory.Tree([psutil.Process(parent.pid)])
-        assert [process.pid for process, _ in tree.sample()] == [parent.pid]
+        assert [process.pid for process in tree.sample()] == [parent.pid]
     finally:
         parent.kill()
         parent.wait()
@@ -194,10 +196,10 @@ def test_orphans_of_watched_processes_stay():
     orphan = int(parent.stdout.readline())
     try:
         tree = memory.Tree([psutil.Process(parent.pid)])
-        assert {process.pid for process, _ in tree.sample()} == {parent.pid, orphan}
+        assert {process.pid for process in tree.sample()} == {parent.pid, orphan}
         parent.kill()
         parent.wait()
-        assert [process.pid for process, _ in tree.sample()] == [orphan]
+        assert [process.pid for process in tree.sample()] == [orphan]
     finally:
         parent.kill()
         os.kill(orphan, signal.SIGKILL)
@@ -302,9 +304,10 @@ time.sleep(60)
             return found
 
         tree.read = read_and_fork
-        readings = tree.sample()
-        assert len(readings) == 4
-        assert 80 * MIB < sum(sizes.pss for _, sizes in readings) < 100 * MIB
+        for _ in range(2):
+            living = tree.sample()
+            assert 80 * MIB < sum(process.memory.pss for process in living) < 100 * MIB
+        assert len(living) == 4
     finally:
         for process in [*psutil.Process(parent.pid).children(recursive=True), parent]:
             process.kill()

@@ -74,11 +74,11 @@ def test_anonymous_memory_agrees_with_the_kernels_account(cgroup):
     scratch = subprocess.Popen([*SCRATCH, "--old"], preexec_fn=cgroup.enter)
     try:
         tree = memory.Tree([psutil.Process(scratch.pid)])
-        wait_for(lambda: sum(sizes.pss for _, sizes in tree.sample()) > 450 * MIB)
+        wait_for(lambda: sum(process.memory.pss for process in tree.sample()) > 450 * MIB)
         time.sleep(5)  # to rest
         ratios = []
         for _ in range(9):
-            ours = sum(sizes.anon for _, sizes in tree.sample())
+            ours = sum(process.memory.anon for process in tree.sample())
             ratios.append(ours / cgroup.anonymous())
             time.sleep(0.3)
         assert statistics.median(ratios) == pytest.approx(1, abs=0.01), ratios
