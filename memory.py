@@ -71,10 +71,8 @@ READ_SHARE = 0.06  # of one core for reading smaps_rollup: with all else it stay
 READ_BURST = 0.1  # seconds of reading that may be saved up, for the start and for sudden changes
 READ_DEBT = 0.2  # seconds that may be borrowed for great doubts
 READ_SECONDS = 10  # what no sign of a change tells (another program's share) is this old at most
-DOUBT, GREAT_DOUBT = (
-    0.0005,
-    0.02,
-)  # about one process, of the whole PSS; less than the first is none
+DOUBT = 0.001  # of the whole PSS: less doubt about one process than this is none
+GREAT_DOUBT = 0.02
 SCAN_SECONDS = 5  # between scans of all processes
 MANY_PIDS = 1000  # more new ones than this since the last sample: a scan is cheaper
 
@@ -369,8 +367,8 @@ def check_linux(process: Process, tree: Tree) -> bool:
         if same_memory(process.pid, process.ppid):
             return False
         process.own_memory = True
-    pages = abs(stat.faults - process.faults) * PAGE_SIZE
-    process.doubt += max(pages, abs(stat.rss - process.rss))
+    pages = abs(stat.faults - process.faults)  # a copy on write changes PSS by half a page or more
+    process.doubt += max(pages * PAGE_SIZE / 2, abs(stat.rss - process.rss))
     process.rss, process.faults = stat.rss, stat.faults
     return True
 
@@ -506,7 +504,7 @@ class Tree:
 
     def read_one(self, process: Process, living: Sequence[Process]) -> None:
         """Read one process, and doubt those that share with it if its shared part has changed."""
-        begin, before = time.monotonic(), process.shared
+        begin, cpu, before = time.monotonic(), time.process_time(), process.shared
         try:
             process.memory = self.read(process, self)
         except (psutil.Error, OSError):
@@ -514,21 +512,20 @@ class Tree:
             process.memory, process.read_at = None, begin
             return
         process.read_at, process.doubt = begin, 0.0
-        self.cast_doubt(process, abs(process.shared - before), living)
-        self.allowance -= time.monotonic() - begin
+        older = [other for other in living if other.read_at < self.allowed_at]
+        self.cast_doubt(abs(process.shared - before), older)
+        self.allowance -= time.process_time() - cpu
 
-    def cast_doubt(self, cause: Process, size: int, living: Iterable[Process]) -> None:
-        """The part of a process that it shares has changed by so many bytes."""
-        if size < 2**16:
-            return
-        others = [p for p in living if p is not cause and p.memory]
-        for other in others:
-            other.doubt += min(size, other.shared)
+    def cast_doubt(self, size: int, others: Iterable[Process]) -> None:
+        """What some process shares has changed by so many bytes since these were read."""
+        if size >= 2**16:
+            for other in others:
+                other.doubt += min(size, other.shared)
 
     def forget(self, process: Process) -> None:
         """It has ended: what it had in common with others is theirs now."""
         self.known.pop(process.pid, None)
-        self.cast_doubt(process, process.shared, self.known.values())
+        self.cast_doubt(process.shared, self.known.values())
 
     def lives(self) -> bool:
         """Whether any process of the tree has not ended."""
