@@ -29,6 +29,7 @@ from __future__ import annotations
 import argparse
 import bisect
 import codecs
+import contextlib
 import os
 import re
 import stat
@@ -45,6 +46,7 @@ WINDOW = 2**20  # bytes read at a time
 NEAR, AROUND = 2**10, 2**16  # bytes looked at around a run for the string it stands in
 HEAD = 1024  # decoded bytes that tell a kind
 MAX_HEADER = 100 * MIB  # of an archive: some 300,000 files; json needs ten times as much
+MAX_PATH = 4096  # characters of a member's path, as of a file's
 FORMATS = (".png", ".svg", ".pdf")
 
 # The reference: what the scan finds, byte for byte, for N characters and more.
@@ -63,9 +65,15 @@ DATA_URI_RE = re.compile(
 )
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]*sourceMappingURL=([^\s\"'\\]*)$")
 VALUE_END_RE = re.compile(rb"[\s\"'\\*]")
-CSS_URL_RE = re.compile(rb"url\(\s*\\*$", re.I)
+CSS_URL_RE = re.compile(rb"url\([ \t]{0,4}\\*$", re.I)
 BEYOND_RE = re.compile(r"[^\0-\xff]")
-QUOTE_RE = re.compile(rb"(\\*)([\"'`])")
+QUOTES = (b'"', b"'", b"`")
+NEWLINE_RE = re.compile(rb"(?<!\\)\n")
+TOKEN_RE = re.compile(  # JavaScript's comments and strings
+    rb"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`", re.S
+)
+ASTRAL_RE = re.compile(r"[\U00010000-\U0010ffff]")
+MARK = b"qZ7base64runZq7"  # stands for a run while its surroundings are looked at
 ESCAPE_RE = re.compile(
     r"\\(?:u\{[0-9A-Fa-f]+\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|\r\n|[0-7]{1,3}|.)", re.S
 )
@@ -112,6 +120,9 @@ MAGIC = (  # kind, offset, first bytes there
     ("model/glb", 0, b"glTF"),
     ("database/sqlite", 0, b"SQLite"),
     ("program/elf", 0, b"\x7fELF"),
+)
+WEAK_MAGIC = (  # where it is no text
+    ("image/bmp", 0, b"BM"),
     ("font/eot", 34, b"LP"),
     ("archive/zlib", 0, b"x\x01"),
     ("archive/zlib", 0, b"x\x5e"),
@@ -246,9 +257,8 @@ def long_runs(source: Source, count: int) -> Iterator[tuple[int, int]]:
     position, size = 0, max(WINDOW, 2 * count)
     while position < source.size:
         window = source.read(position, size)
-        if not window:
-            raise Problem(f"ends at byte {position}, {source.size} were announced")
-        last = position + len(window) >= source.size
+        short = len(window) < min(size, source.size - position)
+        last = short or position + len(window) == source.size
         following = len(window) if last else len(window) - count + 1
         for start, end in window_runs(window, count, stride, expression):
             if end < len(window) or last:
@@ -257,6 +267,8 @@ def long_runs(source: Source, count: int) -> Iterator[tuple[int, int]]:
                 end = run_end(source, position + end)
                 yield position + start, end
                 following = end - position
+        if short:  # it has shrunk
+            raise Problem(f"ends at byte {position + len(window)} instead of {source.size}")
         position += following
 
 
@@ -349,34 +361,69 @@ def escape_level(backslashes: int) -> int:
 def string_length(before: bytes, run: int, behind: bytes) -> int | None:
     """UTF-16 units of the quoted string that a run stands in, as V8 would keep it.
 
-    Args: what stands before the run, the run's length, what stands behind it.
-    The nearest quote before it counts, unless it is CSS's (url('...')) and there is one further
-    out. None if there is no quote, or none that closes.
+    Args: what stands before the run, the run's length, what stands behind it. Strings and comments
+    are told apart from the start of the line on; where that is too far away or tells of no string,
+    the nearest quotes count. None if there is no string.
     """
-    inner = None
-    for match in reversed(list(QUOTE_RE.finditer(before))):
-        level, quote = escape_level(len(match[1])), match[2]
-        text = before[match.end() :]
-        if quote != b"`" and b"\n" in text:
+    if not any(quote in before for quote in QUOTES):
+        return None
+    begin = before.rfind(b"\n") + 1
+    if begin:
+        found = string_in(before[begin:] + MARK + behind, 0)
+        if found is not None:
+            return found - len(MARK) + run
+    return length_by_nearest(before, run, behind)
+
+
+def string_in(code: bytes, depth: int) -> int | None:
+    """UTF-16 units of the innermost string of a piece of code that MARK stands in.
+
+    A string that is code itself (eval) is looked into, its escapes undone; quotes in CSS's
+    url("...") are none of JavaScript.
+    """
+    place = code.find(MARK)
+    for match in TOKEN_RE.finditer(code):
+        if match.start() > place:
+            break
+        if match.end() > place and not CSS_URL_RE.search(code, match.start() - 9, match.start()):
+            if match[0][:1] == b"/":
+                return None
+            text = unescaped(match[0][1:-1].decode("utf-8", "replace"))
+            inner = string_in(text.encode("utf-8", "replace"), depth + 1) if depth < 4 else None
+            return units(text) if inner is None else inner
+    return None
+
+
+def length_by_nearest(before: bytes, run: int, behind: bytes) -> int | None:
+    """The same by the nearest quote of which there is another one behind, CSS's left out."""
+    inner, place = None, len(before)
+    for _ in range(8):
+        place = max(before.rfind(quote, 0, place) for quote in QUOTES)
+        if place < 0:
+            break
+        quote, text = before[place : place + 1], before[place + 1 :]
+        level = escape_level(place - len(before[:place].rstrip(b"\\")))
+        if quote != b"`" and NEWLINE_RE.search(text):
             break
         end = closing_quote(behind, quote, level)
-        if end is None:
-            if inner is None:
-                break
-            continue
-        length = unescaped_length(text, level) + run + unescaped_length(behind[:end], level)
-        if not CSS_URL_RE.search(before[: match.start()]):
-            return length
-        inner = inner or length
+        if end is not None:
+            length = unescaped_length(text, level) + run + unescaped_length(behind[:end], level)
+            if not CSS_URL_RE.search(before, max(0, place - 9), place):
+                return length
+            inner = inner or length
     return inner
 
 
 def closing_quote(behind: bytes, quote: bytes, level: int) -> int | None:
-    """Where the string ends that a quote of this kind and escape level has begun."""
-    line = len(behind) if quote == b"`" else behind.find(b"\n") % (len(behind) + 1)
-    for match in QUOTE_RE.finditer(behind, 0, line):
-        if match[2] == quote and escape_level(len(match[1])) <= level:
-            return match.start()
+    """Where the inside of a string ends that such a quote of this escape level has begun."""
+    newline = NEWLINE_RE.search(behind) if quote != b"`" else None
+    end = newline.start() if newline else len(behind)
+    place = behind.find(quote, 0, end)
+    while place >= 0:
+        backslashes = place - len(behind[:place].rstrip(b"\\"))
+        if escape_level(backslashes) <= level:
+            return place - ((1 << level) - 1)
+        place = behind.find(quote, place + 1, end)
     return None
 
 
@@ -384,10 +431,18 @@ def unescaped_length(data: bytes, level: int) -> int:
     """UTF-16 units of the inside of a string, its escapes undone, those of eval's string first."""
     text = data.decode("utf-8", "replace")
     for _ in range(level + 1):
-        if "\\" not in text:
-            break
-        text = ESCAPE_RE.sub(unescape, text)
-    return len(text) + sum(c > "\uffff" for c in text)
+        text = unescaped(text)
+    return units(text)
+
+
+def unescaped(text: str) -> str:
+    """The inside of a JavaScript string with its escapes undone."""
+    return ESCAPE_RE.sub(unescape, text) if "\\" in text else text
+
+
+def units(text: str) -> int:
+    """The length of a text in UTF-16 units."""
+    return len(text) + len(ASTRAL_RE.findall(text))
 
 
 def unescape(match: re.Match) -> str:
@@ -414,18 +469,21 @@ class Around(NamedTuple):
 def look_around(source: Source, start: int, end: int) -> Around:
     """The string or comment value around a run, and its data URI's type."""
     before = source.read(max(0, start - NEAR), min(NEAR, start))
-    behind = source.read(end, NEAR)
     uri = DATA_URI_RE.search(before)
     mime = (uri[1] or b"text/plain").decode().lower() if uri else None
     comment = SOURCE_MAP_RE.search(before)
     if comment:
+        behind = source.read(end, NEAR)
         rest = VALUE_END_RE.search(behind)
         more = rest.start() if rest else len(behind)
         return Around(len(comment[1]) + end - start + more, mime, True)
-    found = string_length(before, end - start, behind)
-    if found is None:
-        before = source.read(max(0, start - AROUND), min(AROUND, start))
-        found = string_length(before, end - start, source.read(end, AROUND))
+    inside = min(8, end - start)  # an escape may end in the run: \\x2bAAAA
+    for around in (NEAR, AROUND):
+        begin = max(0, start - around)
+        before = b"\n" * (begin == 0) + source.read(begin, start + inside - begin)
+        found = string_length(before, end - start - inside, source.read(end, around))
+        if found is not None or (begin == 0 and end + around >= source.size):
+            break
     return Around(found, mime, False)
 
 
@@ -435,11 +493,13 @@ def look_around(source: Source, start: int, end: int) -> Around:
 def kind_of(head: bytes) -> str:
     """The kind of data that begins with these bytes (the table in MAGIC, then texts)."""
     for kind, offset, magic in MAGIC:
-        if head.startswith(magic, offset):
+        if head.startswith(magic, offset) and (offset != 8 or head[:4] == b"RIFF"):
             return kind
-    if head[:2] == b"BM" and head[6:10] == bytes(4):
-        return "image/bmp"
-    return text_kind(head)
+    kind = text_kind(head)
+    for weak, offset, magic in WEAK_MAGIC:
+        if kind == "unknown" and head.startswith(magic, offset):
+            return weak
+    return kind
 
 
 def text_kind(head: bytes) -> str:
@@ -487,11 +547,11 @@ def content_of(
     length = end - start
     if length % 4 == 1 or (padding and (length + padding) % 4):
         return "length that base64 cannot have"
-    only_hex, upper, lower, zeros = True, False, False, True
+    only_hex, upper, lower, zeros = True, False, False, False
     digest, size, head = sha256(), 0, b""
     for _, piece in source.pieces(start, end, 3 * 2**18):
         only_hex = only_hex and bool(HEX_RE.fullmatch(piece))
-        zeros = zeros and not piece.strip(b"A")
+        zeros = zeros or b"AAAA" in piece or b"+" in piece
         upper = upper or piece[:4096] != piece[:4096].lower() or piece != piece.lower()
         lower = lower or piece[:4096] != piece[:4096].upper() or piece != piece.upper()
         standard = piece.translate(TO_STANDARD) if url_safe else piece
@@ -501,7 +561,7 @@ def content_of(
         head = head or data[:HEAD]
     if only_hex:
         return "hexadecimal digits"
-    if not (upper and lower) and not zeros:
+    if not (upper and lower or zeros):  # three zeros are AAAA; no word has a + in it
         return "letters of one case"
     if length < 256 and (LETTERS[:26] in piece or LETTERS[26:52] in piece):
         return "an alphabet"
@@ -529,18 +589,20 @@ class Text:
         for start, piece in self.source.pieces(self.offset, offset, 2**15):
             ascii_ = piece.isascii() and not self.decoder.getstate()[0]
             self.take(piece if ascii_ else self.decode(piece, start == 0))
+        if self.decoder.getstate()[0]:  # what follows is ASCII or nothing
+            self.take(self.decode(b"", False, True))
         self.offset = max(offset, self.offset)
         return self.line, self.column
 
-    def decode(self, piece: bytes, begin: bool) -> str:
+    def decode(self, piece: bytes, begin: bool, final: bool = False) -> str:
         """A piece as text, counted. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
         try:
-            text = self.decoder.decode(piece)
+            text = self.decoder.decode(piece, final)
         except UnicodeDecodeError:
             self.valid = False
             pending = self.decoder.getstate()[0]
             self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            text = self.decoder.decode(pending + piece)
+            text = self.decoder.decode(pending + piece, final)
         if begin:
             text = text[text.startswith("\ufeff") :]
         first_bytes = text.encode().translate(None, BELOW_U0100)
@@ -573,7 +635,7 @@ class Text:
             units=self.characters + self.astral,
             units_beyond=self.beyond + self.astral,
             first=self.first,
-            valid=self.valid and not self.decoder.getstate()[0],
+            valid=self.valid,
         )
 
 
@@ -651,8 +713,12 @@ def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
     links: list[tuple[str, object]] = []
     paths: set[str] = set()
     todo: list[tuple[str, object]] = [("", archive.header)]
+    total = 0
     while todo:
         path, entry = todo.pop()
+        if len(path) > MAX_PATH:
+            yield f"{archive.path}/{path[:40]}...", "a path of more than 4096 characters; not read"
+            return
         shown = f"{archive.path}/{path}" if path else archive.path
         paths.add(path)
         if not isinstance(entry, dict):
@@ -669,22 +735,44 @@ def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
         elif "link" in entry:
             links.append((path, entry["link"]))
         else:
-            yield shown, member(archive, path, shown, entry)
+            found = member(archive, path, shown, entry)
+            total += found.size if isinstance(found, Source) and found.file == archive.path else 0
+            if total > 4 * archive.size:
+                yield shown, "the files before it lie in the same bytes; not read, nor the rest"
+                return
+            yield shown, found
+    targets = dict(links)
     for path, target in links:
-        normal = os.path.normpath(target) if isinstance(target, str) else None
-        if normal not in paths:
-            yield f"{archive.path}/{path}", f"a link to {target!r}, which is not in the archive"
+        if not link_ends(target, targets, paths):
+            yield f"{archive.path}/{path}", "a link to what is not in the archive"
+
+
+def link_ends(path: object, targets: dict[str, object], paths: set[str]) -> bool:
+    """Whether a path from the archive's root leads to something, by other links too."""
+    for _ in range(40):
+        if not isinstance(path, str) or len(path) > MAX_PATH:
+            return False
+        path = os.path.normpath(path)
+        parts = path.split("/")
+        heads = ("/".join(parts[:n]) for n in range(1, len(parts) + 1))
+        head = next((head for head in heads if head in targets), None)
+        if head is None:
+            return path in paths
+        if not isinstance(targets[head], str):
+            return False
+        path = targets[head] + path[len(head) :]
+    return False
 
 
 def member(archive: Archive, path: str, shown: str, entry: dict) -> Source | str:
     """One file of an archive, checked against the archive's size; or what is wrong with it."""
     size, offset = entry.get("size"), entry.get("offset")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        return f'"size" is {size!r:.40}'
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
+        return '"size" is no number of bytes'
     if entry.get("unpacked") is True:
         return unpacked_member(archive, path, shown)
     if not isinstance(offset, str) or not NUMBER_RE.fullmatch(offset):
-        return f'"offset" is {offset!r:.40}, not a number in a string'
+        return '"offset" is no number in a string'
     start = archive.data + int(offset)
     if start + size > archive.size:
         return f"bytes {start} to {start + size} are beyond the archive's end at {archive.size}"
@@ -695,6 +783,10 @@ def unpacked_member(archive: Archive, path: str, shown: str) -> Source | str:
     """A file that lies beside the archive."""
     folder = f"{archive.path}.unpacked"
     file = os.path.join(folder, *path.split("/"))
+    try:
+        file.encode(sys.getfilesystemencoding(), "surrogateescape")
+    except UnicodeEncodeError:
+        return "a name that no file can have"
     if os.path.commonpath([os.path.realpath(folder), os.path.realpath(file)]) != os.path.realpath(
         folder
     ):
@@ -734,12 +826,13 @@ class Report:
         except (OSError, ValueError) as error:
             self.problem(path, getattr(error, "strerror", None) or str(error))
             return
+        files = 0
         for file in self.walk(path) if folder else [path]:
             self.add_file(file, inside=folder)
+            files += 1
         self.inputs.append((path, before, len(self.scanned)))
-        if not folder or len(self.scanned) > before:
-            return
-        self.problem(path, "there is no file in this folder")
+        if not files:
+            self.problem(path, "there is no file in this folder")
 
     def walk(self, folder: str) -> Iterator[str]:
         """The regular files below a folder, by name. Symbolic links are not followed."""
@@ -817,7 +910,11 @@ class Report:
     def progress(self, path: str) -> None:
         """On a terminal, after a second: how far it is."""
         now = time.monotonic()
-        if now - self.begin < 1 or now - self.shown < 0.2 or not sys.stderr.isatty():
+        if (
+            now - self.begin < 1
+            or now - self.shown < 0.2
+            or not (sys.stderr and sys.stderr.isatty())
+        ):
             return
         self.shown = now
         line = f"\r\033[K{len(self.scanned)} files, {size_text(self.read)}, {printable(path)}"
@@ -832,7 +929,7 @@ class Report:
 
 def say(message: str) -> None:
     """One line on stderr."""
-    print(f"asar_investigate.py: {printable(message)}", file=sys.stderr, flush=True)
+    tell(f"asar_investigate.py: {printable(message)}", sys.stderr)
 
 
 # ---------------------------------------------------------------- the report
@@ -1072,7 +1169,7 @@ def members_section(report: Report) -> list[str]:
     whole = sum(source.size for source in sources)
     largest = sorted(sources, key=lambda source: (-source.size, source.path))[:10]
     return [
-        f"  {source.size:>12}{share(source.size, whole):>9}  {elide(printable(source.path), 75)}"
+        f"  {source.size:>12}{share(source.size, whole):>9}  {elide(printable(source.path), 73)}"
         for source in largest
     ]
 
@@ -1129,27 +1226,36 @@ def extract(report: Report, folder: str) -> None:
             report.problem(os.path.join(folder, name), f"{error.strerror}; not written")
             continue
         try:
-            write_content(row, out)
+            trouble = write_content(row, out)
         except OSError as error:
-            report.problem(os.path.join(folder, name), error.strerror)
+            trouble = error.strerror
         finally:
             os.close(out)
+        if trouble:
+            os.unlink(name, dir_fd=inside)
+            report.problem(os.path.join(folder, name), f"{trouble}; not written")
     os.close(inside)
 
 
-def write_content(row: Row, out: int) -> None:
-    """Decode a literal piece by piece into an open file."""
+def write_content(row: Row, out: int) -> str:
+    """Decode a literal piece by piece into an open file. Returns what went wrong."""
     fd = os.open(row.source.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    digest = sha256()
     try:
         source = row.source._replace(fd=fd)
         start = row.literal.offset
         for _, piece in source.pieces(start, start + row.literal.length, 3 * 2**18):
             piece = piece.rstrip(b"=").translate(TO_STANDARD)
             data = a2b_base64(piece + b"=" * (-len(piece) % 4))
+            digest.update(data)
             while data:
                 data = data[os.write(out, data) :]
+    except ValueError:  # no base64 any more
+        digest = sha256()
     finally:
         os.close(fd)
+    same = digest.hexdigest() == row.literal.sha256
+    return "" if same else f"{row.source.file} has changed since it was searched"
 
 
 def save_picture(report: Report, out: str, top: int) -> None:
@@ -1218,6 +1324,13 @@ def characters(text: str) -> int:
     return number
 
 
+def rows_number(text: str) -> int:
+    """A number of rows, for argparse."""
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text}: must be a number of rows")
+    return int(text)
+
+
 def picture(text: str) -> str:
     """The name of a picture that can be drawn, for argparse."""
     if os.path.splitext(text)[1].lower() not in FORMATS:
@@ -1242,7 +1355,7 @@ def parser() -> argparse.ArgumentParser:
     add("--min-size", metavar="N", type=characters, default=256,
         help="shortest literal, in characters without padding; K and M (256)")  # fmt: skip
     add = result.add_argument_group("what to write").add_argument
-    add("--top", metavar="N", type=int, default=20, help="rows of the table (20)")
+    add("--top", metavar="N", type=rows_number, default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
     add("--out", metavar="FILE", type=picture, help="a picture of the largest and of the kinds")
@@ -1254,8 +1367,10 @@ def parser() -> argparse.ArgumentParser:
 def write_report(report: Report, options: argparse.Namespace) -> None:
     """The report on stdout, and the files that were asked for."""
     if options.json != "-":
-        bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        print_text(report_text(report, options.top, bold), sys.stdout)
+        bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        trouble = tell(report_text(report, options.top, bold), sys.stdout)
+        if trouble:
+            report.problem("stdout", trouble)
     if options.extract:
         extract(report, options.extract)
     if options.out:
@@ -1272,7 +1387,9 @@ def write_report(report: Report, options: argparse.Namespace) -> None:
 
         text = json.dumps(report_json(report), indent=1)
         if options.json == "-":
-            print_text(text, sys.stdout)
+            trouble = tell(text, sys.stdout)
+            if trouble:
+                report.problem("stdout", trouble)
             return
         try:
             with open(options.json, "w", encoding="utf-8") as file:
@@ -1281,10 +1398,18 @@ def write_report(report: Report, options: argparse.Namespace) -> None:
             report.problem(options.json, error.strerror)
 
 
-def print_text(text: str, stream: TextIO) -> None:
-    """Print what the stream's encoding can hold, the rest escaped."""
-    encoding = stream.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+def tell(text: str, stream: TextIO | None) -> str:
+    """Print what the stream's encoding can hold, the rest escaped. Returns what went wrong."""
+    try:
+        encoding = stream.encoding or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except AttributeError:  # closed before the start: no stream
+        return "it is closed"
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return "" if isinstance(error, BrokenPipeError) else error.strerror
+    return ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -1300,9 +1425,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             report.add(path)
         report.clear()
         write_report(report, options)
-    except BrokenPipeError:  # ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     except KeyboardInterrupt:
         report.clear()
         return 130
