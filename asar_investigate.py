@@ -550,7 +550,7 @@ def content_of(
     only_hex, upper, lower, zeros = True, False, False, False
     digest, size, head = sha256(), 0, b""
     for _, piece in source.pieces(start, end, 3 * 2**18):
-        only_hex = only_hex and bool(HEX_RE.fullmatch(piece))
+        only_hex = only_hex and bool(HEX_RE.fullmatch(piece)) and bool(piece.strip(b"A"))
         zeros = zeros or b"AAAA" in piece or b"+" in piece
         upper = upper or piece[:4096] != piece[:4096].lower() or piece != piece.lower()
         lower = lower or piece[:4096] != piece[:4096].upper() or piece != piece.upper()
@@ -561,7 +561,7 @@ def content_of(
         head = head or data[:HEAD]
     if only_hex:
         return "hexadecimal digits"
-    if not (upper and lower or zeros):  # three zeros are AAAA; no word has a + in it
+    if not ((upper and lower) or zeros):  # three zeros are AAAA; no word has a + in it
         return "letters of one case"
     if length < 256 and (LETTERS[:26] in piece or LETTERS[26:52] in piece):
         return "an alphabet"
