@@ -69,7 +69,7 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 READ_SHARE = 0.06  # of one core for reading smaps_rollup: with all else it stays under a tenth
 READ_BURST = 0.1  # seconds of reading that may be saved up, for the start and for sudden changes
-READ_DEBT = 0.2  # seconds that may be borrowed for great doubts
+READ_DEBT = 0.4  # seconds that may be borrowed for great doubts
 READ_SECONDS = 10  # what no sign of a change tells (another program's share) is this old at most
 DOUBT = 0.001  # of the whole PSS: less doubt about one process than this is none
 GREAT_DOUBT = 0.02

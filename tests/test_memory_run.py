@@ -66,7 +66,7 @@ def truth_holds(words: list[object]) -> bool:
     """Whether the peak is right; all that was held in rest must be right."""
     found, held = {}, {}
     for kind, more in (("full", []), ("idle", ["--idle"])):
-        words_ = [*TREE, *map(str, words), "--seconds", "3", *more]
+        words_ = [*TREE, *map(str, words), "--seconds", "5", *more]
         args = ["--json", "s.json", "--csv", "s.csv", "--interval", "0.1", "--quiet"]
         result = run(*args, *words_)
         assert result.returncode == 0, result.stderr
@@ -84,7 +84,7 @@ def truth_holds(words: list[object]) -> bool:
 
 
 def while_held(path: str) -> pandas.Series:
-    """The sums by field while a workload holds what it holds: it ends 3 s after all is there."""
+    """The sums by field while a workload holds what it holds: it ends 5 s after all is there."""
     rows = pandas.read_csv(path, comment="#").query("pid > 0")
     sums = rows.groupby("time")[list(memory.FIELDS)].sum()
     end = sums.index.max()
