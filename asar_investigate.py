@@ -710,30 +710,20 @@ def archive_header(path: str, fd: int, size: int) -> Archive | None:
 
 def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
     """Each file of an archive, or what is wrong with an entry. No recursion."""
-    links: list[tuple[str, object]] = []
+    targets: dict[str, object] = {}  # of links
     paths: set[str] = set()
     todo: list[tuple[str, object]] = [("", archive.header)]
     total = 0
     while todo:
         path, entry = todo.pop()
-        if len(path) > MAX_PATH:
-            yield f"{archive.path}/{path[:40]}...", "a path of more than 4096 characters; not read"
-            return
         shown = f"{archive.path}/{path}" if path else archive.path
         paths.add(path)
         if not isinstance(entry, dict):
             yield shown, "the entry is no object"
         elif "files" in entry:
-            if not isinstance(entry["files"], dict):
-                yield shown, '"files" is no object'
-                continue
-            for name, below in sorted(entry["files"].items(), reverse=True):
-                if name in ("", ".", "..") or re.search(r"[/\\\0]", name):
-                    yield f"{shown}/{name}", "the name is none of a file; not read"
-                else:
-                    todo.append((f"{path}/{name}" if path else name, below))
+            yield from ((f"{shown}/{name:.40}", why) for name, why in below(path, entry, todo))
         elif "link" in entry:
-            links.append((path, entry["link"]))
+            targets[path] = entry["link"]
         else:
             found = member(archive, path, shown, entry)
             total += found.size if isinstance(found, Source) and found.file == archive.path else 0
@@ -741,10 +731,23 @@ def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
                 yield shown, "the files before it lie in the same bytes; not read, nor the rest"
                 return
             yield shown, found
-    targets = dict(links)
-    for path, target in links:
+    for path, target in targets.items():
         if not link_ends(target, targets, paths):
             yield f"{archive.path}/{path}", "a link to what is not in the archive"
+
+
+def below(path: str, entry: dict, todo: list[tuple[str, object]]) -> Iterator[tuple[str, str]]:
+    """Put a folder's entries on the list of what to do; yield the names that cannot be."""
+    if not isinstance(entry["files"], dict):
+        yield "", '"files" is no object'
+        return
+    for name, inside in sorted(entry["files"].items(), reverse=True):
+        if name in ("", ".", "..") or re.search(r"[/\\\0]", name):
+            yield name, "the name is none of a file; not read"
+        elif len(path) + len(name) >= MAX_PATH:
+            yield name, "a path of more than 4096 characters; not read"
+        else:
+            todo.append((f"{path}/{name}" if path else name, inside))
 
 
 def link_ends(path: object, targets: dict[str, object], paths: set[str]) -> bool:
@@ -1383,19 +1386,24 @@ def write_report(report: Report, options: argparse.Namespace) -> None:
         except OSError as error:
             report.problem(options.out, error.strerror)
     if options.json:
-        import json
+        write_json(report, options.json)
 
-        text = json.dumps(report_json(report), indent=1)
-        if options.json == "-":
-            trouble = tell(text, sys.stdout)
-            if trouble:
-                report.problem("stdout", trouble)
-            return
-        try:
-            with open(options.json, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-        except OSError as error:
-            report.problem(options.json, error.strerror)
+
+def write_json(report: Report, out: str) -> None:
+    """The report for programs, to a file or (-) to stdout."""
+    import json
+
+    text = json.dumps(report_json(report), indent=1)
+    if out == "-":
+        trouble = tell(text, sys.stdout)
+        if trouble:
+            report.problem("stdout", trouble)
+        return
+    try:
+        with open(out, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        report.problem(out, error.strerror)
 
 
 def tell(text: str, stream: TextIO | None) -> str:

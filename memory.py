@@ -1005,10 +1005,7 @@ def sum_of(values: Sequence[int | None]) -> int | None:
 
 
 def samples_of(file: Iterable[str], meta: dict[str, str]) -> Iterator[Sample]:
-    """The whole samples of a recording; its comment lines go into meta.
-
-    What is cut off or damaged ends it: meta["cut"] says where.
-    """
+    """The whole samples of a recording; its comments go into meta, and where it is damaged."""
     import csv
 
     place = 0
