@@ -287,9 +287,10 @@ def parse_rollup(data: bytes) -> Memory:
 
 def other_thread(pid: int) -> int | None:
     """A thread that goes on although the process's main thread has ended."""
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        if int(tid) != pid and read_stat(int(tid)).state not in "ZX":
-            return int(tid)
+    for tid in map(int, os.listdir(f"/proc/{pid}/task")):
+        with contextlib.suppress(OSError):  # this one has just ended too
+            if tid != pid and read_stat(tid).state not in "ZX":
+                return tid
     return None
 
 
@@ -326,6 +327,13 @@ class Process:
         self.read_at = 0.0
         self.rss = self.faults = 0  # as /proc/PID/stat had them before that
         self.doubt = 0.0  # bytes by which the PSS that was read may be wrong by now
+
+    def same(self) -> bool:
+        """Whether its pid is still its own, as far as the start time tells."""
+        try:
+            return self.started in (None, read_stat(self.pid).started)
+        except OSError:
+            return not os.path.exists("/proc/self/stat")
 
     @property
     def shared(self) -> int:
@@ -472,7 +480,7 @@ class Tree:
                 if self.check(process, self):
                     living.append(process)
             except (psutil.Error, OSError):
-                self.forget(process)
+                self.forget_if_gone(process)
         self.read_doubtful(living, now)
         for process in living:
             process.update_name()
@@ -508,8 +516,7 @@ class Tree:
         try:
             process.memory = self.read(process, self)
         except (psutil.Error, OSError):
-            self.forget(process)
-            process.memory, process.read_at = None, begin
+            self.forget_if_gone(process)
             return
         process.read_at, process.doubt = begin, 0.0
         older = [other for other in living if other.read_at < self.allowed_at]
@@ -522,8 +529,10 @@ class Tree:
             for other in others:
                 other.doubt += min(size, other.shared)
 
-    def forget(self, process: Process) -> None:
-        """It has ended: what it had in common with others is theirs now."""
+    def forget_if_gone(self, process: Process) -> None:
+        """If it has ended, and not just its main thread: what it shared with others is theirs."""
+        if process.handle.is_running() and lives(process.pid) and process.same():
+            return
         self.known.pop(process.pid, None)
         self.cast_doubt(process.shared, self.known.values())
 

@@ -190,6 +190,29 @@ def test_a_reused_pid_is_another_process():
         child.wait()
 
 
+def test_a_process_that_could_not_be_read_once_stays():
+    """As when its main thread ends between two reads: ESRCH, while its memory goes on."""
+    parent = subprocess.Popen(["sh", "-c", "sleep 60 & echo; wait"], stdout=subprocess.PIPE)
+    try:
+        parent.stdout.readline()
+        tree = memory.Tree([psutil.Process(parent.pid)])
+        assert len(tree.sample()) == 2
+        for process in tree.known.values():
+            process.doubt = 1e9
+
+        def vanishing(process, tree):
+            tree.read = memory.read_linux
+            raise ProcessLookupError
+
+        tree.read = vanishing
+        assert len(tree.sample()) == len(tree.sample()) == 2
+    finally:
+        for process in [*psutil.Process(parent.pid).children(), parent]:
+            process.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
 def test_orphans_of_watched_processes_stay():
     code = "sleep 60 & echo $!; exec sleep 61"
     parent = subprocess.Popen(["sh", "-c", code], stdout=subprocess.PIPE, text=True)
