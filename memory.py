@@ -505,10 +505,9 @@ class Tree:
                 limit = -READ_DEBT if process.doubt > whole * GREAT_DOUBT else 0
                 if self.allowance > limit or not process.memory:
                     self.read_one(process, living)
-        oldest = min(living, key=lambda p: p.read_at, default=None)
-        while oldest and self.allowance > 0 and now - oldest.read_at > READ_SECONDS:
-            self.read_one(oldest, living)
-            oldest = min(living, key=lambda p: p.read_at)
+        for process in sorted(living, key=lambda p: p.read_at):
+            if self.allowance > 0 and now - process.read_at > READ_SECONDS:
+                self.read_one(process, living)
 
     def read_one(self, process: Process, living: Sequence[Process]) -> None:
         """Read one process, and doubt those that share with it if its shared part has changed."""

@@ -213,6 +213,27 @@ def test_a_process_that_could_not_be_read_once_stays():
         parent.stdout.close()
 
 
+def test_a_process_that_ends_before_it_is_read_is_tried_once_a_sample():
+    """It was seen, then gone when smaps_rollup was opened."""
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        tree = memory.Tree([psutil.Process(child.pid)])
+        tries = []
+
+        def gone(process, tree):
+            tries.append(process.pid)
+            assert len(tries) < 1000
+            raise ProcessLookupError
+
+        tree.read = gone
+        for count in range(1, 100):
+            tree.allowance = 1.0
+            assert tree.sample() == [] and len(tries) <= 3 * count
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_orphans_of_watched_processes_stay():
     code = "sleep 60 & echo $!; exec sleep 61"
     parent = subprocess.Popen(["sh", "-c", code], stdout=subprocess.PIPE, text=True)
