@@ -30,13 +30,15 @@ import argparse
 import bisect
 import codecs
 import contextlib
+import errno
 import os
 import re
 import stat
+import struct
 import sys
 import time
 from binascii import a2b_base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple, TextIO
 
@@ -48,6 +50,12 @@ HEAD = 1024  # decoded bytes that tell a kind
 MAX_HEADER = 100 * MIB  # of an archive: some 300,000 files; json needs ten times as much
 MAX_PATH = 4096  # characters of a member's path, as of a file's
 FORMATS = (".png", ".svg", ".pdf")
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
+NEEDLE = 24  # characters that lead from a place in memory to a literal
+PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45  # elf(5)
+MAX_NOTES = 64 * MIB  # of a core: half a million file mappings
+CUT = 1024  # characters of a string that V8 writes into a snapshot
+EXTERNAL_STRING = 256  # bytes: more than the object in V8's heap has
 
 # The reference: what the scan finds, byte for byte, for N characters and more.
 STANDARD = r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{%d,}={0,2}"
@@ -58,6 +66,11 @@ EITHER = bytes(int(byte in LETTERS + b"+/-_") for byte in range(256))  # for byt
 URL_SAFE_ONLY, STANDARD_ONLY = (b"-", b"_"), (b"+", b"/")  # of the characters of either alphabet
 BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
 ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
+ZEROS = bytes(int(not byte) for byte in range(256))
+ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
+PRESENT = bytes(  # of a pagemap entry's highest byte: anonymous, file or shared, swapped, none
+    b".s"[flags >> 6 & 1] if not flags & 128 else b"af"[flags >> 5 & 1] for flags in range(256)
+)
 TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 DATA_URI_RE = re.compile(
@@ -72,12 +85,19 @@ NEWLINE_RE = re.compile(rb"(?<!\\)\n")
 TOKEN_RE = re.compile(  # JavaScript's comments and strings
     rb"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`", re.S
 )
+NEEDLE_RE = re.compile(rb"x(?=([A-Za-z0-9+/_-]{%d}))" % NEEDLE)
 ASTRAL_RE = re.compile(r"[\U00010000-\U0010ffff]")
 MARK = b"qZ7base64runZq7"  # stands for a run while its surroundings are looked at
 ESCAPE_RE = re.compile(
     r"\\(?:u\{[0-9A-Fa-f]+\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|\r\n|[0-7]{1,3}|.)", re.S
 )
 HEX_RE = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
+ROLE_RE = re.compile(r"--type=([\w-]+)")  # of a Chromium process
+ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
+PRESENT_RE = re.compile(rb"[af]+")
+KEY_RE = re.compile(rb'[\s,]*"([\w ]{1,64})"\s*:\s*([\[{])')  # in a heap snapshot
+BRACKET_RE = re.compile(rb"[\[\]]")
+STRING_START_RE = re.compile(rb'(?:^|[\[,\s])"((?:data:[^"\\,]{0,200};base64,)?)$')
 NUMBER_RE = re.compile(r"\d{1,19}")
 SOURCE_MAP_JSON_RE = re.compile(rb'\{\s*"version"\s*:\s*3\b')
 INTEL_HEX_RE = re.compile(rb":[0-9A-Fa-f]{10}")
@@ -129,6 +149,12 @@ WEAK_MAGIC = (  # where it is no text
     ("archive/zlib", 0, b"x\x9c"),
     ("archive/zlib", 0, b"x\xda"),
 )
+STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
+RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
+COREDUMP_FILTER = (  # core(5), bit by bit
+    "private anonymous", "shared anonymous", "private file-backed", "shared file-backed",
+    "ELF headers", "private huge", "shared huge", "private DAX", "shared DAX",
+)  # fmt: skip
 ENDINGS = {  # where the kind's second half is no file name's ending
     "image/jpeg": "jpg",
     "archive/gzip": "gz",
@@ -153,11 +179,20 @@ class Source(NamedTuple):
     base: int
     size: int
     fd: int = -1
+    width = 1  # bytes a character
 
     def read(self, offset: int, count: int) -> bytes:
         """Bytes from offset on (fewer at the end), by pread: nothing is mapped."""
         count = min(count, self.size - offset)
         return os.pread(self.fd, count, self.base + offset) if count > 0 else b""
+
+    def window(self, offset: int, count: int, wanted: int) -> bytes:
+        """The same, to look for runs of wanted characters or more in."""
+        return self.read(offset, count)
+
+    def opened(self, fd: int) -> Source:
+        """The same with its file open."""
+        return self._replace(fd=fd)
 
     def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
         """The bytes from start to end in pieces, each with its offset."""
@@ -256,7 +291,7 @@ def long_runs(source: Source, count: int) -> Iterator[tuple[int, int]]:
     expression = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{%d,}" % count)
     position, size = 0, max(WINDOW, 2 * count)
     while position < source.size:
-        window = source.read(position, size)
+        window = source.window(position, size, count)
         short = len(window) < min(size, source.size - position)
         last = short or position + len(window) == source.size
         following = len(window) if last else len(window) - count + 1
@@ -935,6 +970,1034 @@ def say(message: str) -> None:
     tell(f"asar_investigate.py: {printable(message)}", sys.stderr)
 
 
+# ---------------------------------------------------------------- where the literals sit
+
+
+class Memory(Source):
+    """Memory of a process (/proc/PID/mem, an offset is an address) or of a core file.
+
+    A page that cannot be read any more is zeros.
+    """
+
+    width = 1
+
+    def at(self, place: int, count: int) -> bytes:
+        """So many bytes from a place in the file on."""
+        parts = []
+        while count > 0:
+            try:
+                part = os.pread(self.fd, count, place)
+            except OSError as error:
+                if error.errno not in (errno.EIO, errno.EFAULT):
+                    raise
+                part = bytes(min(count, PAGE_SIZE - place % PAGE_SIZE))
+            if not part:
+                raise Ended
+            parts.append(part)
+            place, count = place + len(part), count - len(part)
+        return b"".join(parts)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Characters from offset on."""
+        return self.at(self.base + offset, min(count, self.size - offset))
+
+    def opened(self, fd: int) -> Memory:
+        """All of the process's memory, or of the core, with its file open."""
+        return self._replace(fd=fd, size=2**62)
+
+
+class Wide(Memory):
+    """The same as characters of two bytes, which offset and size count; 0 beyond Latin-1."""
+
+    width = 2
+
+    def read(self, offset: int, count: int) -> bytes:
+        """The lower bytes of characters from offset on."""
+        return narrowed(self.at(self.base + 2 * offset, 2 * min(count, self.size - offset)))
+
+    def window(self, offset: int, count: int, wanted: int) -> bytes:
+        """The same; zeros where a sample shows that no run of so many begins and goes on in it."""
+        raw = self.at(self.base + 2 * offset, 2 * min(count, self.size - offset))
+        stride = stride_for(wanted)
+        low, high = raw[:: 2 * stride].translate(EITHER), raw[1 :: 2 * stride].translate(ZEROS)
+        found = masked(low, high).find(b"\1" * (wanted // stride)) >= 0
+        return narrowed(raw) if found else bytes(len(raw) // 2)
+
+
+class Ended(Exception):
+    """A process has ended while it was read, or a file is shorter than it was."""
+
+
+def narrowed(raw: bytes) -> bytes:
+    """Two-byte characters as one byte each, 0 for those with a higher byte."""
+    low, high = raw[::2], raw[1::2]
+    return low if high.count(0) == len(high) else masked(low, high.translate(ZEROS_TO_255))
+
+
+def masked(data: bytes, mask: bytes) -> bytes:
+    """The bitwise and of two of the same length."""
+    both = int.from_bytes(data, "little") & int.from_bytes(mask, "little")
+    return both.to_bytes(len(data), "little")
+
+
+class Copy(NamedTuple):
+    """A literal's characters in memory. Whole where all of them are there."""
+
+    content: int  # its place in Where.rows
+    address: int  # where its first character is, or would be
+    width: int
+    matched: int  # characters that are there
+
+
+class Contents:
+    """The literals to look for, and needles (short pieces) that lead to them."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self.lengths = [row.literal.length for row in rows]
+        self.exact: dict[tuple[int, bytes], list[int]] = {}
+        self.needles: dict[bytes, list[tuple[int, int]]] = {}
+        self.fd, self.file = -1, ""
+        step = max(1024, sum(self.lengths) // 2**16)
+        for content, row in enumerate(rows):
+            end = self.read(content, max(0, self.lengths[content] - 2), 2)
+            self.lengths[content] -= end.count(b"=")
+            head = self.read(content, 0, NEEDLE)
+            self.exact.setdefault((self.lengths[content], head), []).append(content)
+            self.put(head, content, 0)
+            for offset, piece in row.source.opened(self.open(row)).pieces(
+                row.literal.offset, row.literal.offset + self.lengths[content], 2**18
+            ):
+                for begin in range(0, len(piece), step):
+                    match = NEEDLE_RE.search(piece, begin)
+                    if match:
+                        self.put(match[1], content, offset - row.literal.offset + match.start())
+
+    def put(self, needle: bytes, content: int, offset: int) -> None:
+        """Keep a needle; one that stands in many places leads nowhere."""
+        places = self.needles.setdefault(needle, [])
+        if len(places) < 8 and (content, offset) not in places:
+            places.append((content, offset))
+
+    def open(self, row: Row) -> int:
+        """A descriptor of the literal's file: the last one stays open."""
+        if self.file != row.source.file:
+            self.close()
+            self.fd = os.open(row.source.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self.file = row.source.file
+        return self.fd
+
+    def close(self) -> None:
+        """Close that file."""
+        if self.file:
+            os.close(self.fd)
+        self.file = ""
+
+    def read(self, content: int, start: int, count: int) -> bytes:
+        """Characters of a literal."""
+        row = self.rows[content]
+        count = min(count, row.literal.length - start)
+        return row.source.opened(self.open(row)).read(row.literal.offset + start, count)
+
+    def in_run(self, memory: Memory, start: int, end: int) -> list[tuple[int, int, int]]:
+        """What a run of memory holds: content, where its first character would be, matched."""
+        head = memory.read(start, NEEDLE)
+        for content in self.exact.get((end - start, head), []):
+            if self.matched(memory, start, end, content, start) == end - start:
+                return [(content, start, end - start)]
+        found: dict[tuple[int, int], None] = dict.fromkeys(
+            (content, start - offset) for content, offset in self.needles.get(head, [])
+        )
+        for offset, piece in memory.pieces(start, end, 2**18):
+            for match in NEEDLE_RE.finditer(piece):
+                for content, inside in self.needles.get(match[1], ()):
+                    if len(found) < 64:
+                        found[content, offset + match.start() - inside] = None
+        result = [
+            (content, base, self.matched(memory, start, end, content, base))
+            for content, base in found
+        ]
+        return [(content, base, matched) for content, base, matched in result if matched]
+
+    def matched(self, memory: Memory, start: int, end: int, content: int, base: int) -> int:
+        """How many characters of a literal stand where they would if its first is at base."""
+        low, high = max(start, base), min(end, base + self.lengths[content])
+        total = 0
+        for offset, piece in memory.pieces(low, high, 2**18):
+            wanted = self.read(content, offset - base, len(piece))
+            if piece == wanted:
+                total += len(piece)
+                continue
+            for n in range(0, len(piece), 256):
+                if piece[n : n + 256] == wanted[n : n + 256]:
+                    total += len(piece[n : n + 256])
+        return total
+
+
+class Found(NamedTuple):
+    """What was found in the memory of one process or core."""
+
+    copies: list[Copy]
+    other: list[int]  # bytes of each run that is in none of the inputs
+
+
+def search(regions: Iterator[tuple[int, Memory]], contents: Contents, count: int) -> Found:
+    """Look for literals in stretches of memory, each with its address; one and two bytes wide."""
+    matched: dict[tuple[int, int, int], int] = {}
+    other = []
+    for address, region in regions:
+        for memory in both_widths(region):
+            for start, end in long_runs(memory, count):
+                known = 0
+                for content, base, there in contents.in_run(memory, start, end):
+                    key = (content, address + base * memory.width, memory.width)
+                    matched[key] = matched.get(key, 0) + there
+                    known += there
+                if not known and is_data(memory, start, end):
+                    other.append((end - start) * memory.width)
+    return Found([Copy(*key, there) for key, there in sorted(matched.items())], other)
+
+
+def both_widths(region: Memory) -> tuple[Memory, Wide]:
+    """A stretch of memory as one-byte and as two-byte characters."""
+    return region, Wide(*region._replace(size=region.size // 2))
+
+
+def is_data(memory: Memory, start: int, end: int) -> bool:
+    """Whether a run of memory, or what is left of it, decodes to data."""
+    return not isinstance(content_of(memory, start, end - (end - start) % 4, 0, True), str)
+
+
+def memory_literals(regions: Iterator[tuple[int, Memory]], count: int) -> Iterator[Scanned]:
+    """Without inputs: the literals that stretches of memory hold, one and two bytes wide."""
+    for _, region in regions:
+        for memory in both_widths(region):
+            size = region.size if memory is region else 0
+            result = Scanned(memory._replace(base=0, size=size), [], None, {}, [])
+            for start, end, url_safe in find_runs(memory, count):
+                padding = len(memory.read(end, 2)) - len(memory.read(end, 2).lstrip(b"="))
+                content = content_of(memory, start, end, padding, url_safe)
+                if isinstance(content, str):
+                    result.left_out[content] = result.left_out.get(content, 0) + 1
+                    continue
+                literal = Literal(
+                    memory.base // memory.width + start, None, None, end + padding - start, None,
+                    content.decoded, kind_of(content.head), None, content.sha256, False,
+                )  # fmt: skip
+                result.literals.append(literal)
+            yield result
+
+
+# ---------------------------------------------------------------- processes
+
+
+class Mapping(NamedTuple):
+    """A line of /proc/PID/maps (proc_pid_maps(5))."""
+
+    start: int
+    end: int
+    offset: int
+    device: str
+    inode: int
+    path: str
+
+
+class Process(NamedTuple):
+    """A process whose memory was searched. Sizes in bytes; None: not known."""
+
+    pid: int
+    name: str
+    rss: int | None
+    pss: int | None
+    searched: int
+    swap: int
+    coredump_filter: int | None
+
+
+class Pages:
+    """The pages of a live process, as /proc/PID/maps and pagemap tell; nothing is faulted in.
+
+    pagemap (Documentation/admin-guide/mm/pagemap.rst): a little-endian u64 a page, of which the
+    highest byte tells all: bit 63 present, 62 swapped, 61 file page or shared, 56 mapped once.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.searched = self.swap = 0
+        self.mappings: list[Mapping] = []
+        self.mem = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        self.pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self.in_ram = tmpfs_devices(pid)
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                words = line.rstrip("\n").split(maxsplit=5)
+                path = words[5] if len(words) > 5 else ""
+                if words[1][0] == "r" and path[:6] not in ("[vvar]", "[vvar_", "[vsysc"):
+                    start, end = (int(word, 16) for word in words[0].split("-"))
+                    found = Mapping(start, end, int(words[2], 16), words[3], int(words[4]), path)
+                    self.mappings.append(found)
+
+    def close(self) -> None:
+        """Close its files."""
+        os.close(self.mem)
+        os.close(self.pagemap)
+
+    def flags(self, start: int, end: int) -> bytes:
+        """The highest byte of each page's entry."""
+        first = start // PAGE_SIZE
+        count = -(-end // PAGE_SIZE) - first
+        entries = os.pread(self.pagemap, 8 * count, 8 * first)
+        if not entries:
+            raise Ended
+        return entries[7::8]
+
+    def resident(self) -> Iterator[tuple[int, int]]:
+        """Start and end of each stretch of resident pages, of however many mappings."""
+        begin = last = 0
+        for mapping in self.mappings:
+            for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
+                flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
+                present = flags.translate(PRESENT)
+                self.swap += PAGE_SIZE * present.count(b"s")
+                for match in PRESENT_RE.finditer(present):
+                    start, end = (place + PAGE_SIZE * n for n in match.span())
+                    if start != last:
+                        if last:
+                            yield begin, last
+                        begin = start
+                    last = end
+        if last:
+            yield begin, last
+
+    def regions(self) -> Iterator[tuple[int, Memory]]:
+        """Its resident memory, in stretches with their addresses."""
+        for start, end in self.resident():
+            self.searched += end - start
+            file = f"/proc/{self.pid}/mem"
+            yield start, Memory(f"process {self.pid}", file, start, end - start, self.mem)
+
+    def backing(self, address: int, size: int) -> tuple[str, tuple]:
+        """What most of a copy's pages are, and what tells its memory from other memory.
+
+        A page of a file or of shared memory is the same page in each process that maps it; an
+        anonymous one that is mapped more than once was shared by fork, at the same address.
+        """
+        flags = self.flags(address, address + size)
+        mapping = self.mappings[max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)]
+        if flags.translate(PRESENT).count(b"s"):
+            return "swap", (self.pid, address)
+        if 2 * sum(flag >> 5 & 1 for flag in flags) < len(flags):
+            shared = not any(flag & 1 for flag in flags)
+            return "anonymous", (0 if shared else self.pid, address)
+        place = (mapping.device, mapping.inode, mapping.offset + address - mapping.start)
+        ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
+        return "shared" if ram else "file", place
+
+
+def proc_text(path: str) -> str:
+    """A file of /proc; empty where it cannot be read."""
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+    return ""
+
+
+def tmpfs_devices(pid: int) -> set[str]:
+    """The devices, as maps writes them, of the file systems that are in RAM alone."""
+    found = set()
+    for line in proc_text(f"/proc/{pid}/mountinfo").splitlines():
+        words = line.split()
+        if "-" in words and words[words.index("-") + 1] in ("tmpfs", "ramfs", "devtmpfs"):
+            major, minor = (int(word) for word in words[2].split(":"))
+            found.add(f"{major:02x}:{minor:02x}")
+    return found
+
+
+def process_and_descendants(pids: Sequence[int], problem: Callable[[str, str], None]) -> list[int]:
+    """These pids and those of their descendants, asar_investigate.py's own left out."""
+    import psutil
+
+    found: dict[int, None] = {}
+    for pid in pids:
+        try:
+            handle = psutil.Process(pid)
+            found.update(dict.fromkeys([pid, *(c.pid for c in handle.children(recursive=True))]))
+        except (psutil.Error, OSError, OverflowError):
+            problem(f"process {pid}", "there is none")
+    found.pop(os.getpid(), None)
+    return list(found)
+
+
+def process_name(pid: int) -> str:
+    """A process's name, with its role in Chromium or Electron: 'chromium renderer'."""
+    role = ROLE_RE.search(proc_text(f"/proc/{pid}/cmdline"))
+    name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
+    return f"{name} {role[1]}" if role else name
+
+
+def process_told(pid: int, pages: Pages | None) -> Process:
+    """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5))."""
+    rollup = proc_text(f"/proc/{pid}/smaps_rollup")
+    sizes = {name: int(size) * 1024 for name, size in ROLLUP_RE.findall(rollup)}
+    bits = proc_text(f"/proc/{pid}/coredump_filter").strip()
+    return Process(
+        pid,
+        process_name(pid),
+        sizes.get("Rss"),
+        sizes.get("Pss"),
+        pages.searched if pages else 0,
+        pages.swap if pages else 0,
+        int(bits, 16) if bits else None,
+    )
+
+
+def why_unreadable(error: OSError) -> str:
+    """Why a process's memory may not be read, and what would help (ptrace(2), Yama)."""
+    scope = proc_text("/proc/sys/kernel/yama/ptrace_scope").strip()
+    also = f"; kernel.yama.ptrace_scope is {scope}, 0 allows it" if scope.strip("0") else ""
+    return f"its memory may not be read ({error.strerror}): be its user, or use sudo{also}"
+
+
+# ---------------------------------------------------------------- core files
+
+
+class Core(NamedTuple):
+    """A core file (elf(5), core(5)): where its memory is, and which of it belongs to files."""
+
+    path: str
+    segments: list[tuple[int, int, int]]  # address, offset in the file, size
+    files: list[tuple[int, int, str]]  # start, end, path of each file mapping (NT_FILE)
+    lost: int  # bytes that lie beyond the file's end
+
+    def backing(self, address: int) -> str:
+        """What a copy is. 'file': of a file's mapping, which may have been written to."""
+        at = bisect.bisect(self.files, (address + 1,)) - 1
+        if at < 0 or address >= self.files[at][1]:
+            return "anonymous"
+        return "shared" if self.files[at][2].startswith(RAM_PATHS) else "file"
+
+    def dumped(self) -> tuple[int, int]:
+        """Bytes of file mappings, and how many of them are in the core."""
+        there = 0
+        for address, _, size in self.segments:
+            at = max(0, bisect.bisect(self.files, (address,)) - 1)
+            for start, end, _ in self.files[at:]:
+                if start >= address + size:
+                    break
+                there += max(0, min(end, address + size) - max(start, address))
+        return sum(end - start for start, end, _ in self.files), there
+
+
+def read_core(source: Source) -> Core:
+    """What the program headers of a core file tell: 64- or 32-bit, little-endian."""
+    ident = source.read(0, 64)
+    if ident[:4] != b"\x7fELF" or len(ident) < 64 or ident[4] not in (1, 2):
+        raise Problem("byte 0: no ELF file, so no core file")
+    if ident[5] != 1:
+        raise Problem("byte 5: a big-endian core file; only little-endian ones are read")
+    if ident[16:18] != b"\4\0":
+        raise Problem("byte 16: an ELF file, but no core file")
+    wide = ident[4] == 2
+    headers, sections = struct.unpack_from("<QQ" if wide else "<II", ident, 32 if wide else 28)
+    length, count = struct.unpack_from("<HH", ident, 54 if wide else 42)
+    if count == 0xFFFF:  # there are more: the number is in the first section's sh_info
+        info = source.read(sections + (44 if wide else 28), 4) if sections < source.size else b""
+        count = int.from_bytes(info, "little")
+    if length != (56 if wide else 32) or headers + length * count > source.size:
+        raise Problem(f"byte {headers}: program headers beyond the end at {source.size}")
+    segments, files, lost = [], [], 0
+    for n in range(count):
+        header = source.read(headers + n * length, length)
+        if wide:
+            kind, _, offset, address, _, size = struct.unpack_from("<IIQQQQ", header)
+        else:
+            kind, offset, address, _, size = struct.unpack_from("<IIIII", header)
+        there = max(0, min(size, source.size - offset))
+        lost += size - there if kind == PT_LOAD else 0
+        if kind == PT_LOAD and there:
+            segments.append((address, offset, there))
+        elif kind == PT_NOTE:
+            files += file_mappings(source.read(offset, min(there, MAX_NOTES)), wide)
+    return Core(source.path, sorted(segments), sorted(files), lost)
+
+
+def file_mappings(notes: bytes, wide: bool) -> Iterator[tuple[int, int, str]]:
+    """Start, end and path of the file mappings that a core's notes (elf(5), NT_FILE) tell of."""
+    place, word = 0, "Q" if wide else "I"
+    while place + 12 <= len(notes):
+        name, size, kind = struct.unpack_from("<III", notes, place)
+        begin = place + 12 + name + -name % 4
+        place = begin + size + -size % 4
+        note = notes[begin : begin + size]
+        unit = struct.calcsize(word)
+        if kind != NT_FILE or len(note) < 2 * unit:
+            continue
+        count = struct.unpack_from(f"<{word}", note)[0]
+        paths = note[(2 + 3 * count) * unit :].split(b"\0")
+        if count <= len(note) // (3 * unit):
+            for n, path in zip(range(count), paths):
+                start, end = struct.unpack_from(f"<2{word}", note, (2 + 3 * n) * unit)
+                yield start, end, os.fsdecode(path)
+
+
+def core_regions(core: Core, fd: int) -> Iterator[tuple[int, Memory]]:
+    """A core's memory in stretches with their addresses, the holes of a sparse file left out."""
+    joined: list[list[int]] = []
+    for address, offset, size in core.segments:
+        last = joined[-1] if joined else [0, 0, 0]
+        if (last[0] + last[2], last[1] + last[2]) == (address, offset):
+            last[2] += size
+        else:
+            joined.append([address, offset, size])
+    for address, offset, size in joined:
+        for start, end in data_extents(fd, offset, offset + size):
+            source = Memory(core.path, core.path, start, end - start, fd)
+            yield address + start - offset, source
+
+
+def data_extents(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The parts of a file that are no holes (lseek(2), SEEK_DATA)."""
+    while start < end:
+        try:
+            start = os.lseek(fd, start, os.SEEK_DATA)
+        except OSError:  # a hole to the end of the file
+            return
+        hole = min(end, os.lseek(fd, start, os.SEEK_HOLE)) if start < end else end
+        if start < hole:
+            yield start, hole
+        start = hole
+
+
+# ---------------------------------------------------------------- heap snapshots
+
+
+class HeapString(NamedTuple):
+    """A string of a heap snapshot that holds base64. Sizes in bytes."""
+
+    content: int | None  # which literal; None: in none of the inputs
+    node_id: int
+    self_size: int
+    external: int  # of its characters, where they lie outside of V8's heap
+    width: int | None
+    whole: bool  # it holds that and nothing else, but for what stands before it in a data URI
+    kind: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of the string, wherever its characters lie."""
+        return self.self_size + self.external
+
+
+class Heap(NamedTuple):
+    """A V8 heap snapshot: number and bytes of its nodes by type, its base64 strings."""
+
+    path: str
+    types: dict[str, list[int]]
+    strings: list[HeapString]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all nodes."""
+        return sum(size for _, size in self.types.values())
+
+    @property
+    def strings_size(self) -> int:
+        """Bytes of the strings, as DevTools' statistics count them."""
+        return sum(size for name, (_, size) in self.types.items() if name in STRING_TYPES)
+
+    @property
+    def base64(self) -> list[HeapString]:
+        """The strings that are base64 and nothing else, the largest first."""
+        return sorted((text for text in self.strings if text.whole), key=lambda t: -t.size)
+
+    def of(self, content: int) -> list[HeapString]:
+        """The strings that hold a literal."""
+        return [text for text in self.strings if text.content == content]
+
+    def told(self) -> dict[str, object]:
+        """The totals for programs."""
+        types = {name: {"count": n, "self_size": size} for name, (n, size) in self.types.items()}
+        base64 = {"strings": len(self.base64), "self_size": sum(t.size for t in self.base64)}
+        return {
+            "path": self.path,
+            "nodes": sum(number for number, _ in self.types.values()),
+            "self_size": self.size,
+            "strings": self.strings_size,
+            "base64": base64,
+            "types": types,
+        }
+
+
+class InString(NamedTuple):
+    """A base64 run in the text of a snapshot's string."""
+
+    contents: list[int]  # literals that begin like this
+    prefix: int | None  # characters of the string before it; None: it is no string of its own
+    length: int
+    kind: str
+
+
+class Snapshot:
+    """Reads a .heapsnapshot as a stream (V8's src/profiler/heap-snapshot-generator.cc).
+
+    One JSON object: "snapshot" with "meta", which names the columns, flat arrays of numbers, and
+    the strings last. A string's text is cut at 1024 characters, but for scripts' sources.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.places: dict[str, tuple[int, int]] = {}
+        self.meta: dict = {}
+        self.read_outline()
+        try:
+            self.types = [str(name) for name in self.meta["node_types"][0]]
+            fields, edges = self.meta["node_fields"], self.meta["edge_fields"]
+            wanted = ("type", "name", "id", "self_size", "edge_count")
+            self.columns, self.stride = [fields.index(name) for name in wanted], len(fields)
+            self.to_node, self.edge_stride = edges.index("to_node"), len(edges)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise Problem('byte 0: no heap snapshot: "snapshot" does not name the fields') from None
+
+    def read_outline(self) -> None:
+        """Where each array begins and ends; what "snapshot" says."""
+        place, head = 0, self.source.read(0, 64)
+        if not head.lstrip().startswith(b"{"):
+            raise Problem("byte 0: no JSON object, so no heap snapshot")
+        place = head.index(b"{") + 1
+        while "strings" not in self.places:
+            match = KEY_RE.match(self.source.read(place, 4096))
+            if not match:
+                raise Problem(f"byte {place}: no heap snapshot, or cut short: no name of an array")
+            key, start = match[1].decode(), place + match.end()
+            if match[2] == b"{":
+                end = self.read_meta(start - 1)
+            else:
+                end = self.source.size if key == "strings" else self.end_of_numbers(key, start)
+                self.places[key] = start, end - 1
+            place = end
+        if not {"nodes", "edges"} <= self.places.keys():
+            raise Problem(f"byte {place}: no heap snapshot: no nodes, or no edges, before strings")
+
+    def read_meta(self, start: int) -> int:
+        """Where the object that begins here ends."""
+        import json
+
+        text = self.source.read(start, MIB).decode("latin-1")
+        try:
+            found, length = json.JSONDecoder().raw_decode(text)
+        except (ValueError, RecursionError):
+            raise Problem(f"byte {start}: no JSON, or cut short") from None
+        if isinstance(found.get("meta"), dict):
+            self.meta = found["meta"]
+        return start + length
+
+    def end_of_numbers(self, key: str, start: int) -> int:
+        """Where an array ends that holds numbers, or arrays of them."""
+        depth = 1
+        for offset, piece in self.source.pieces(start, self.source.size):
+            if b"]" not in piece and b"[" not in piece:
+                continue
+            for match in BRACKET_RE.finditer(piece):
+                depth += 1 if match[0] == b"[" else -1
+                if not depth:
+                    return offset + match.end()
+        raise Problem(f"byte {self.source.size}: cut short within {key}")
+
+    def numbers(
+        self, key: str, wanted: Sequence[tuple[int, int]] = ()
+    ) -> Iterator[tuple[int, list[int]]]:
+        """An array's numbers in pieces, each with the place of its first one.
+
+        Args: wanted: sorted places, from and to, that are wanted; without them all are.
+        """
+        import json
+
+        done, left = 0, b""
+        begin, end = self.places[key]
+        at = 0
+        for offset, piece in self.source.pieces(begin, end):
+            last = offset + len(piece) == end
+            cut = len(piece) if last else piece.rfind(b",")
+            if cut < 0:
+                raise Problem(f"byte {offset}: no list of numbers")
+            text, left = left + piece[:cut], piece[cut + 1 :]
+            while wanted and at < len(wanted) and wanted[at][1] <= done:
+                at += 1
+            if wanted and (at == len(wanted) or wanted[at][0] > done + text.count(b",")):
+                done += text.count(b",") + 1
+                continue
+            try:
+                numbers = json.loads(b"[%b]" % text)
+            except (ValueError, RecursionError):
+                raise Problem(f"byte {offset}: no list of numbers") from None
+            yield done, numbers
+            done += len(numbers)
+
+    def base64(self, contents: Contents, count: int) -> dict[int, list[InString]]:
+        """The base64 runs in the strings' texts, by the string's number."""
+        begin, _ = self.places["strings"]
+        region = self.source._replace(base=self.source.base + begin, size=self.source.size - begin)
+        found: dict[int, list[InString]] = {}
+        quotes = Quotes(region)
+        for start, end in long_runs(region, min(count, CUT // 2)):
+            before = region.read(max(0, start - 256), min(256, start))
+            escape = len(before) - len(before.rstrip(b"\\")) & 1
+            start += (5 if region.read(start, 1) == b"u" else 1) if escape else 0
+            number = quotes.until(start)
+            uri = STRING_START_RE.search(before)
+            content = content_of(region, start, end - (end - start) % 4, 0, True)
+            if number is None or isinstance(content, str):
+                continue
+            literals = [
+                content
+                for content, base, matched in contents.in_run(region, start, end)
+                if matched == min(end, base + contents.lengths[content]) - max(start, base)
+            ]
+            prefix = len(uri[1]) if uri and not escape else None
+            kind = kind_of(content.head)
+            found.setdefault(number, []).append(InString(literals, prefix, end - start, kind))
+        return found
+
+    def number_of(self, text: bytes) -> int | None:
+        """The number of a string that is known in full."""
+        begin, _ = self.places["strings"]
+        region = self.source._replace(base=self.source.base + begin, size=self.source.size - begin)
+        before = b""
+        for offset, piece in region.pieces(0, region.size):
+            at = (before + piece).find(b'"%b"' % text)
+            if at >= 0:
+                return Quotes(region).until(offset - len(before) + at + 1)
+            before = piece[-len(text) - 2 :]
+        return None
+
+    def read(self, contents: Contents, count: int) -> Heap:
+        """Its totals, and its strings that hold base64."""
+        texts = self.base64(contents, count)
+        external_name = self.number_of(b"system / ExternalStringData")
+        totals = {name: [0, 0] for name in self.types}
+        strings, externals, first_edge, index = [], {}, 0, 0
+        is_string = [name in STRING_TYPES for name in self.types]
+        for nodes in self.records("nodes"):
+            columns = [nodes[column :: self.stride] for column in self.columns]
+            for kind, name, node_id, self_size, edges in zip(*columns):
+                total = totals[self.types[kind]]
+                total[0] += 1
+                total[1] += self_size
+                if name in texts and is_string[kind]:
+                    strings.append((name, node_id, self_size, first_edge, first_edge + edges))
+                elif name == external_name:
+                    externals[index] = self_size
+                first_edge += edges
+                index += 1
+        outside = self.outside(strings, externals)
+        found = [
+            heap_string(contents, text, node_id, size, outside.get(node_id, 0))
+            for name, node_id, size, *_ in strings
+            for text in texts[name]
+        ]
+        return Heap(self.source.path, totals, found)
+
+    def records(self, key: str) -> Iterator[list[int]]:
+        """An array's numbers in lists of whole records."""
+        left: list[int] = []
+        for _, numbers in self.numbers(key):
+            numbers = left + numbers
+            whole = len(numbers) - len(numbers) % self.stride
+            left = numbers[whole:]
+            yield numbers[:whole]
+        if left:
+            raise Problem(f"byte {self.places[key][1]}: {key} end within a record")
+
+    def outside(
+        self, strings: Sequence[tuple[int, ...]], externals: dict[int, int]
+    ) -> dict[int, int]:
+        """Node id -> bytes of its characters, for strings that lie outside of V8's heap.
+
+        Such a string has an edge to a native node that has the size.
+        """
+        wanted = [
+            (first * self.edge_stride, end * self.edge_stride, node_id)
+            for _, node_id, size, first, end in strings
+            if externals and size < EXTERNAL_STRING and end > first
+        ]
+        edges: dict[int, list[int]] = {node_id: [] for *_, node_id in wanted}
+        for done, numbers in self.numbers("edges", [place[:2] for place in wanted]):
+            for first, end, node_id in wanted:
+                if first < done + len(numbers) and end > done:
+                    edges[node_id] += numbers[max(0, first - done) : max(0, end - done)]
+        return {
+            node_id: max(
+                externals.get(to_node // self.stride, 0)
+                for to_node in found[self.to_node :: self.edge_stride]
+            )
+            for node_id, found in edges.items()
+            if found[self.to_node :]
+        }
+
+
+class Quotes:
+    """Counts the quotes of JSON text, to tell which string of a list a place is in."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.place, self.count, self.left = source, 0, 0, b""
+
+    def until(self, place: int) -> int | None:
+        """The number of the string that a place is in, from 0. Places must ascend."""
+        for _, piece in self.source.pieces(self.place, place):
+            text = self.left + piece
+            self.left = text[len(text.rstrip(b"\\")) :]
+            text = text[: len(text) - len(self.left)].replace(b"\\\\", b"")
+            self.count += text.count(b'"') - text.count(b'\\"')
+        self.place = max(place, self.place)
+        return self.count // 2 if self.count & 1 else None
+
+
+def heap_string(
+    contents: Contents, text: InString, node_id: int, self_size: int, external: int
+) -> HeapString:
+    """What a string of a snapshot holds: a literal as a whole if its size is the literal's."""
+    for content in text.contents:
+        literal = contents.rows[content].literal
+        for characters in (literal.length + (text.prefix or 0), literal.string_length or 0):
+            width = width_of(external or self_size, characters)
+            if width and text.prefix is not None:
+                return HeapString(content, node_id, self_size, external, width, True, text.kind)
+    content = text.contents[0] if text.contents else None
+    whole = content is None and text.prefix is not None
+    return HeapString(content, node_id, self_size, external, None, whole, text.kind)
+
+
+def width_of(size: int, characters: int) -> int | None:
+    """Bytes a character of a V8 string: its size is those, a header of 12 or 16, and rounding."""
+    fits = (width for width in (1, 2) if 12 <= size - characters * width < 24)
+    return next(fits, None)
+
+
+# ---------------------------------------------------------------- all of it joined
+
+
+class Place(NamedTuple):
+    """A copy of a literal in a process or a core file."""
+
+    copy: Copy
+    holder: str  # the process's name, or the core's path
+    pid: int | None
+    backing: str
+    whole: bool
+    memory: tuple  # tells memory from other memory: a page may be in several processes
+
+
+class Where:
+    """Where the literals of a report sit."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.processes: list[Process] = []
+        self.cores: list[tuple[str, int, int, int]] = []  # path, searched, of files, dumped
+        self.heaps: list[Heap] = []
+        self.places: list[Place] = []
+        self.other: list[int] = []  # bytes of base64 in memory that is in none of the inputs
+        self.contents = Contents([])
+
+    def asked(self) -> tuple[tuple[str, bool], ...]:
+        """The columns of the report, and whether they were asked for."""
+        pids = any(place.pid for place in self.places) or bool(self.processes)
+        return ("in heaps", bool(self.heaps)), ("in RAM", pids), ("in cores", bool(self.cores))
+
+    def of(self, content: int) -> list[Place]:
+        """A literal's copies."""
+        return [place for place in self.places if place.copy.content == content]
+
+    def ram(self, content: int) -> int:
+        """Bytes of RAM that the whole copies of a literal take, memory of several once."""
+        memories = {
+            p.memory: p.copy.matched * p.copy.width for p in self.of(content) if p.pid and p.whole
+        }
+        return sum(memories.values())
+
+    def cells(self, content: int) -> tuple[str, str, str]:
+        """Size and number of the strings in heaps, of the copies in RAM, of those in cores."""
+        strings = [text for heap in self.heaps for text in heap.of(content) if text.whole]
+        whole = [place for place in self.of(content) if place.whole]
+        live = sum(bool(place.pid) for place in whole)
+        size = sum(p.copy.matched * p.copy.width for p in whole if not p.pid)
+        told = (
+            (sum(text.size for text in strings), len(strings)),
+            (self.ram(content), live),
+            (size, len(whole) - live),
+        )
+        return tuple(f"{size_text(size)} in {number}" if number else "-" for size, number in told)
+
+    def json_of(self, content: int) -> dict[str, object]:
+        """A literal's copies for programs."""
+        found: dict[str, object] = {}
+        whole = [(p, p.copy) for p in self.of(content) if p.whole]
+        if self.processes:
+            found["memory"] = [
+                {"pid": p.pid, "process": p.holder, "address": copy.address, "width": copy.width,
+                 "backing": p.backing} for p, copy in whole if p.pid
+            ]  # fmt: skip
+            found["ram"] = self.ram(content)
+        if self.cores:
+            found["cores"] = [
+                {"path": p.holder, "address": copy.address, "width": copy.width,
+                 "backing": p.backing} for p, copy in whole if not p.pid
+            ]  # fmt: skip
+        if self.processes or self.cores:
+            found["partial"] = len(self.of(content)) - len(whole)
+        if self.heaps:
+            found["heaps"] = [
+                {"path": heap.path, **{key: value for key, value in text._asdict().items()
+                                       if key not in ("content", "kind")}}
+                for heap in self.heaps for text in heap.of(content)
+            ]  # fmt: skip
+        return found
+
+    def look(self, pids: Sequence[int], cores: Sequence[str], heaps: Sequence[str]) -> None:
+        """Look in processes and their descendants, core files and heap snapshots."""
+        found = self.tree(pids) if pids else []
+        if not self.report.inputs:
+            found = [pid for pid in found if self.process(pid, self.find_in_process)]
+            cores = [path for path in cores if self.core(path, self.find_in_core)]
+        try:
+            self.contents = Contents(rows_of(self.report))
+        except (OSError, Ended):
+            self.report.problem("the inputs", "have changed since they were searched")
+            return
+        for pid in found:
+            self.process(pid, self.search_process)
+        for path in cores:
+            self.core(path, self.search_core)
+        for path in heaps:
+            self.heap(path)
+        self.contents.close()
+
+    def tree(self, pids: Sequence[int]) -> list[int]:
+        """The pids of the processes to search."""
+        if not os.path.exists("/proc/self/pagemap"):
+            self.report.problem("--pid", "needs Linux, with its /proc/PID/pagemap")
+            return []
+        try:
+            return process_and_descendants(pids, self.report.problem)
+        except ImportError:
+            self.report.problem(
+                "--pid", "needs psutil: apt install python3-psutil (or pip install it)"
+            )
+            return []
+
+    def process(self, pid: int, look: Callable[[int, Pages], None]) -> bool:
+        """Open a process, look in it, close it. That one ends in the meantime is no error."""
+        pages = None
+        try:
+            pages = Pages(pid)
+            look(pid, pages)
+        except PermissionError as error:
+            self.report.problem(f"process {pid} ({process_name(pid)})", why_unreadable(error))
+            self.processes.append(process_told(pid, None))
+            return False
+        except (FileNotFoundError, ProcessLookupError, Ended):
+            return False
+        finally:
+            if pages:
+                pages.close()
+            self.report.progress(f"process {pid}")
+        return True
+
+    def find_in_process(self, pid: int, pages: Pages) -> None:
+        """Without inputs: what base64 it holds."""
+        name = f"process {pid} {process_name(pid)}"
+        self.find(name, memory_literals(pages.regions(), self.report.min_size))
+
+    def find(self, name: str, found: Iterator[Scanned]) -> None:
+        """Add the base64 of a process or a core to the report, a source for each width."""
+        begin, joined = len(self.report.scanned), {}
+        for scanned in found:
+            width = scanned.source.width
+            shown = name if width == 1 else f"{name}, two bytes a character"
+            empty = Scanned(scanned.source._replace(path=shown, size=0), [], None, {}, [])
+            whole = joined.setdefault(width, empty)
+            size = whole.source.size + scanned.source.size
+            joined[width] = whole._replace(source=whole.source._replace(size=size))
+            whole.literals.extend(scanned.literals)
+            for reason, number in scanned.left_out.items():
+                whole.left_out[reason] = whole.left_out.get(reason, 0) + number
+        self.report.scanned += joined.values()
+        self.report.inputs.append((name, begin, len(self.report.scanned)))
+
+    def search_process(self, pid: int, pages: Pages) -> None:
+        """Find the literals' copies in a process."""
+        name = process_name(pid)
+        found = search(pages.regions(), self.contents, self.report.min_size)
+        for copy in found.copies:
+            size = self.contents.lengths[copy.content] * copy.width
+            self.place(copy, name, pid, *pages.backing(copy.address, size))
+        self.other += found.other
+        self.processes.append(process_told(pid, pages))
+
+    def place(self, copy: Copy, holder: str, pid: int | None, backing: str, memory: tuple) -> None:
+        """Keep a copy."""
+        whole = copy.matched == self.contents.lengths[copy.content]
+        memory = (*memory, copy.content, copy.width)
+        self.places.append(Place(copy, holder, pid, backing, whole, memory))
+
+    def core(self, path: str, look: Callable[[Core, int], None]) -> bool:
+        """Open a core file, look in it, close it."""
+        try:
+            with open_regular(path) as source:
+                look(read_core(source), source.fd)
+                return True
+        except Problem as problem:
+            self.report.problem(path, str(problem))
+        except OSError as error:
+            self.report.problem(path, error.strerror)
+        except Ended:
+            self.report.problem(path, "it has become shorter while it was read")
+        finally:
+            self.report.progress(path)
+        return False
+
+    def find_in_core(self, core: Core, fd: int) -> None:
+        """Without inputs: what base64 it holds."""
+        self.find(core.path, memory_literals(core_regions(core, fd), self.report.min_size))
+
+    def search_core(self, core: Core, fd: int) -> None:
+        """Find the literals' copies in a core file."""
+        regions = list(core_regions(core, fd))
+        found = search(iter(regions), self.contents, self.report.min_size)
+        for copy in found.copies:
+            memory = (core.path, copy.address)
+            self.place(copy, core.path, None, core.backing(copy.address), memory)
+        self.other += found.other
+        searched = sum(memory.size for _, memory in regions)
+        self.cores.append((core.path, searched, *core.dumped()))
+        if core.lost:
+            lost = f"{size_text(core.lost)} of the memory that it tells of are not in it"
+            self.report.problem(core.path, f"cut short: {lost}")
+
+    def heap(self, path: str) -> None:
+        """Read a heap snapshot."""
+        try:
+            with open_regular(path) as source:
+                self.heaps.append(Snapshot(source).read(self.contents, self.report.min_size))
+        except Problem as problem:
+            self.report.problem(path, str(problem))
+        except OSError as error:
+            self.report.problem(path, error.strerror)
+        self.report.progress(path)
+
+
+@contextlib.contextmanager
+def open_regular(path: str) -> Iterator[Source]:
+    """A regular file as a source, until the end of the block."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise Problem("not a regular file")
+        yield Source(path, path, 0, found.st_size, fd)
+    finally:
+        os.close(fd)
+
+
 # ---------------------------------------------------------------- the report
 
 
@@ -964,7 +2027,7 @@ def place_of(row: Row) -> str:
     """'path:line:column' of a text, 'path at byte offset' of what is none."""
     path, literal = printable(row.source.path), row.literal
     if literal.line is None:
-        return f"{path} at byte {literal.offset}"
+        return f"{path} at byte {literal.offset * row.source.width}"
     return f"{path}:{literal.line}:{literal.column}"
 
 
@@ -990,7 +2053,7 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
-def report_text(report: Report, top: int, bold: bool) -> str:
+def report_text(report: Report, where: Where, top: int, bold: bool) -> str:
     """The whole report, under 100 columns. Never a literal's content."""
     rows = rows_of(report)
     sections = [
@@ -999,6 +2062,10 @@ def report_text(report: Report, top: int, bold: bool) -> str:
         ("By kind", kinds_section(report)),
         ("Source maps in line", maps_section(report)),
         ("More than once", duplicates_section(rows)),
+        ("Where they sit: the whole copies of each", where_section(where, top)),
+        ("Processes", processes_section(where)),
+        ("Core files", cores_section(where)),
+        ("Heap snapshots: bytes, share, nodes, type", heaps_section(where, top)),
         ("As V8 keeps it", scripts_section(report, top)),
         ("Left out: no data", left_out_section(report)),
         ("The largest files, whatever they hold", members_section(report)),
@@ -1168,6 +2235,7 @@ def members_section(report: Report) -> list[str]:
         for _, begin, end in report.inputs
         if end - begin > 1
         for scanned in report.scanned[begin:end]
+        if not isinstance(scanned.source, Memory)
     ]
     whole = sum(source.size for source in sources)
     largest = sorted(sources, key=lambda source: (-source.size, source.path))[:10]
@@ -1177,21 +2245,133 @@ def members_section(report: Report) -> list[str]:
     ]
 
 
-def report_json(report: Report) -> dict[str, object]:
+def where_section(where: Where, top: int) -> list[str]:
+    """For each literal the strings of heaps that hold it, its copies in RAM and in cores."""
+    heads = [name for name, asked in where.asked() if asked]
+    if not heads or not where.contents.rows:
+        return []
+    lines = [f"{'':3}{'characters':>11}" + "".join(f"{head:>20}" for head in heads)]
+    for content, row in enumerate(where.contents.rows[:top]):
+        cells = [cell for cell, (_, asked) in zip(where.cells(content), where.asked()) if asked]
+        lines.append(
+            f"{content + 1:>3}{row.literal.length:>11}" + "".join(f"{c:>20}" for c in cells)
+        )
+        lines += [f"{'':14}{line}" for line in copies_told(where, content)]
+    ram = sum(where.ram(content) for content in range(len(where.contents.rows)))
+    length = sum(row.literal.length for row in where.contents.rows)
+    if where.processes:
+        lines.append(f"  all {len(where.contents.rows)}: {size_text(length)} in the inputs, each "
+                     f"content once; {size_text(ram)} in RAM now")  # fmt: skip
+    if where.processes or where.cores:
+        lines += [
+            f"  base64 in memory that is in none of the inputs: {len(where.other)} runs, "
+            f"{size_text(sum(where.other))}"
+        ]
+    return lines
+
+
+def copies_told(where: Where, content: int) -> list[str]:
+    """Lines that tell of a literal's copies by process or core, width and backing."""
+    holders: dict[tuple[int, str], dict[str, int]] = {}
+    for place in where.of(content):
+        counts = holders.setdefault((place.pid or 0, place.holder), {})
+        kind = f"{place.copy.width}-byte {place.backing}" if place.whole else "partial"
+        counts[kind] = counts.get(kind, 0) + 1
+    lines = []
+    for (pid, holder), counts in holders.items():
+        told = ", ".join(f"{number} {kind}" for kind, number in counts.items())
+        name = f"{printable(holder)} {pid}" if pid else elide(printable(holder), 40)
+        lines.append(f"{name}: {told}"[:84])
+    longer = sum(not text.whole for heap in where.heaps for text in heap.of(content))
+    if longer:
+        lines.append(f"also inside {longer} longer strings of the heaps")
+    return lines
+
+
+def processes_section(where: Where) -> list[str]:
+    """The processes that were searched, and what a core dump of them would hold."""
+    lines = [f"{'pid':>10}{'PSS':>12}{'searched':>12}{'in swap':>12}  process"] * bool(
+        where.processes
+    )
+    for process in where.processes:
+        pss = size_text(process.pss) if process.pss is not None else "-"
+        sizes = f"{process.pid:>10}{pss:>12}{size_text(process.searched):>12}"
+        lines.append(f"{sizes}{size_text(process.swap):>12}  {printable(process.name)[:50]}")
+    filters: dict[int, int] = {}
+    for process in where.processes:
+        if process.coredump_filter is not None:
+            filters[process.coredump_filter] = filters.get(process.coredump_filter, 0) + 1
+    for bits, number in filters.items():
+        told = [(name, bits >> n & 1) for n, name in enumerate(COREDUMP_FILTER)]
+        lines += [
+            f"  coredump_filter {bits:#x} ({number} processes), so a core dump by the kernel has",
+            f"    {', '.join(name for name, bit in told if bit) or 'nothing'},",
+            f"    but not {', '.join(name for name, bit in told if not bit) or 'nothing'}",
+        ]
+    return lines
+
+
+def cores_section(where: Where) -> list[str]:
+    """The core files that were searched, and how much of the file mappings is in them."""
+    lines = []
+    for path, searched, mapped, dumped in where.cores:
+        lines += [
+            f"  {elide(printable(path), 96)}",
+            f"    {size_text(searched)} searched; of {size_text(mapped)} of file mappings "
+            f"{size_text(dumped)} are in it",
+        ]
+    return lines
+
+
+def heaps_section(where: Where, top: int) -> list[str]:
+    """The totals of the heap snapshots, and their base64 strings."""
+    lines = []
+    for heap in where.heaps:
+        nodes = sum(number for number, _ in heap.types.values())
+        lines += [
+            f"  {elide(printable(heap.path), 96)}",
+            f"    {nodes} nodes, {size_text(heap.size)}; strings {size_text(heap.strings_size)}; "
+            f"base64 strings {len(heap.base64)}, {size_text(sum(t.size for t in heap.base64))}",
+        ]
+        largest = sorted(heap.types.items(), key=lambda item: (-item[1][1], item[0]))
+        for name, (number, size) in largest[:8]:
+            lines.append(
+                f"{size:>14}{share(size, heap.size):>9}{number:>10}  {printable(name)[:60]}"
+            )
+        for text in [text for text in heap.base64 if text.content is None][: min(top, 5)]:
+            lines.append(f"{text.size:>14}  {text.kind} in none of the inputs, @{text.node_id}")
+    pss = sum(process.pss or 0 for process in where.processes)
+    if where.heaps and pss:
+        whole = sum(heap.size for heap in where.heaps)
+        lines.append(f"  heaps {size_text(whole)}, {share(whole, pss)} of the processes' PSS, "
+                     f"{size_text(pss)}")  # fmt: skip
+    return lines
+
+
+def report_json(report: Report, where: Where) -> dict[str, object]:
     """The report for programs. Sizes in bytes; lengths in characters."""
     times: dict[str, int] = {}
     for scanned in report.scanned:
         for literal in scanned.literals:
             times[literal.sha256] = times.get(literal.sha256, 0) + 1
-    return {
-        "sources": [source_json(scanned, times) for scanned in report.scanned],
+    places = {row.literal.sha256: where.json_of(n) for n, row in enumerate(where.contents.rows)}
+    found = {
+        "sources": [source_json(scanned, times, places) for scanned in report.scanned],
         "left_out": left_out(report),
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
-        "heaps": [],
+        "heaps": [heap.told() for heap in where.heaps],
     }
+    if where.processes or where.cores:
+        names = ("path", "searched", "file_mappings", "file_mappings_dumped")
+        found["processes"] = [process._asdict() for process in where.processes]
+        found["cores"] = [dict(zip(names, core)) for core in where.cores]
+        found["other"] = {"runs": len(where.other), "bytes": sum(where.other)}
+    return found
 
 
-def source_json(scanned: Scanned, times: dict[str, int]) -> dict[str, object]:
+def source_json(
+    scanned: Scanned, times: dict[str, int], places: dict[str, dict[str, object]]
+) -> dict[str, object]:
     """One source for programs."""
     script = scanned.script
     return {
@@ -1202,7 +2382,12 @@ def source_json(scanned: Scanned, times: dict[str, int]) -> dict[str, object]:
         "beyond_latin1": script.beyond_latin1 if script else None,
         "valid_utf8": script.valid if script else None,
         "literals": [
-            {**literal._asdict(), "occurrences": times[literal.sha256]}
+            {
+                **literal._asdict(),
+                "offset": literal.offset * scanned.source.width,
+                "occurrences": times[literal.sha256],
+                **places.get(literal.sha256, {}),
+            }
             for literal in scanned.literals
         ],
     }
@@ -1245,7 +2430,7 @@ def write_content(row: Row, out: int) -> str:
     fd = os.open(row.source.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     digest = sha256()
     try:
-        source = row.source._replace(fd=fd)
+        source = row.source.opened(fd)
         start = row.literal.offset
         for _, piece in source.pieces(start, start + row.literal.length, 3 * 2**18):
             piece = piece.rstrip(b"=").translate(TO_STANDARD)
@@ -1261,7 +2446,7 @@ def write_content(row: Row, out: int) -> str:
     return "" if same else f"{row.source.file} has changed since it was searched"
 
 
-def save_picture(report: Report, out: str, top: int) -> None:
+def save_picture(report: Report, where: Where, out: str, top: int) -> None:
     """Two panels of bars: the largest literals, and the kinds."""
     from matplotlib.figure import Figure
 
@@ -1315,6 +2500,8 @@ examples:
   npx asar extract app.asar unpacked
   ./asar_investigate.py --in unpacked/1.bundle.js
   ./asar_investigate.py app.asar --extract blobs --json report.json
+  ./asar_investigate.py --in unpacked --pid $(pgrep -o scratch)
+  ./asar_investigate.py --in unpacked --heap page.heapsnapshot --out heap.png
 """
 
 
@@ -1331,6 +2518,13 @@ def rows_number(text: str) -> int:
     """A number of rows, for argparse."""
     if not re.fullmatch(r"\d{1,9}", text):
         raise argparse.ArgumentTypeError(f"{text}: must be a number of rows")
+    return int(text)
+
+
+def pid_number(text: str) -> int:
+    """A process's number, for argparse."""
+    if not re.fullmatch(r"[1-9]\d{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text}: must be a process's number")
     return int(text)
 
 
@@ -1357,6 +2551,11 @@ def parser() -> argparse.ArgumentParser:
     add("--in", nargs="+", metavar="PATH", dest="more", default=[], help="the same")
     add("--min-size", metavar="N", type=characters, default=256,
         help="shortest literal, in characters without padding; K and M (256)")  # fmt: skip
+    add = result.add_argument_group("where to look for them").add_argument
+    add("--pid", metavar="PID", nargs="+", type=pid_number, default=[],
+        help="the memory of these processes and their descendants")  # fmt: skip
+    add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
+    add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
     add = result.add_argument_group("what to write").add_argument
     add("--top", metavar="N", type=rows_number, default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
@@ -1367,18 +2566,18 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def write_report(report: Report, options: argparse.Namespace) -> None:
+def write_report(report: Report, where: Where, options: argparse.Namespace) -> None:
     """The report on stdout, and the files that were asked for."""
     if options.json != "-":
         bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        trouble = tell(report_text(report, options.top, bold), sys.stdout)
+        trouble = tell(report_text(report, where, options.top, bold), sys.stdout)
         if trouble:
             report.problem("stdout", trouble)
     if options.extract:
         extract(report, options.extract)
     if options.out:
         try:
-            save_picture(report, options.out, options.top)
+            save_picture(report, where, options.out, options.top)
         except ImportError:
             report.problem(
                 options.out, "needs matplotlib: apt install python3-matplotlib (or pip install it)"
@@ -1386,14 +2585,14 @@ def write_report(report: Report, options: argparse.Namespace) -> None:
         except OSError as error:
             report.problem(options.out, error.strerror)
     if options.json:
-        write_json(report, options.json)
+        write_json(report, where, options.json)
 
 
-def write_json(report: Report, out: str) -> None:
+def write_json(report: Report, where: Where, out: str) -> None:
     """The report for programs, to a file or (-) to stdout."""
     import json
 
-    text = json.dumps(report_json(report), indent=1)
+    text = json.dumps(report_json(report, where), indent=1)
     if out == "-":
         trouble = tell(text, sys.stdout)
         if trouble:
@@ -1424,15 +2623,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Search and report. Returns 0, or 2 when something could not be read or written."""
     options = parser().parse_args(argv)
     paths = [*options.paths, *options.more]
-    if not paths:
+    elsewhere = (options.pid, options.core, options.heap)
+    if not (paths or any(elsewhere)):
         say("give files, folders or .asar archives (see --help)")
         return 2
     report = Report(options.min_size)
+    where = Where(report)
     try:
         for path in paths:
             report.add(path)
+        if any(elsewhere):
+            where.look(*elsewhere)
         report.clear()
-        write_report(report, options)
+        write_report(report, where, options)
     except KeyboardInterrupt:
         report.clear()
         return 130
