@@ -31,6 +31,7 @@ import bisect
 import codecs
 import contextlib
 import errno
+import functools
 import os
 import re
 import stat
@@ -45,10 +46,12 @@ from typing import NamedTuple, TextIO
 VERSION = "1.0"
 MIB = 2**20
 WINDOW = 2**20  # bytes read at a time
+FEW, MANY = 16, 64  # samples that a run has at least
 NEAR, AROUND = 2**10, 2**16  # bytes looked at around a run for the string it stands in
 HEAD = 1024  # decoded bytes that tell a kind
 MAX_HEADER = 100 * MIB  # of an archive: some 300,000 files; json needs ten times as much
 MAX_PATH = 4096  # characters of a member's path, as of a file's
+COLOURS = {"inputs": "#0072B2", "heaps": "#E69F00", "RAM": "#009E73", "cores": "#CC79A7"}
 FORMATS = (".png", ".svg", ".pdf")
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
 NEEDLE = 24  # characters that lead from a place in memory to a literal
@@ -271,31 +274,30 @@ def printable(text: str) -> str:
 # ---------------------------------------------------------------- the scan
 
 
-def stride_for(count: int) -> int:
-    """How far apart samples may be so that a run of count has 16 of them or more.
+@functools.lru_cache
+def stride_for(count: int, samples: int = FEW) -> int:
+    """How far apart samples may be so that a run of count has so many of them, or more.
 
     A prime: number tables (0,1,0,1) and escapes (\\u5b57) repeat every 2 or 6 bytes.
     """
-    primes = (n for n in range(count // 16, 1, -1) if all(n % d for d in range(2, int(n**0.5) + 1)))
+    candidates = range(count // samples, 1, -1)
+    primes = (n for n in candidates if all(n % d for d in range(2, int(n**0.5) + 1)))
     return next(primes, 1)
 
 
 def long_runs(source: Source, count: int) -> Iterator[tuple[int, int]]:
     """Start and end of each longest run of count or more characters of either alphabet.
 
-    In C as far as it goes: of every so many bytes one is looked at, and where 16 in a row are
-    in an alphabet, all of them. A window in which that is often in vain goes to the regular
-    expression. Windows overlap by count - 1, so that a run has its start in one of them.
+    In C as far as it goes: of every so many bytes one is looked at, and where enough in a row are
+    in an alphabet, all of them. Windows overlap by count - 1, so that a run has its start in one.
     """
-    stride = stride_for(count)
-    expression = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{%d,}" % count)
     position, size = 0, max(WINDOW, 2 * count)
     while position < source.size:
         window = source.window(position, size, count)
         short = len(window) < min(size, source.size - position)
         last = short or position + len(window) == source.size
         following = len(window) if last else len(window) - count + 1
-        for start, end in window_runs(window, count, stride, expression):
+        for start, end in window_runs(window, count):
             if end < len(window) or last:
                 yield position + start, position + end
             else:
@@ -308,14 +310,18 @@ def long_runs(source: Source, count: int) -> Iterator[tuple[int, int]]:
 
 
 def window_runs(
-    window: bytes, count: int, stride: int, expression: re.Pattern
+    window: bytes, count: int, begin: int = 0, density: int = FEW
 ) -> Iterator[tuple[int, int]]:
-    """The runs of count or more within one window."""
-    samples = window[::stride].translate(EITHER)
+    """The runs of count or more within one window.
+
+    Where few samples are often in vain more are taken, then the regular expression takes over.
+    """
+    stride = stride_for(count, density)
+    samples = window[begin::stride].translate(EITHER)
     wanted = b"\1" * (count // stride)
     found, vain = samples.find(wanted), 0
     while found >= 0:
-        place = found * stride
+        place = begin + found * stride
         behind = window[max(0, place - stride) : place].translate(EITHER)
         start = place - len(behind) + behind.rfind(b"\0") + 1
         end = end_in(window, place)
@@ -323,10 +329,14 @@ def window_runs(
             yield start, end
         else:
             vain += 1
-            if vain > 1000:
-                yield from (m.span() for m in expression.finditer(window, end))
-                return
-        found = samples.find(wanted, max(found + 1, end // stride))
+        if vain > 20 and density == FEW:
+            yield from window_runs(window, count, end, MANY)
+            return
+        if vain > 1000:
+            expression = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{%d,}" % count)
+            yield from (m.span() for m in expression.finditer(window, end))
+            return
+        found = samples.find(wanted, max(found + 1, (end - begin) // stride))
 
 
 def end_in(window: bytes, place: int) -> int:
@@ -1052,31 +1062,30 @@ class Copy(NamedTuple):
 class Contents:
     """The literals to look for, and needles (short pieces) that lead to them."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], count: int) -> None:
         self.rows = rows
-        self.lengths = [row.literal.length for row in rows]
+        self.head = min(count, 256)  # characters of a beginning: those of many mp3s are alike
+        self.lengths = [row.literal.length for row in rows]  # without padding
         self.exact: dict[tuple[int, bytes], list[int]] = {}
         self.needles: dict[bytes, list[tuple[int, int]]] = {}
         self.fd, self.file = -1, ""
         step = max(1024, sum(self.lengths) // 2**16)
         for content, row in enumerate(rows):
-            end = self.read(content, max(0, self.lengths[content] - 2), 2)
-            self.lengths[content] -= end.count(b"=")
-            head = self.read(content, 0, NEEDLE)
+            self.lengths[content] -= self.read(content, row.literal.length - 2, 2).count(b"=")
+            head = self.read(content, 0, self.head)
             self.exact.setdefault((self.lengths[content], head), []).append(content)
             self.put(head, content, 0)
-            for offset, piece in row.source.opened(self.open(row)).pieces(
-                row.literal.offset, row.literal.offset + self.lengths[content], 2**18
-            ):
-                for begin in range(0, len(piece), step):
-                    match = NEEDLE_RE.search(piece, begin)
+            begin, end = row.literal.offset, row.literal.offset + self.lengths[content]
+            for offset, piece in row.source.opened(self.fd).pieces(begin, end, 2**18):
+                for place in range(0, len(piece), step):
+                    match = NEEDLE_RE.search(piece, place)
                     if match:
-                        self.put(match[1], content, offset - row.literal.offset + match.start())
+                        self.put(match[1], content, offset - begin + match.start())
 
     def put(self, needle: bytes, content: int, offset: int) -> None:
         """Keep a needle; one that stands in many places leads nowhere."""
         places = self.needles.setdefault(needle, [])
-        if len(places) < 8 and (content, offset) not in places:
+        if len(places) < 16 and (content, offset) not in places:
             places.append((content, offset))
 
     def open(self, row: Row) -> int:
@@ -1101,7 +1110,7 @@ class Contents:
 
     def in_run(self, memory: Memory, start: int, end: int) -> list[tuple[int, int, int]]:
         """What a run of memory holds: content, where its first character would be, matched."""
-        head = memory.read(start, NEEDLE)
+        head = memory.read(start, self.head)
         for content in self.exact.get((end - start, head), []):
             if self.matched(memory, start, end, content, start) == end - start:
                 return [(content, start, end - start)]
@@ -1113,11 +1122,16 @@ class Contents:
                 for content, inside in self.needles.get(match[1], ()):
                     if len(found) < 64:
                         found[content, offset + match.start() - inside] = None
-        result = [
-            (content, base, self.matched(memory, start, end, content, base))
-            for content, base in found
-        ]
-        return [(content, base, matched) for content, base, matched in result if matched]
+        result: list[tuple[int, int, int]] = []
+        there = [(self.matched(memory, start, end, *place), *place) for place in found]
+        for matched, content, base in sorted(there, reverse=True):
+            low, high = max(start, base), min(end, base + self.lengths[content])
+            apart = all(
+                high <= other or other + self.lengths[known] <= low for known, other, _ in result
+            )
+            if apart and 2 * matched > high - low:  # what mp3s have in common is no copy
+                result.append((content, base, matched))
+        return result
 
     def matched(self, memory: Memory, start: int, end: int, content: int, base: int) -> int:
         """How many characters of a literal stand where they would if its first is at base."""
@@ -1796,12 +1810,12 @@ class Where:
         self.heaps: list[Heap] = []
         self.places: list[Place] = []
         self.other: list[int] = []  # bytes of base64 in memory that is in none of the inputs
-        self.contents = Contents([])
+        self.contents = Contents([], report.min_size)
 
-    def asked(self) -> tuple[tuple[str, bool], ...]:
-        """The columns of the report, and whether they were asked for."""
-        pids = any(place.pid for place in self.places) or bool(self.processes)
-        return ("in heaps", bool(self.heaps)), ("in RAM", pids), ("in cores", bool(self.cores))
+    def columns(self) -> list[str]:
+        """What was asked for and could be looked at."""
+        asked = (("heaps", self.heaps), ("RAM", self.processes), ("cores", self.cores))
+        return [name for name, found in asked if found]
 
     def of(self, content: int) -> list[Place]:
         """A literal's copies."""
@@ -1814,18 +1828,17 @@ class Where:
         }
         return sum(memories.values())
 
-    def cells(self, content: int) -> tuple[str, str, str]:
-        """Size and number of the strings in heaps, of the copies in RAM, of those in cores."""
+    def sizes(self, content: int) -> list[tuple[int, int]]:
+        """Bytes and number of a literal's whole copies: strings in heaps, in RAM, in cores."""
         strings = [text for heap in self.heaps for text in heap.of(content) if text.whole]
         whole = [place for place in self.of(content) if place.whole]
-        live = sum(bool(place.pid) for place in whole)
-        size = sum(p.copy.matched * p.copy.width for p in whole if not p.pid)
-        told = (
-            (sum(text.size for text in strings), len(strings)),
-            (self.ram(content), live),
-            (size, len(whole) - live),
-        )
-        return tuple(f"{size_text(size)} in {number}" if number else "-" for size, number in told)
+        cores = [place.copy.matched * place.copy.width for place in whole if not place.pid]
+        found = {
+            "heaps": (sum(text.size for text in strings), len(strings)),
+            "RAM": (self.ram(content), len(whole) - len(cores)),
+            "cores": (sum(cores), len(cores)),
+        }
+        return [found[name] for name in self.columns()]
 
     def json_of(self, content: int) -> dict[str, object]:
         """A literal's copies for programs."""
@@ -1859,7 +1872,7 @@ class Where:
             found = [pid for pid in found if self.process(pid, self.find_in_process)]
             cores = [path for path in cores if self.core(path, self.find_in_core)]
         try:
-            self.contents = Contents(rows_of(self.report))
+            self.contents = Contents(rows_of(self.report), self.report.min_size)
         except (OSError, Ended):
             self.report.problem("the inputs", "have changed since they were searched")
             return
@@ -2027,7 +2040,9 @@ def place_of(row: Row) -> str:
     """'path:line:column' of a text, 'path at byte offset' of what is none."""
     path, literal = printable(row.source.path), row.literal
     if literal.line is None:
-        return f"{path} at byte {literal.offset * row.source.width}"
+        offset = literal.offset * row.source.width
+        process = row.source.file.startswith("/proc/")
+        return f"{path} at {offset:#x}" if process else f"{path} at byte {offset}"
     return f"{path}:{literal.line}:{literal.column}"
 
 
@@ -2085,7 +2100,8 @@ def inputs_section(report: Report) -> list[str]:
         part = report.scanned[begin:end]
         size = sum(scanned.source.size for scanned in part)
         lengths = [literal.length for scanned in part for literal in scanned.literals]
-        files = "" if end - begin == 1 else f"{end - begin} files, "
+        memory = any(isinstance(scanned.source, Memory) for scanned in part)
+        files = "" if end - begin == 1 or memory else f"{end - begin} files, "
         lines += [
             elide(printable(path), 96),
             f"  {files}{size_text(size)}: {len(lengths)} base64 literals of {report.min_size} "
@@ -2247,14 +2263,14 @@ def members_section(report: Report) -> list[str]:
 
 def where_section(where: Where, top: int) -> list[str]:
     """For each literal the strings of heaps that hold it, its copies in RAM and in cores."""
-    heads = [name for name, asked in where.asked() if asked]
-    if not heads or not where.contents.rows:
+    if not where.columns() or not where.contents.rows:
         return []
-    lines = [f"{'':3}{'characters':>11}" + "".join(f"{head:>20}" for head in heads)]
+    heads = "".join(f"{'in ' + name:>20}" for name in where.columns())
+    lines = [f"{'':3}{'characters':>11}{heads}"]
     for content, row in enumerate(where.contents.rows[:top]):
-        cells = [cell for cell, (_, asked) in zip(where.cells(content), where.asked()) if asked]
+        cells = [f"{size} in {number}" if number else "-" for size, number in where.sizes(content)]
         lines.append(
-            f"{content + 1:>3}{row.literal.length:>11}" + "".join(f"{c:>20}" for c in cells)
+            f"{content + 1:>3}{row.literal.length:>11}{''.join(f'{cell:>20}' for cell in cells)}"
         )
         lines += [f"{'':14}{line}" for line in copies_told(where, content)]
     ram = sum(where.ram(content) for content in range(len(where.contents.rows)))
@@ -2275,7 +2291,7 @@ def copies_told(where: Where, content: int) -> list[str]:
     holders: dict[tuple[int, str], dict[str, int]] = {}
     for place in where.of(content):
         counts = holders.setdefault((place.pid or 0, place.holder), {})
-        kind = f"{place.copy.width}-byte {place.backing}" if place.whole else "partial"
+        kind = place.backing + " two-byte" * (place.copy.width == 2) if place.whole else "partial"
         counts[kind] = counts.get(kind, 0) + 1
     lines = []
     for (pid, holder), counts in holders.items():
@@ -2284,7 +2300,7 @@ def copies_told(where: Where, content: int) -> list[str]:
         lines.append(f"{name}: {told}"[:84])
     longer = sum(not text.whole for heap in where.heaps for text in heap.of(content))
     if longer:
-        lines.append(f"also inside {longer} longer strings of the heaps")
+        lines.append(f"in heaps also inside longer strings: {longer}")
     return lines
 
 
@@ -2304,7 +2320,7 @@ def processes_section(where: Where) -> list[str]:
     for bits, number in filters.items():
         told = [(name, bits >> n & 1) for n, name in enumerate(COREDUMP_FILTER)]
         lines += [
-            f"  coredump_filter {bits:#x} ({number} processes), so a core dump by the kernel has",
+            f"  coredump_filter {bits:#x} (of {number} of them): a core dump by the kernel has",
             f"    {', '.join(name for name, bit in told if bit) or 'nothing'},",
             f"    but not {', '.join(name for name, bit in told if not bit) or 'nothing'}",
         ]
@@ -2447,15 +2463,11 @@ def write_content(row: Row, out: int) -> str:
 
 
 def save_picture(report: Report, where: Where, out: str, top: int) -> None:
-    """Two panels of bars: the largest literals, and the kinds."""
+    """Two panels of bars: the largest literals, and the kinds; or where the largest ones sit."""
     from matplotlib.figure import Figure
 
-    rows, kinds = rows_of(report)[: min(top, 20)], totals_by_kind(report)[:12]
+    rows = rows_of(report)[: min(top, 20)]
     figure = Figure(figsize=(12, 8), dpi=100)
-    upper, lower = figure.subplots(
-        2, 1, gridspec_kw={"height_ratios": [max(1, len(rows)) + 2, max(1, len(kinds)) + 2]}
-    )
-    figure.subplots_adjust(left=0.3, right=0.97, top=0.9, bottom=0.07, hspace=0.25)
     names = ", ".join(os.path.basename(path.rstrip("/")) for path, *_ in report.inputs)
     title = elide(f"Base64 literals in {printable(names)}", 90).replace("$", r"\$")
     figure.text(0.01, 0.985, title, size=14, weight="bold", va="top")
@@ -2463,14 +2475,56 @@ def save_picture(report: Report, where: Where, out: str, top: int) -> None:
     length = sum(row[1][0] for row in totals_by_kind(report))
     whole = sum(scanned.source.size for scanned in report.scanned)
     note = f"{count} literals, {size_text(length)} of {size_text(whole)} ({share(length, whole)})"
+    if where.columns() and rows:
+        panel = figure.subplots()
+        figure.subplots_adjust(left=0.26, right=0.97, top=0.87, bottom=0.07)
+        sits = where_bars(panel, where, rows[:12])
+        note += f". Each content once: {sits}"
+    else:
+        draw_kinds(figure, report, rows)
     figure.text(0.01, 0.945, note, size=10, va="top")
+    figure.savefig(out, format=os.path.splitext(out)[1][1:].lower())
+
+
+def draw_kinds(figure: object, report: Report, rows: Sequence[Row]) -> None:
+    """The largest literals above, the kinds below."""
+    kinds = totals_by_kind(report)[:12]
+    upper, lower = figure.subplots(
+        2, 1, gridspec_kw={"height_ratios": [max(1, len(rows)) + 2, max(1, len(kinds)) + 2]}
+    )
+    figure.subplots_adjust(left=0.3, right=0.97, top=0.9, bottom=0.07, hspace=0.25)
     bars(upper, [(picture_label(row), row.literal.length) for row in rows], "#0072B2")
     upper.set_title("The largest, each content once", loc="left", size=10)
     labels = [(f"{kind} ({number})", length) for kind, (length, _, number) in kinds]
     bars(lower, labels, "#E69F00")
     lower.set_title("All of them, by kind (number)", loc="left", size=10)
     lower.set_xlabel("KiB of base64 characters in the file")
-    figure.savefig(out, format=os.path.splitext(out)[1][1:].lower())
+
+
+def where_bars(panel: object, where: Where, rows: Sequence[Row]) -> str:
+    """For each literal a bar for the input and one for each place. Returns the sums."""
+    names = ["inputs", *where.columns()]
+    sizes = [
+        [row.literal.length, *(size for size, _ in where.sizes(content))]
+        for content, row in enumerate(where.contents.rows)
+    ]
+    height = 0.8 / len(names)
+    for at, name in enumerate(names):
+        ys = [n + (at - (len(names) - 1) / 2) * height for n in range(len(rows))]
+        values = [line[at] for line in sizes[: len(rows)]]
+        colour = COLOURS[name]
+        panel.barh(ys, [v / 1024 for v in values], 0.9 * height, color=colour, label=f"in {name}")
+        for y, value in zip(ys, values):
+            panel.text(value / 1024, y, f" {size_text(value)}", va="center", size=7)
+    panel.set_yticks(range(len(rows)))
+    panel.set_yticklabels([picture_label(row).replace("$", r"\$") for row in rows], size=9)
+    panel.invert_yaxis()
+    panel.margins(x=0.1, y=0.01)
+    panel.legend(loc="lower right")
+    panel.set_title("The largest: bytes of all their whole copies", loc="left", size=10)
+    panel.set_xlabel("KiB")
+    sums = [size_text(sum(line[at] for line in sizes)) for at in range(len(names))]
+    return ", ".join(f"{size} in {name}" for size, name in zip(sums, names))
 
 
 def picture_label(row: Row) -> str:
