@@ -1223,8 +1223,8 @@ class Process(NamedTuple):
     name: str
     rss: int | None
     pss: int | None
-    searched: int
-    swap: int
+    searched: int | None
+    swap: int | None
     coredump_filter: int | None
 
 
@@ -1238,18 +1238,15 @@ class Pages:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.searched = self.swap = 0
-        self.mappings: list[Mapping] = []
-        self.mem = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-        self.pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         self.in_ram = tmpfs_devices(pid)
-        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="surrogateescape") as lines:
-            for line in lines:
-                words = line.rstrip("\n").split(maxsplit=5)
-                path = words[5] if len(words) > 5 else ""
-                if words[1][0] == "r" and path[:6] not in ("[vvar]", "[vvar_", "[vsysc"):
-                    start, end = (int(word, 16) for word in words[0].split("-"))
-                    found = Mapping(start, end, int(words[2], 16), words[3], int(words[4]), path)
-                    self.mappings.append(found)
+        with open(f"/proc/{pid}/maps", "rb") as lines:
+            self.mappings = [mapping for line in lines for mapping in readable(os.fsdecode(line))]
+        self.mem = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            os.close(self.mem)
+            raise
 
     def close(self) -> None:
         """Close its files."""
@@ -1308,6 +1305,14 @@ class Pages:
         return "shared" if ram else "file", place
 
 
+def readable(line: str) -> Iterator[Mapping]:
+    """The mapping that a line of /proc/PID/maps tells of, if it may be read."""
+    places, mode, offset, device, inode, path = (*line.rstrip("\n").split(maxsplit=5), "")[:6]
+    if mode[0] == "r" and not path.startswith(("[vvar", "[vsyscall")):
+        start, end = (int(word, 16) for word in places.split("-"))
+        yield Mapping(start, end, int(offset, 16), device, int(inode), path)
+
+
 def proc_text(path: str) -> str:
     """A file of /proc; empty where it cannot be read."""
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
@@ -1358,8 +1363,8 @@ def process_told(pid: int, pages: Pages | None) -> Process:
         process_name(pid),
         sizes.get("Rss"),
         sizes.get("Pss"),
-        pages.searched if pages else 0,
-        pages.swap if pages else 0,
+        pages.searched if pages else None,
+        pages.swap if pages else None,
         int(bits, 16) if bits else None,
     )
 
@@ -1413,12 +1418,12 @@ def read_core(source: Source) -> Core:
     wide = ident[4] == 2
     headers, sections = struct.unpack_from("<QQ" if wide else "<II", ident, 32 if wide else 28)
     length, count = struct.unpack_from("<HH", ident, 54 if wide else 42)
-    if count == 0xFFFF:  # there are more: the number is in the first section's sh_info
+    if count == 0xFFFF and sections:  # there are more: the number is in the first section's sh_info
         info = source.read(sections + (44 if wide else 28), 4) if sections < source.size else b""
         count = int.from_bytes(info, "little")
     if length != (56 if wide else 32) or headers + length * count > source.size:
         raise Problem(f"byte {headers}: program headers beyond the end at {source.size}")
-    segments, files, lost = [], [], 0
+    segments, notes, lost = [], [], 0
     for n in range(count):
         header = source.read(headers + n * length, length)
         if wide:
@@ -1426,12 +1431,24 @@ def read_core(source: Source) -> Core:
         else:
             kind, offset, address, _, size = struct.unpack_from("<IIIII", header)
         there = max(0, min(size, source.size - offset))
-        lost += size - there if kind == PT_LOAD else 0
-        if kind == PT_LOAD and there:
-            segments.append((address, offset, there))
+        if kind == PT_LOAD:
+            lost += size - there
+            segments += [(address, offset, there)] if there else []
         elif kind == PT_NOTE:
-            files += file_mappings(source.read(offset, min(there, MAX_NOTES)), wide)
-    return Core(source.path, sorted(segments), sorted(files), lost)
+            notes.append((offset, min(there, MAX_NOTES)))
+    if sum(size for *_, size in segments) > source.size or len(notes) > 16:
+        raise Problem(f"byte {headers}: segments that lie upon each other; not read")
+    files = [file for note in notes for file in file_mappings(source.read(*note), wide)]
+    return Core(source.path, sorted(segments), apart(files), lost)
+
+
+def apart(files: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Mappings by their start, without those that lie upon another, as none do."""
+    result: list[tuple[int, int, str]] = []
+    for start, end, path in sorted(files):
+        if end > start >= (result[-1][1] if result else 0):
+            result.append((start, end, path))
+    return result
 
 
 def file_mappings(notes: bytes, wide: bool) -> Iterator[tuple[int, int, str]]:
@@ -1500,6 +1517,11 @@ class HeapString(NamedTuple):
         """Bytes of the string, wherever its characters lie."""
         return self.self_size + self.external
 
+    def told(self) -> dict[str, object]:
+        """What it is for programs."""
+        names = ("node_id", "self_size", "external", "width", "whole")
+        return {name: getattr(self, name) for name in names}
+
 
 class Heap(NamedTuple):
     """A V8 heap snapshot: number and bytes of its nodes by type, its base64 strings."""
@@ -1522,10 +1544,6 @@ class Heap(NamedTuple):
     def base64(self) -> list[HeapString]:
         """The strings that are base64 and nothing else, the largest first."""
         return sorted((text for text in self.strings if text.whole), key=lambda t: -t.size)
-
-    def of(self, content: int) -> list[HeapString]:
-        """The strings that hold a literal."""
-        return [text for text in self.strings if text.content == content]
 
     def told(self) -> dict[str, object]:
         """The totals for programs."""
@@ -1632,7 +1650,7 @@ class Snapshot:
             last = offset + len(piece) == end
             cut = len(piece) if last else piece.rfind(b",")
             if cut < 0:
-                raise Problem(f"byte {offset}: no list of numbers")
+                raise Problem(f"byte {offset}: no list of numbers within {key}")
             text, left = left + piece[:cut], piece[cut + 1 :]
             while wanted and at < len(wanted) and wanted[at][1] <= done:
                 at += 1
@@ -1642,7 +1660,9 @@ class Snapshot:
             try:
                 numbers = json.loads(b"[%b]" % text)
             except (ValueError, RecursionError):
-                raise Problem(f"byte {offset}: no list of numbers") from None
+                numbers = [None]
+            if set(map(type, numbers)) != {int}:
+                raise Problem(f"byte {offset}: no list of numbers within {key}")
             yield done, numbers
             done += len(numbers)
 
@@ -1692,6 +1712,8 @@ class Snapshot:
         is_string = [name in STRING_TYPES for name in self.types]
         for nodes in self.records("nodes"):
             columns = [nodes[column :: self.stride] for column in self.columns]
+            if not set(columns[0]) <= set(range(len(self.types))):
+                raise Problem(f"byte {self.places['nodes'][0]}: nodes of a type without a name")
             for kind, name, node_id, self_size, edges in zip(*columns):
                 total = totals[self.types[kind]]
                 total[0] += 1
@@ -1709,6 +1731,11 @@ class Snapshot:
             for text in texts[name]
         ]
         return Heap(self.source.path, totals, found)
+
+    def complete(self) -> bool:
+        """Whether it ends as a snapshot does."""
+        end = self.source.read(self.source.size - 64, 64)
+        return b"".join(end.split()).endswith(b"]}")
 
     def records(self, key: str) -> Iterator[list[int]]:
         """An array's numbers in lists of whole records."""
@@ -1729,9 +1756,9 @@ class Snapshot:
         Such a string has an edge to a native node that has the size.
         """
         wanted = [
-            (first * self.edge_stride, end * self.edge_stride, node_id)
-            for _, node_id, size, first, end in strings
-            if externals and size < EXTERNAL_STRING and end > first
+            (first * self.edge_stride, min(end, first + 100) * self.edge_stride, node_id)
+            for _, node_id, size, first, end in strings[:10000]
+            if externals and size < EXTERNAL_STRING and 0 <= first < end
         ]
         edges: dict[int, list[int]] = {node_id: [] for *_, node_id in wanted}
         for done, numbers in self.numbers("edges", [place[:2] for place in wanted]):
@@ -1808,7 +1835,8 @@ class Where:
         self.processes: list[Process] = []
         self.cores: list[tuple[str, int, int, int]] = []  # path, searched, of files, dumped
         self.heaps: list[Heap] = []
-        self.places: list[Place] = []
+        self.places: dict[int, list[Place]] = {}  # of each literal
+        self.strings: dict[int, list[tuple[str, HeapString]]] = {}  # path of the snapshot, string
         self.other: list[int] = []  # bytes of base64 in memory that is in none of the inputs
         self.contents = Contents([], report.min_size)
 
@@ -1819,7 +1847,7 @@ class Where:
 
     def of(self, content: int) -> list[Place]:
         """A literal's copies."""
-        return [place for place in self.places if place.copy.content == content]
+        return self.places.get(content, [])
 
     def ram(self, content: int) -> int:
         """Bytes of RAM that the whole copies of a literal take, memory of several once."""
@@ -1830,7 +1858,7 @@ class Where:
 
     def sizes(self, content: int) -> list[tuple[int, int]]:
         """Bytes and number of a literal's whole copies: strings in heaps, in RAM, in cores."""
-        strings = [text for heap in self.heaps for text in heap.of(content) if text.whole]
+        strings = [text for _, text in self.strings.get(content, []) if text.whole]
         whole = [place for place in self.of(content) if place.whole]
         cores = [place.copy.matched * place.copy.width for place in whole if not place.pid]
         found = {
@@ -1859,10 +1887,8 @@ class Where:
             found["partial"] = len(self.of(content)) - len(whole)
         if self.heaps:
             found["heaps"] = [
-                {"path": heap.path, **{key: value for key, value in text._asdict().items()
-                                       if key not in ("content", "kind")}}
-                for heap in self.heaps for text in heap.of(content)
-            ]  # fmt: skip
+                {"path": path, **text.told()} for path, text in self.strings.get(content, [])
+            ]
         return found
 
     def look(self, pids: Sequence[int], cores: Sequence[str], heaps: Sequence[str]) -> None:
@@ -1950,7 +1976,8 @@ class Where:
         """Keep a copy."""
         whole = copy.matched == self.contents.lengths[copy.content]
         memory = (*memory, copy.content, copy.width)
-        self.places.append(Place(copy, holder, pid, backing, whole, memory))
+        found = Place(copy, holder, pid, backing, whole, memory)
+        self.places.setdefault(copy.content, []).append(found)
 
     def core(self, path: str, look: Callable[[Core, int], None]) -> bool:
         """Open a core file, look in it, close it."""
@@ -1990,7 +2017,14 @@ class Where:
         """Read a heap snapshot."""
         try:
             with open_regular(path) as source:
-                self.heaps.append(Snapshot(source).read(self.contents, self.report.min_size))
+                snapshot = Snapshot(source)
+                heap = snapshot.read(self.contents, self.report.min_size)
+                self.heaps.append(heap)
+                for text in heap.strings:
+                    if text.content is not None:
+                        self.strings.setdefault(text.content, []).append((path, text))
+                if not snapshot.complete():
+                    self.report.problem(path, f"byte {source.size}: cut short within strings")
         except Problem as problem:
             self.report.problem(path, str(problem))
         except OSError as error:
@@ -2263,10 +2297,8 @@ def members_section(report: Report) -> list[str]:
 
 def where_section(where: Where, top: int) -> list[str]:
     """For each literal the strings of heaps that hold it, its copies in RAM and in cores."""
-    if not where.columns() or not where.contents.rows:
-        return []
     heads = "".join(f"{'in ' + name:>20}" for name in where.columns())
-    lines = [f"{'':3}{'characters':>11}{heads}"]
+    lines = [f"{'':3}{'characters':>11}{heads}"] * bool(heads and where.contents.rows)
     for content, row in enumerate(where.contents.rows[:top]):
         cells = [f"{size} in {number}" if number else "-" for size, number in where.sizes(content)]
         lines.append(
@@ -2276,8 +2308,11 @@ def where_section(where: Where, top: int) -> list[str]:
     ram = sum(where.ram(content) for content in range(len(where.contents.rows)))
     length = sum(row.literal.length for row in where.contents.rows)
     if where.processes:
-        lines.append(f"  all {len(where.contents.rows)}: {size_text(length)} in the inputs, each "
-                     f"content once; {size_text(ram)} in RAM now")  # fmt: skip
+        least = "at least " * any(process.searched is None for process in where.processes)
+        lines += [
+            f"  all {len(where.contents.rows)}: {size_text(length)} of different contents in the "
+            f"inputs, {least}{size_text(ram)} in RAM now"
+        ]
     if where.processes or where.cores:
         lines += [
             f"  base64 in memory that is in none of the inputs: {len(where.other)} runs, "
@@ -2298,7 +2333,7 @@ def copies_told(where: Where, content: int) -> list[str]:
         told = ", ".join(f"{number} {kind}" for kind, number in counts.items())
         name = f"{printable(holder)} {pid}" if pid else elide(printable(holder), 40)
         lines.append(f"{name}: {told}"[:84])
-    longer = sum(not text.whole for heap in where.heaps for text in heap.of(content))
+    longer = sum(not text.whole for _, text in where.strings.get(content, []))
     if longer:
         lines.append(f"in heaps also inside longer strings: {longer}")
     return lines
@@ -2310,9 +2345,9 @@ def processes_section(where: Where) -> list[str]:
         where.processes
     )
     for process in where.processes:
-        pss = size_text(process.pss) if process.pss is not None else "-"
-        sizes = f"{process.pid:>10}{pss:>12}{size_text(process.searched):>12}"
-        lines.append(f"{sizes}{size_text(process.swap):>12}  {printable(process.name)[:50]}")
+        sizes = (process.pss, process.searched, process.swap)
+        cells = "".join(f"{'-' if size is None else size_text(size):>12}" for size in sizes)
+        lines.append(f"{process.pid:>10}{cells}  {printable(process.name)[:50]}")
     filters: dict[int, int] = {}
     for process in where.processes:
         if process.coredump_filter is not None:

@@ -1,0 +1,536 @@
+"""asar_investigate.py: where literals sit, in made heap snapshots and cores and small processes.
+
+Real ones, of the real editor, are in test_where_real.py. Made ones: what real tools write only for
+32-bit programs or damaged, and what is to be found in them is known.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from bundles import base64_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_asar import call, run, told
+
+import asar_investigate
+from asar_investigate import Contents, Memory, Source, Wide, long_runs, narrowed
+from conftest import LIMIT, MIB
+
+FONT, OTHER, THIRD = (
+    base64_of(size, seed).decode() for size, seed in ((5000, 1), (3000, 2), (800, 3))
+)
+FIELDS = ("type", "name", "id", "self_size", "edge_count", "trace_node_id", "detachedness")
+TYPES = ("hidden", "string", "native", "object", "concatenated string")
+STRING, NATIVE, OBJECT, CONCATENATED = 1, 2, 3, 4
+PAGE = os.sysconf("SC_PAGE_SIZE")
+many = settings(
+    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
+
+
+@pytest.fixture
+def bundle():
+    """A bundle with three literals."""
+    text = f'a = "{FONT}";\nb = "{OTHER}";\nc = "data:font/woff;base64,{THIRD}";\n'
+    return Path("bundle.js").write_text(text) and "bundle.js"
+
+
+# ---------------------------------------------------------------- heap snapshots
+
+
+def snapshot(nodes, strings, edges=(), fields=FIELDS, separators=(",", ":"), more="") -> bytes:
+    """A heap snapshot; nodes as (type, name, id, self_size, edge_count)."""
+    numbers = []
+    for node in nodes:
+        values = dict(zip(FIELDS, node))
+        numbers += [values.get(field, 0) for field in fields]
+    meta = {
+        "node_fields": list(fields),
+        "node_types": [list(TYPES), "string", "number", "number", "number", "number", "number"],
+        "edge_fields": ["type", "name_or_index", "to_node"],
+        "edge_types": [["context", "internal"], "string_or_number", "node"],
+    }
+    head = {"snapshot": {"meta": meta, "node_count": len(nodes), "edge_count": len(edges)}}
+    body = {"nodes": numbers, "edges": [n for edge in edges for n in edge],
+            "trace_function_infos": [], "trace_tree": [0, [1, [2]]], "samples": [],
+            "locations": [], "strings": list(strings)}  # fmt: skip
+    return json.dumps({**head, **body}, separators=separators).encode() + more.encode()
+
+
+def of_heap(data: bytes, *args: object, status: int = 0) -> dict:
+    """What is told of a heap snapshot and the bundle."""
+    Path("s.heapsnapshot").write_bytes(data)
+    return told("bundle.js", "--heap", "s.heapsnapshot", *args, status=status)
+
+
+def strings_of(found: dict, number: int) -> list[tuple]:
+    """Of a literal: node id, width and whether it is the whole string."""
+    heaps = found["sources"][0]["literals"][number]["heaps"]
+    return [(text["node_id"], text["width"], text["whole"]) for text in heaps]
+
+
+NAMES = ["", 'he said "\\', FONT[:1024], OTHER[:1024], f"data:font/woff;base64,{THIRD}"[:1024],
+         f"@font-face {{src: url({FONT}"[:1024], base64_of(4000, 9).decode()[:1024],
+         "\\\\\"x\u1234",
+         "system / ExternalStringData", "(concatenated string)"]  # fmt: skip
+NODES = [
+    (OBJECT, 0, 1, 100, 0),
+    (STRING, 2, 3, 5000 + 12, 0),
+    (STRING, 2, 5, 5000 + 16, 0),
+    (STRING, 3, 7, 2 * 3000 + 12, 0),
+    (STRING, 4, 9, 824, 0),  # 22 + 800 rounded up to 824: 12 is not in it
+    (STRING, 4, 11, 836, 0),
+    (STRING, 5, 13, 9012, 0),
+    (STRING, 6, 15, 4012, 0),
+    (STRING, 7, 17, 20, 0),
+    (STRING, 3, 19, 60, 2),
+    (NATIVE, 8, 21, 3012, 0),
+    (NATIVE, 8, 23, 152, 0),
+    (CONCATENATED, 9, 25, 20, 0),
+]
+EDGES = [(1, 1, 10 * len(FIELDS)), (1, 2, 11 * len(FIELDS))]
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), ("\n,", ":")])
+def test_strings_of_a_snapshot(bundle, separators):
+    found = of_heap(snapshot(NODES, NAMES, EDGES, separators=separators))
+    assert strings_of(found, 0) == [(3, 1, True), (5, 1, True), (13, None, False)]
+    assert strings_of(found, 1) == [(7, 2, True), (19, 1, True)]
+    assert strings_of(found, 2) == [(9, None, False), (11, 1, True)]
+    external = found["sources"][0]["literals"][1]["heaps"][1]
+    assert external["self_size"] == 60 and external["external"] == 3012
+    heap = found["heaps"][0]
+    assert heap["nodes"] == len(NODES) and heap["self_size"] == sum(node[3] for node in NODES)
+    assert heap["types"]["native"] == {"count": 2, "self_size": 3164}
+    kinds = (STRING, CONCATENATED)
+    assert heap["strings"] == sum(node[3] for node in NODES if node[0] in kinds)
+    assert heap["base64"]["strings"] == 6  # five of the bundle's, one that is in no input
+    status, out, err = call("bundle.js", "--heap", "s.heapsnapshot")
+    assert status == 0 and not err
+    assert "10028 in 2" in out and "in none of the inputs, @15" in out
+
+
+@given(st.permutations(FIELDS), st.lists(st.sampled_from(["x", "y", "z"]), unique=True))
+@many
+def test_columns_are_found_by_name(order, more):
+    Path("bundle.js").write_text(f'a = "{FONT}"; b = "{OTHER}"; c = "{THIRD}"')
+    fields = [*order, *more]
+    edges = [(kind, name, to // len(FIELDS) * len(fields)) for kind, name, to in EDGES]
+    found = of_heap(snapshot(NODES, NAMES, edges, fields))
+    assert strings_of(found, 0) == [(3, 1, True), (5, 1, True), (13, None, False)]
+    assert strings_of(found, 1) == [(7, 2, True), (19, 1, True)]
+
+
+def test_strings_by_the_thousand_and_across_windows(bundle):
+    """Of each string its number is right, whatever quotes and backslashes stand before it."""
+    chance = random.Random(1)
+    pieces = ['"', "\\", "\\\\", '\\"', "\n", "x", "/", "\u1234", "\0", ",", "]", "}", "[{"]
+    names = ["".join(chance.choices(pieces, k=chance.randrange(60))) for _ in range(60_000)]
+    names[100] = names[30_000] = names[59_999] = FONT[:1024]
+    names[40_000] = "".join(chance.choices(pieces, k=1_500_000)) + '"' + OTHER + '"'
+    nodes = [(STRING, n, 2 * n + 1, 5012 if n != 40_000 else 2_000_000, 0) for n in range(60_000)]
+    found = of_heap(snapshot(nodes, names))
+    assert strings_of(found, 0) == [(201, 1, True), (60_001, 1, True), (119_999, 1, True)]
+    assert strings_of(found, 1) == [(80_001, None, False)]
+
+
+@pytest.mark.parametrize("data, place", [
+    (b"", "byte 0: no JSON object"),
+    (b"[1,2]", "byte 0: no JSON object"),
+    (b"{}", "byte 1: no heap snapshot"),
+    (b'{"snapshot":{},"nodes":[1', "byte 25: cut short within nodes"),
+    (b'{"snapshot":{"meta":7},"nodes":[],"edges":[],"strings":[]}', "does not name the fields"),
+    (b'{"snapshot":{"a"', "byte 12: no JSON"),
+    (b'{"nodes":[],"strings":[]}', "no edges"),
+    (snapshot(NODES, NAMES)[:-400], "cut short within strings"),
+    (snapshot([(9, 2, 3, 4, 5)], NAMES), "a type without a name"),
+    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[3.5'), "no list of numbers"),
+    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[[3]'), "no list of numbers"),
+    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[3,3'), "end within a record"),
+])  # fmt: skip
+def test_bad_snapshots(bundle, data, place):
+    Path("s.heapsnapshot").write_bytes(data)
+    status, out, err = call("bundle.js", "--heap", "s.heapsnapshot")
+    assert status == 2 and err.count("\n") == 1 and place in err and "s.heapsnapshot" in err
+    assert "5000" in out  # the bundle is still reported
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """Some bytes changed, some taken out, the end cut off, numbers grown."""
+    result = bytearray(data)
+    for _ in range(chance.randrange(1, 6)):
+        place = chance.randrange(len(result) or 1)
+        what = chance.randrange(5)
+        if what == 0:
+            result[place : place + 1] = bytes([chance.randrange(256)])
+        elif what == 1:
+            del result[place : place + chance.randrange(1, 40)]
+        elif what == 2:
+            result[place:place] = chance.choice([b"99999999999999999999", b"-1", b'"', b"]", b"["])
+        elif what == 3:
+            del result[chance.randrange(len(result) or 1) :]
+        else:
+            result[place : place + 8] = struct.pack("<Q", chance.randrange(2**64))
+    return bytes(result)
+
+
+@given(st.randoms(use_true_random=False))
+@many
+def test_damaged_snapshots(chance):
+    Path("bundle.js").write_text(f'a = "{FONT}"; b = "{OTHER}"; c = "{THIRD}"')
+    Path("s.heapsnapshot").write_bytes(mutated(snapshot(NODES, NAMES, EDGES), chance))
+    status, out, err = call("bundle.js", "--heap", "s.heapsnapshot")
+    assert (
+        status in (0, 2) and "5000" in out and err.count("\n") <= 1 and bool(err) == (status == 2)
+    )
+
+
+def test_memory_of_a_large_snapshot(bundle):
+    """120 MB, one string of it a script's source of 40 MB: read in under 64 MiB."""
+    nodes = [(OBJECT, 0, n, 16, 0) for n in range(1_500_000)]
+    nodes[-1] = (STRING, 1, 7, 5012, 0)
+    source = f'x = "{FONT}";' + "var y = 'z';" * 3_000_000
+    Path("big.heapsnapshot").write_bytes(snapshot(nodes, ["", FONT[:1024], source]))
+    del nodes, source
+    code = (  # ru_maxrss would have this process's in it
+        "import re, sys, asar_investigate; status = asar_investigate.main(sys.argv[1:]); "
+        "peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]; "
+        "print(status, peak, file=sys.stderr)"
+    )
+    words = [sys.executable, "-c", code, "bundle.js", "--heap", "big.heapsnapshot", "--json", "-"]
+    env = {**os.environ, "PYTHONPATH": str(Path(asar_investigate.__file__).parent)}
+    result = subprocess.run(words, env=env, capture_output=True, text=True, timeout=LIMIT)
+    status, peak = result.stderr.split()
+    assert status == "0" and int(peak) < 64 * 1024
+    assert strings_of(json.loads(result.stdout), 0) == [(7, 1, True)]
+
+
+# ---------------------------------------------------------------- core files
+
+
+def core(segments, files=(), wide=True, cut=0, count=None) -> bytes:
+    """A core file: segments as (address, bytes), file mappings as (start, end, path)."""
+    word = "Q" if wide else "I"
+    unit = struct.calcsize(word)
+    places = b"".join(struct.pack(f"<3{word}", start, end, 0) for start, end, _ in files)
+    names = b"".join(path.encode() + b"\0" for *_, path in files)
+    note = struct.pack(f"<2{word}", len(files) if count is None else count, 1) + places + names
+    notes = struct.pack("<III", 5, 3, 1) + b"CORE\0\0\0\0" + b"abc\0"
+    notes += struct.pack("<III", 5, len(note), 0x46494C45) + b"CORE\0\0\0\0" + note
+    notes += b"\0" * (-len(notes) % 4)
+    head, size = (64, 56) if wide else (52, 32)
+    headers, body = [], b""
+    start = head + size * (1 + len(segments))
+    for kind, address, data in [(4, 0, notes), *((1, a, d) for a, d in segments)]:
+        offset, length = start + len(body), len(data)
+        if wide:
+            values = struct.pack("<IIQQQQQQ", kind, 4, offset, address, 0, length, length, 1)
+        else:
+            values = struct.pack("<8I", kind, offset, address, 0, length, length, 4, 1)
+        headers.append(values)
+        body += data
+    ident = b"\x7fELF" + bytes([2 if wide else 1, 1, 1]) + bytes(9)
+    middle = struct.pack(f"<HHI3{word}I", 4, 62, 1, 0, head, 0, 0)
+    ident += middle + struct.pack("<6H", head, size, 1 + len(segments), 0, 0, 0)
+    assert len(ident) == head and unit
+    data = ident + b"".join(headers) + body
+    return data[: len(data) - cut]
+
+
+def of_core(data: bytes, status: int = 0) -> dict:
+    """What is told of a core and the bundle."""
+    Path("core.1").write_bytes(data)
+    return told("bundle.js", "--core", "core.1", status=status)
+
+
+def copies_of(found: dict, number: int, key: str = "cores") -> list[tuple]:
+    """Address, width and backing of a literal's copies."""
+    copies = found["sources"][0]["literals"][number][key]
+    return [(copy["address"], copy["width"], copy["backing"]) for copy in copies]
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_copies_in_a_core(bundle, wide):
+    one, two = FONT.encode(), OTHER.encode("utf-16-le")
+    segments = [
+        (0x1000, b"\0" * 17 + one + b"\0" * 83),
+        (0x1000 + 5100, b"A" + two[:3000]),  # the segments lie side by side: odd, so not found
+        (0x10000, b"\0\0" + two[:3000]),
+        (0x10000 + 3002, two[3000:] + b"\0\0"),
+        (0x20000, one[:2000] + b"!" + one[2001:]),
+        (0x30000, THIRD.encode()),
+        (0x40000, THIRD.encode()),
+    ]
+    files = [(0x30000, 0x31000, "/lib/x.so"), (0x40000, 0x41000, "/memfd:y (deleted)"),
+             (0x50000, 0x60000, "/lib/y.so")]  # fmt: skip
+    found = of_core(core(segments, files, wide))
+    assert copies_of(found, 0) == [(0x1011, 1, "anonymous")]
+    assert copies_of(found, 1) == [(0x10002, 2, "anonymous")]
+    assert copies_of(found, 2) == [(0x30000, 1, "file"), (0x40000, 1, "shared")]
+    assert found["sources"][0]["literals"][0]["partial"] == 1
+    told = found["cores"][0]
+    assert told["searched"] == sum(len(data) for _, data in segments)
+    assert told["file_mappings"] == 0x12000 and told["file_mappings_dumped"] == 1600
+
+
+def test_a_core_without_inputs(bundle):
+    Path("core.1").write_bytes(core([(0x1000, b"\0" + FONT.encode() + b"\0")]))
+    found = told("--core", "core.1")
+    (literal,) = found["sources"][0]["literals"]
+    assert literal["length"] == 5000 and literal["cores"][0]["address"] == 0x1001
+    assert Path("core.1").read_bytes()[literal["offset"] :].startswith(FONT.encode())
+    status, out, _ = call("--core", "core.1", "--extract", "blobs")
+    assert status == 0 and "core.1 at byte" in out and len(os.listdir("blobs")) == 1
+
+
+def test_the_holes_of_a_sparse_core_are_not_read(bundle):
+    """64 GiB of which 5,000 bytes are there."""
+    with open("core.1", "wb") as file:
+        data = core([(0x100000, b"\0")])
+        header = struct.pack("<IIQQQQQQ", 1, 4, 2**16, 0x100000, 0, 2**36, 2**36, 1)
+        file.write(data[:120] + header)
+        file.seek(2**16 + 2**35 + 5)
+        file.write(FONT.encode())
+        file.truncate(2**16 + 2**36)
+    found = told("bundle.js", "--core", "core.1")
+    assert copies_of(found, 0) == [(0x100000 + 2**35 + 5, 1, "anonymous")]
+    assert found["cores"][0]["searched"] < MIB
+
+
+def with_bytes(data: bytes, place: int, new: bytes) -> bytes:
+    """The same with other bytes at a place."""
+    return data[:place] + new + data[place + len(new) :]
+
+
+GOOD = core([(0x1000, b"\0" * 100 + FONT.encode()), (0x9000, OTHER.encode())])
+
+
+@pytest.mark.parametrize("data, place", [
+    (b"", "byte 0: no ELF file"),
+    (b"\x7fELF", "byte 0: no ELF file"),
+    (with_bytes(GOOD, 4, b"\7"), "byte 0: no ELF file"),
+    (with_bytes(GOOD, 5, b"\2"), "byte 5: a big-endian"),
+    (with_bytes(GOOD, 16, b"\2"), "byte 16: an ELF file, but no core"),
+    (with_bytes(GOOD, 32, b"\xff" * 8), "program headers beyond the end"),
+    (with_bytes(GOOD, 54, b"\1"), "program headers beyond the end"),
+    (with_bytes(GOOD, 56, b"\xff\xff"), "program headers beyond the end"),
+    (GOOD[:-2000], "2.0 KiB of the memory that it tells of are not in it"),
+])  # fmt: skip
+def test_bad_cores(bundle, data, place):
+    Path("core.1").write_bytes(data)
+    status, out, err = call("bundle.js", "--core", "core.1")
+    assert status == 2 and err.count("\n") == 1 and place in err and "core.1" in err
+    assert "5000" in out
+
+
+def test_what_a_cut_core_holds_is_still_found(bundle):
+    assert copies_of(of_core(GOOD[:-2000], status=2), 0) == [(0x1000 + 100, 1, "anonymous")]
+
+
+def test_segments_upon_each_other_are_not_read(bundle):
+    """As no tool writes them: each could be as large as the file."""
+    data = core([(n << 32, b"") for n in range(100)] + [(1 << 60, FONT.encode())])
+    for n in range(100):
+        data = with_bytes(data, 64 + 56 * (n + 1) + 8, struct.pack("<QQQQ", 0, n << 32, 0, 10**4))
+    Path("core.1").write_bytes(data)
+    status, _, err = call("bundle.js", "--core", "core.1")
+    assert status == 2 and "upon each other" in err
+
+
+@given(st.randoms(use_true_random=False), st.booleans())
+@many
+def test_damaged_cores(chance, wide):
+    Path("bundle.js").write_text(f'a = "{FONT}"')
+    files = [(0x1000, 0x3000, "/lib/x.so"), (0x9000, 0xA000, "/dev/shm/y")]
+    segments = [(0x1000, b"\0" * 100 + FONT.encode()), (0x9000, FONT.encode("utf-16-le"))]
+    Path("core.1").write_bytes(mutated(core(segments, files, wide), chance))
+    for inputs in (["bundle.js"], []):
+        status, _, err = call(*inputs, "--core", "core.1")
+        assert status in (0, 2) and err.count("\n") <= 1 and bool(err) == (status == 2)
+
+
+# ---------------------------------------------------------------- memory
+
+
+def opened(path: str, kind: type = Memory) -> Memory:
+    """A file as memory."""
+    size = os.path.getsize(path)
+    return kind(path, path, 0, size // kind.width, os.open(path, os.O_RDONLY))
+
+
+@given(st.binary(max_size=300), st.integers(0, 40), st.integers(0, 400))
+@many
+def test_two_byte_characters(data, start, count):
+    """Every other byte, where the one behind it is 0."""
+    raw = data[: len(data) // 2 * 2]
+    expected = bytes(a if not b else 0 for a, b in zip(raw[::2], raw[1::2]))
+    assert narrowed(raw) == expected
+    Path("m").write_bytes(raw)
+    memory = opened("m", Wide)
+    assert memory.read(start, count) == expected[start : start + count]
+    os.close(memory.fd)
+
+
+@given(st.data(), st.sampled_from([16, 64, 256]), st.sampled_from([1, 2]))
+@many
+def test_runs_of_memory_are_those_of_the_text(data, count, width):
+    """In two bytes a character the same runs as in one."""
+    lengths = data.draw(st.lists(st.integers(0, 3 * count), min_size=1, max_size=12))
+    gaps = data.draw(st.lists(st.sampled_from("\0 !\u1241\u4100"), min_size=12, max_size=12))
+    text = "".join("A" * length + gap for length, gap in zip(lengths, gaps))
+    encoded = text.encode("utf-16-le") if width == 2 else text.encode("latin-1", "replace")
+    Path("m").write_bytes(encoded)
+    memory = opened("m", Wide if width == 2 else Memory)
+    found = list(long_runs(memory, count))
+    os.close(memory.fd)
+    expected, place = [], 0
+    for length in lengths:
+        expected += [(place, place + length)] if length >= count else []
+        place += length + 1
+    assert found == expected
+
+
+@given(st.data())
+@many
+def test_whole_and_partial_copies(data):
+    """What a run of memory holds, with anything before and behind it."""
+    texts = [base64_of(size, seed).decode() for seed, size in enumerate((400, 1200, 5000, 9000))]
+    Path("b.js").write_text("".join(f'"{text}"\n' for text in texts))
+    report = asar_investigate.Report(256)
+    report.add("b.js")
+    rows = asar_investigate.rows_of(report)
+    contents = Contents(rows, 256)
+    number = data.draw(st.integers(0, 3))
+    text = texts[::-1][number]
+    start = data.draw(st.integers(0, len(text) // 3))
+    end = data.draw(st.integers(2 * len(text) // 3, len(text)))
+    before = base64_of(data.draw(st.integers(0, 300)) // 4 * 4 + 4, 77).decode()
+    behind = base64_of(data.draw(st.integers(0, 300)) // 4 * 4 + 4, 78).decode()
+    Path("m").write_text(before + text[start:end] + behind)
+    memory = opened("m")
+    found = contents.in_run(memory, 0, memory.size)
+    os.close(memory.fd)
+    contents.close()
+    if end - start < 2048 and not (start == 0 and not before):
+        return  # too short for a needle to be in it in any case
+    ((content, base, matched),) = found
+    assert content == number and base == len(before) - start
+    assert abs(matched - (end - start)) < 512  # compared in pieces of 256
+    if end - start == len(text):
+        assert matched == len(text)
+
+
+def test_a_page_that_cannot_be_read_is_zeros():
+    """/proc/self/mem where nothing is mapped."""
+    fd = os.open("/proc/self/mem", os.O_RDONLY)
+    memory = Memory("self", "/proc/self/mem", PAGE, 3 * PAGE, fd)
+    assert memory.read(10, PAGE) == bytes(PAGE)
+    os.close(fd)
+
+
+# ---------------------------------------------------------------- processes
+
+HOLD = """
+import sys
+one = open("bundle.js", "rb").read()
+two = one.decode().encode("utf-16-le")
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(bundle):
+    """A process that holds the bundle in one and in two bytes a character."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline()
+        yield process
+
+
+def test_copies_in_a_process(holder):
+    found = told("bundle.js", "--pid", holder.pid)
+    for literal in found["sources"][0]["literals"]:
+        widths = sorted(copy["width"] for copy in literal["memory"])
+        assert set(widths) == {1, 2}
+        assert {copy["backing"] for copy in literal["memory"]} == {"anonymous"}
+        assert {copy["pid"] for copy in literal["memory"]} == {holder.pid}
+        characters = len(FONT) if literal["length"] == 5000 else literal["length"]
+        assert literal["ram"] == sum(widths) * characters
+    (process,) = found["processes"]
+    assert process["searched"] > 4 * MIB and process["swap"] == 0
+    assert process["coredump_filter"] == int(Path("/proc/self/coredump_filter").read_text(), 16)
+    status, out, err = call("bundle.js", "--pid", holder.pid)
+    assert status == 0 and not err and "anonymous two-byte" in out and "coredump_filter" in out
+
+
+def test_a_process_without_inputs(holder):
+    found = told("--pid", holder.pid)
+    one, two = found["sources"]
+    assert one["path"].startswith(f"process {holder.pid} ") and "two bytes" in two["path"]
+    lengths = [
+        sorted({literal["length"] for literal in source["literals"]}) for source in (one, two)
+    ]
+    assert {800, 3000, 5000} <= set(lengths[0]) and {800, 3000, 5000} <= set(lengths[1])
+    addresses = {literal["offset"] for literal in two["literals"]}
+    for literal in two["literals"]:
+        assert addresses & {copy["address"] for copy in literal["memory"]}
+    status, out, _ = call("--pid", holder.pid, "--extract", "blobs", "--out", "m.png")
+    assert status == 0 and " at 0x" in out
+    assert len(os.listdir("blobs")) >= 3 and Path("m.png").stat().st_size > 10_000
+
+
+def test_descendants_are_searched_and_itself_is_not(bundle):
+    """This process and those below it, but for the one that searches and has read the bundle."""
+    code = "import time; x = open('bundle.js', 'rb').read(); print(1, flush=True); time.sleep(99)"
+    words = ["sh", "-c", f'{sys.executable} -c "{code}"; true']
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as shell:
+        assert shell.stdout.readline()
+        (child,) = psutil.Process(shell.pid).children()
+        found = json.loads(run("bundle.js", "--pid", os.getpid(), "--json", "-").stdout)
+        child.kill()
+    (*_, literal) = found["sources"][0]["literals"]
+    pids = {copy["pid"] for copy in literal["memory"]}
+    assert child.pid in pids and pids <= {os.getpid(), shell.pid, child.pid}
+    searched = {process["pid"] for process in found["processes"]}
+    assert searched == {os.getpid(), shell.pid, child.pid}
+
+
+def test_no_such_process(bundle):
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    status, out, err = call("bundle.js", "--pid", ended.pid)
+    assert status == 2 and err == f"asar_investigate.py: process {ended.pid}: there is none\n"
+    assert "5000" in out
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1x", "99999999999"])
+def test_bad_process_numbers(text):
+    status, out, err = call(f"--pid={text}")
+    assert status == 2 and not out and "--pid" in err
+
+
+def test_without_psutil(bundle):
+    Path("psutil.py").write_text("raise ImportError")
+    result = run("bundle.js", "--pid", os.getpid(), env={**os.environ, "PYTHONPATH": "."})
+    assert result.returncode == 2 and "5000" in result.stdout
+    assert "apt install python3-psutil" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_source_reads_the_same_as_memory():
+    Path("f").write_bytes(bytes(range(256)) * 10)
+    memory = opened("f")
+    source = Source("f", "f", 0, memory.size, memory.fd)
+    for place, count in ((0, 10), (5, 5000), (2560, 1), (2559, 9)):
+        assert memory.read(place, count) == source.read(place, count)
+    os.close(memory.fd)
