@@ -1826,6 +1826,11 @@ class Place(NamedTuple):
     whole: bool
     memory: tuple  # tells memory from other memory: a page may be in several processes
 
+    def told(self) -> dict[str, object]:
+        """What it is for programs."""
+        address, width = self.copy.address, self.copy.width
+        return {"address": address, "width": width, "backing": self.backing}
+
 
 class Where:
     """Where the literals of a report sit."""
@@ -1869,22 +1874,22 @@ class Where:
         return [found[name] for name in self.columns()]
 
     def json_of(self, content: int) -> dict[str, object]:
-        """A literal's copies for programs."""
+        """A literal's copies for programs: whole ones, and those of which a part is in swap."""
         found: dict[str, object] = {}
-        whole = [(p, p.copy) for p in self.of(content) if p.whole]
+        told = [place for place in self.of(content) if place.whole or place.backing == "swap"]
         if self.processes:
             found["memory"] = [
-                {"pid": p.pid, "process": p.holder, "address": copy.address, "width": copy.width,
-                 "backing": p.backing} for p, copy in whole if p.pid
-            ]  # fmt: skip
+                {"pid": place.pid, "process": place.holder, **place.told()}
+                for place in told
+                if place.pid
+            ]
             found["ram"] = self.ram(content)
         if self.cores:
             found["cores"] = [
-                {"path": p.holder, "address": copy.address, "width": copy.width,
-                 "backing": p.backing} for p, copy in whole if not p.pid
-            ]  # fmt: skip
+                {"path": place.holder, **place.told()} for place in told if not place.pid
+            ]
         if self.processes or self.cores:
-            found["partial"] = len(self.of(content)) - len(whole)
+            found["partial"] = len(self.of(content)) - len(told)
         if self.heaps:
             found["heaps"] = [
                 {"path": path, **text.told()} for path, text in self.strings.get(content, [])
@@ -2326,7 +2331,8 @@ def copies_told(where: Where, content: int) -> list[str]:
     holders: dict[tuple[int, str], dict[str, int]] = {}
     for place in where.of(content):
         counts = holders.setdefault((place.pid or 0, place.holder), {})
-        kind = place.backing + " two-byte" * (place.copy.width == 2) if place.whole else "partial"
+        partial = "partly in swap" if place.backing == "swap" else "partial"
+        kind = place.backing + " two-byte" * (place.copy.width == 2) if place.whole else partial
         counts[kind] = counts.get(kind, 0) + 1
     lines = []
     for (pid, holder), counts in holders.items():

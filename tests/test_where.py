@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -534,3 +535,47 @@ def test_source_reads_the_same_as_memory():
     for place, count in ((0, 10), (5, 5000), (2560, 1), (2559, 9)):
         assert memory.read(place, count) == source.read(place, count)
     os.close(memory.fd)
+
+
+SWAPPED = """
+import ctypes, mmap, os, sys
+data = open("bundle.js", "rb").read()
+memory = mmap.mmap(-1, 4 * mmap.PAGESIZE, mmap.MAP_PRIVATE)
+memory.write(data[:5000])
+data = None
+begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(mmap.PAGESIZE), 21)  # PAGEOUT
+print(begin, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def swap():
+    """A swap file of its own."""
+    with open("swap", "wb") as file:
+        file.write(bytes(16 * MIB))
+    os.chmod("swap", 0o600)
+    commands = (["mkswap", "swap"], ["swapon", "swap"])
+    if any(subprocess.run(words, capture_output=True).returncode for words in commands):
+        pytest.skip(
+            "no swap can be switched on here (needs root, and a file system that allows it)"
+        )
+    yield
+    subprocess.run(["swapoff", "swap"], check=True)
+
+
+def test_swap_is_counted_and_not_read_back(bundle, swap):
+    with subprocess.Popen(
+        [sys.executable, "-c", SWAPPED], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        begin = int(process.stdout.readline())
+        status = Path(f"/proc/{process.pid}/status")
+        before = re.search(r"VmSwap:.*", status.read_text())[0]
+        found = told("bundle.js", "--pid", process.pid)
+        out = call("bundle.js", "--pid", process.pid)[1]
+        assert re.search(r"VmSwap:.*", status.read_text())[0] == before != "VmSwap:\t       0 kB"
+    literal = found["sources"][0]["literals"][0]
+    copies = [copy for copy in literal["memory"] if copy["address"] == begin + 5]
+    assert [copy["backing"] for copy in copies] == ["swap"]
+    assert found["processes"][0]["swap"] >= PAGE and "partly in swap" in out
