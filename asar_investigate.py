@@ -189,10 +189,6 @@ class Source(NamedTuple):
         count = min(count, self.size - offset)
         return os.pread(self.fd, count, self.base + offset) if count > 0 else b""
 
-    def window(self, offset: int, count: int, wanted: int) -> bytes:
-        """The same, to look for runs of wanted characters or more in."""
-        return self.read(offset, count)
-
     def opened(self, fd: int) -> Source:
         """The same with its file open."""
         return self._replace(fd=fd)
@@ -293,7 +289,7 @@ def long_runs(source: Source, count: int) -> Iterator[tuple[int, int]]:
     """
     position, size = 0, max(WINDOW, 2 * count)
     while position < source.size:
-        window = source.window(position, size, count)
+        window = source.read(position, size)
         short = len(window) < min(size, source.size - position)
         last = short or position + len(window) == source.size
         following = len(window) if last else len(window) - count + 1
@@ -379,17 +375,22 @@ def split_run(
 def find_runs(source: Source, count: int) -> Iterator[tuple[int, int, bool]]:
     """Start, end without padding and alphabet (True: URL-safe) of each run of the reference."""
     for start, end in long_runs(source, count):
-        standard = list(split_run(source, start, end, count, URL_SAFE_ONLY))
-        if standard == [(start, end)]:
-            yield start, end, False
-            continue
-        found = [(*run, False) for run in standard]
+        yield from runs_by_alphabet(source, start, end, count)
+
+
+def runs_by_alphabet(
+    source: Source, start: int, end: int, count: int
+) -> Iterator[tuple[int, int, bool]]:
+    """The runs of one alphabet within a run of either."""
+    standard = list(split_run(source, start, end, count, URL_SAFE_ONLY))
+    found = [(*run, False) for run in standard]
+    if standard != [(start, end)]:
         for run in split_run(source, start, end, count, STANDARD_ONLY):
             at = bisect.bisect(standard, run)
             neighbours = standard[max(0, at - 1) : at + 1]
             if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
                 found.append((*run, True))
-        yield from sorted(found)
+    yield from sorted(found)
 
 
 # ---------------------------------------------------------------- around a run
@@ -1025,17 +1026,38 @@ class Wide(Memory):
         """The lower bytes of characters from offset on."""
         return narrowed(self.at(self.base + 2 * offset, 2 * min(count, self.size - offset)))
 
-    def window(self, offset: int, count: int, wanted: int) -> bytes:
-        """The same; zeros where a sample shows that no run of so many begins and goes on in it."""
-        raw = self.at(self.base + 2 * offset, 2 * min(count, self.size - offset))
-        stride = stride_for(wanted)
-        low, high = raw[:: 2 * stride].translate(EITHER), raw[1 :: 2 * stride].translate(ZEROS)
-        found = masked(low, high).find(b"\1" * (wanted // stride)) >= 0
-        return narrowed(raw) if found else bytes(len(raw) // 2)
-
 
 class Ended(Exception):
     """A process has ended while it was read, or a file is shorter than it was."""
+
+
+def memory_runs(region: Memory, count: int) -> Iterator[tuple[Memory, int, int]]:
+    """The runs of count or more characters, of one byte or two, in a stretch of memory.
+
+    Each window is read once for both; it has a character more before it, and the next one's first.
+    """
+    wide = Wide(*region._replace(size=region.size // 2))
+    for place in range(0, region.size, WINDOW):
+        begin = max(0, place - 2)
+        raw = region.read(begin, place - begin + WINDOW + 2 * count)
+        for memory, window in ((region, raw), (wide, wide_window(raw, count))):
+            first, before = begin // memory.width, (place - begin) // memory.width
+            for start, end in window_runs(window, count):
+                if before <= start < before + WINDOW // memory.width:  # else it is another's
+                    whole = end < len(window)
+                    end = first + end if whole else run_end(memory, first + end)
+                    yield memory, first + start, end
+
+
+def wide_window(raw: bytes, count: int) -> bytes:
+    """A window's two-byte characters; none if samples show that there is no such run in it."""
+    raw = raw[: len(raw) // 2 * 2]
+    for density in (FEW, MANY):
+        stride = stride_for(count, density)
+        low, high = raw[:: 2 * stride].translate(EITHER), raw[1 :: 2 * stride].translate(ZEROS)
+        if b"\1" * (count // stride) not in masked(low, high):
+            return b""
+    return narrowed(raw)
 
 
 def narrowed(raw: bytes) -> bytes:
@@ -1160,21 +1182,15 @@ def search(regions: Iterator[tuple[int, Memory]], contents: Contents, count: int
     matched: dict[tuple[int, int, int], int] = {}
     other = []
     for address, region in regions:
-        for memory in both_widths(region):
-            for start, end in long_runs(memory, count):
-                known = 0
-                for content, base, there in contents.in_run(memory, start, end):
-                    key = (content, address + base * memory.width, memory.width)
-                    matched[key] = matched.get(key, 0) + there
-                    known += there
-                if not known and is_data(memory, start, end):
-                    other.append((end - start) * memory.width)
+        for memory, start, end in memory_runs(region, count):
+            known = 0
+            for content, base, there in contents.in_run(memory, start, end):
+                key = (content, address + base * memory.width, memory.width)
+                matched[key] = matched.get(key, 0) + there
+                known += there
+            if not known and is_data(memory, start, end):
+                other.append((end - start) * memory.width)
     return Found([Copy(*key, there) for key, there in sorted(matched.items())], other)
-
-
-def both_widths(region: Memory) -> tuple[Memory, Wide]:
-    """A stretch of memory as one-byte and as two-byte characters."""
-    return region, Wide(*region._replace(size=region.size // 2))
 
 
 def is_data(memory: Memory, start: int, end: int) -> bool:
@@ -1183,23 +1199,35 @@ def is_data(memory: Memory, start: int, end: int) -> bool:
 
 
 def memory_literals(regions: Iterator[tuple[int, Memory]], count: int) -> Iterator[Scanned]:
-    """Without inputs: the literals that stretches of memory hold, one and two bytes wide."""
+    """Without inputs: what stretches of memory hold, one for each width of characters."""
+    size, found = 0, {}
     for _, region in regions:
-        for memory in both_widths(region):
-            size = region.size if memory is region else 0
-            result = Scanned(memory._replace(base=0, size=size), [], None, {}, [])
-            for start, end, url_safe in find_runs(memory, count):
-                padding = len(memory.read(end, 2)) - len(memory.read(end, 2).lstrip(b"="))
-                content = content_of(memory, start, end, padding, url_safe)
-                if isinstance(content, str):
-                    result.left_out[content] = result.left_out.get(content, 0) + 1
-                    continue
-                literal = Literal(
-                    memory.base // memory.width + start, None, None, end + padding - start, None,
-                    content.decoded, kind_of(content.head), None, content.sha256, False,
-                )  # fmt: skip
-                result.literals.append(literal)
-            yield result
+        size += region.size
+        for memory, begin, behind in memory_runs(region, count):
+            whole = memory._replace(base=0, size=0)  # of a process an offset is an address
+            result = found.setdefault(memory.width, Scanned(whole, [], None, {}, []))
+            for start, end, url_safe in runs_by_alphabet(memory, begin, behind, count):
+                literal = memory_literal(memory, start, end, url_safe)
+                if isinstance(literal, str):
+                    result.left_out[literal] = result.left_out.get(literal, 0) + 1
+                else:
+                    result.literals.append(literal)
+    for width, result in sorted(found.items()):
+        yield result._replace(source=result.source._replace(size=size if width == 1 else 0))
+
+
+def memory_literal(memory: Memory, start: int, end: int, url_safe: bool) -> Literal | str:
+    """A literal in memory, or why a run is none."""
+    tail = memory.read(end, 2)
+    padding = len(tail) - len(tail.lstrip(b"="))
+    content = content_of(memory, start, end, padding, url_safe)
+    if isinstance(content, str):
+        return content
+    place, length = memory.base // memory.width + start, end + padding - start
+    kind = kind_of(content.head)
+    return Literal(
+        place, None, None, length, None, content.decoded, kind, None, content.sha256, False
+    )
 
 
 # ---------------------------------------------------------------- processes
@@ -1856,16 +1884,16 @@ class Where:
 
     def ram(self, content: int) -> int:
         """Bytes of RAM that the whole copies of a literal take, memory of several once."""
-        memories = {
-            p.memory: p.copy.matched * p.copy.width for p in self.of(content) if p.pid and p.whole
-        }
+        length = self.contents.rows[content].literal.length
+        memories = {p.memory: length * p.copy.width for p in self.of(content) if p.pid and p.whole}
         return sum(memories.values())
 
     def sizes(self, content: int) -> list[tuple[int, int]]:
         """Bytes and number of a literal's whole copies: strings in heaps, in RAM, in cores."""
         strings = [text for _, text in self.strings.get(content, []) if text.whole]
         whole = [place for place in self.of(content) if place.whole]
-        cores = [place.copy.matched * place.copy.width for place in whole if not place.pid]
+        length = self.contents.rows[content].literal.length
+        cores = [length * place.copy.width for place in whole if not place.pid]
         found = {
             "heaps": (sum(text.size for text in strings), len(strings)),
             "RAM": (self.ram(content), len(whole) - len(cores)),
@@ -1953,18 +1981,11 @@ class Where:
 
     def find(self, name: str, found: Iterator[Scanned]) -> None:
         """Add the base64 of a process or a core to the report, a source for each width."""
-        begin, joined = len(self.report.scanned), {}
+        begin = len(self.report.scanned)
         for scanned in found:
-            width = scanned.source.width
-            shown = name if width == 1 else f"{name}, two bytes a character"
-            empty = Scanned(scanned.source._replace(path=shown, size=0), [], None, {}, [])
-            whole = joined.setdefault(width, empty)
-            size = whole.source.size + scanned.source.size
-            joined[width] = whole._replace(source=whole.source._replace(size=size))
-            whole.literals.extend(scanned.literals)
-            for reason, number in scanned.left_out.items():
-                whole.left_out[reason] = whole.left_out.get(reason, 0) + number
-        self.report.scanned += joined.values()
+            shown = name if scanned.source.width == 1 else f"{name}, two bytes a character"
+            source = scanned.source._replace(path=shown)
+            self.report.scanned.append(scanned._replace(source=source))
         self.report.inputs.append((name, begin, len(self.report.scanned)))
 
     def search_process(self, pid: int, pages: Pages) -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from test_asar import call, run, told
 
 import asar_investigate
-from asar_investigate import Contents, Memory, Source, Wide, long_runs, narrowed
+from asar_investigate import Contents, Memory, Source, Wide, memory_runs, narrowed
 from conftest import LIMIT, MIB
 
 FONT, OTHER, THIRD = (
@@ -381,23 +381,28 @@ def test_two_byte_characters(data, start, count):
     os.close(memory.fd)
 
 
-@given(st.data(), st.sampled_from([16, 64, 256]), st.sampled_from([1, 2]))
+@given(st.data(), st.sampled_from([16, 64, 256]), st.sampled_from([16, 64, 1000, 2**20]))
 @many
-def test_runs_of_memory_are_those_of_the_text(data, count, width):
-    """In two bytes a character the same runs as in one."""
+def test_runs_of_memory(data, count, window):
+    """Of one byte a character and of two, however the windows fall; the oracle: an expression."""
     lengths = data.draw(st.lists(st.integers(0, 3 * count), min_size=1, max_size=12))
-    gaps = data.draw(st.lists(st.sampled_from("\0 !\u1241\u4100"), min_size=12, max_size=12))
-    text = "".join("A" * length + gap for length, gap in zip(lengths, gaps))
-    encoded = text.encode("utf-16-le") if width == 2 else text.encode("latin-1", "replace")
-    Path("m").write_bytes(encoded)
-    memory = opened("m", Wide if width == 2 else Memory)
-    found = list(long_runs(memory, count))
+    gaps = data.draw(st.lists(st.sampled_from(["\0", " ", "\u1241"]), min_size=12, max_size=12))
+    widths = data.draw(
+        st.lists(st.sampled_from(["utf-16-le", "latin-1"]), min_size=12, max_size=12)
+    )
+    raw = b"".join(
+        ("A" * (length // 2 * 2) + gap * 2).encode(width, "replace")
+        for length, gap, width in zip(lengths, gaps, widths)
+    )
+    Path("m").write_bytes(raw)
+    memory = opened("m")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asar_investigate, "WINDOW", window)
+        found = sorted((m.width, start, end) for m, start, end in memory_runs(memory, count))
     os.close(memory.fd)
-    expected, place = [], 0
-    for length in lengths:
-        expected += [(place, place + length)] if length >= count else []
-        place += length + 1
-    assert found == expected
+    one = re.finditer(rb"A{%d,}" % count, raw)
+    two = re.finditer(rb"A{%d,}" % count, narrowed(raw))
+    assert found == [(1, *m.span()) for m in one] + [(2, *m.span()) for m in two]
 
 
 @given(st.data())
@@ -466,8 +471,7 @@ def test_copies_in_a_process(holder):
         assert set(widths) == {1, 2}
         assert {copy["backing"] for copy in literal["memory"]} == {"anonymous"}
         assert {copy["pid"] for copy in literal["memory"]} == {holder.pid}
-        characters = len(FONT) if literal["length"] == 5000 else literal["length"]
-        assert literal["ram"] == sum(widths) * characters
+        assert literal["ram"] == sum(widths) * literal["length"]
     (process,) = found["processes"]
     assert process["searched"] > 4 * MIB and process["swap"] == 0
     assert process["coredump_filter"] == int(Path("/proc/self/coredump_filter").read_text(), 16)
