@@ -2567,7 +2567,7 @@ def where_bars(panel: object, where: Where, rows: Sequence[Row]) -> str:
     """For each literal a bar for the input and one for each place. Returns the sums."""
     names = ["inputs", *where.columns()]
     sizes = [
-        [row.literal.length, *(size for size, _ in where.sizes(content))]
+        [(row.literal.length, row.places), *where.sizes(content)]
         for content, row in enumerate(where.contents.rows)
     ]
     height = 0.8 / len(names)
@@ -2575,17 +2575,19 @@ def where_bars(panel: object, where: Where, rows: Sequence[Row]) -> str:
         ys = [n + (at - (len(names) - 1) / 2) * height for n in range(len(rows))]
         values = [line[at] for line in sizes[: len(rows)]]
         colour = COLOURS[name]
-        panel.barh(ys, [v / 1024 for v in values], 0.9 * height, color=colour, label=f"in {name}")
-        for y, value in zip(ys, values):
-            panel.text(value / 1024, y, f" {size_text(value)}", va="center", size=7)
+        widths = [size / 1024 for size, _ in values]
+        panel.barh(ys, widths, 0.9 * height, color=colour, label=f"in {name}")
+        for y, width, (size, number) in zip(ys, widths, values):
+            copies = f", {number} copies" if number > 1 else ""
+            panel.text(width, y, f" {size_text(size)}{copies}", va="center", size=7)
     panel.set_yticks(range(len(rows)))
     panel.set_yticklabels([picture_label(row).replace("$", r"\$") for row in rows], size=9)
     panel.invert_yaxis()
-    panel.margins(x=0.1, y=0.01)
+    panel.margins(x=0.15, y=0.01)
     panel.legend(loc="lower right")
     panel.set_title("The largest: bytes of all their whole copies", loc="left", size=10)
     panel.set_xlabel("KiB")
-    sums = [size_text(sum(line[at] for line in sizes)) for at in range(len(names))]
+    sums = [size_text(sum(line[at][0] for line in sizes)) for at in range(len(names))]
     return ", ".join(f"{size} in {name}" for size, name in zip(sums, names))
 
 

@@ -325,7 +325,7 @@ def test_where_a_program_holds_it(kind, bundle, font):
     held = [other for other in literals(report) if other["memory"]]
     assert len(held) == (91 if kind == "file" else 1)
     assert one["partial"] == 0
-    size, width = one["length"] * program.told["width"], program.told["width"]
+    size = one["length"] * program.told["width"]
     assert one["ram"] == size
 
 
