@@ -1321,13 +1321,14 @@ class Pages:
         A page of a file or of shared memory is the same page in each process that maps it; an
         anonymous one that is mapped more than once was shared by fork, at the same address.
         """
-        flags = self.flags(address, address + size)
-        mapping = self.mappings[max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)]
-        if flags.translate(PRESENT).count(b"s"):
+        flags = self.flags(max(0, address), address + size)
+        present = flags.translate(PRESENT)
+        if b"s" in present:
             return "swap", (self.pid, address)
-        if 2 * sum(flag >> 5 & 1 for flag in flags) < len(flags):
+        if present.count(b"f") < present.count(b"a"):
             shared = not any(flag & 1 for flag in flags)
             return "anonymous", (0 if shared else self.pid, address)
+        mapping = self.mappings[max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)]
         place = (mapping.device, mapping.inode, mapping.offset + address - mapping.start)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
         return "shared" if ram else "file", place
@@ -1967,6 +1968,9 @@ class Where:
             self.processes.append(process_told(pid, None))
             return False
         except (FileNotFoundError, ProcessLookupError, Ended):
+            return False
+        except OSError as error:
+            self.report.problem(f"process {pid} ({process_name(pid)})", error.strerror)
             return False
         finally:
             if pages:
