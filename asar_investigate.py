@@ -1711,9 +1711,9 @@ class Snapshot:
             if number is None or isinstance(content, str):
                 continue
             literals = [
-                content
-                for content, base, matched in contents.in_run(region, start, end)
-                if matched == min(end, base + contents.lengths[content]) - max(start, base)
+                number
+                for number, base, matched in contents.in_run(region, start, end)
+                if matched == min(end, base + contents.lengths[number]) - max(start, base)
             ]
             prefix = len(uri[1]) if uri and not escape else None
             kind = kind_of(content.head)
@@ -1789,6 +1789,8 @@ class Snapshot:
             for _, node_id, size, first, end in strings[:10000]
             if externals and size < EXTERNAL_STRING and 0 <= first < end
         ]
+        if not wanted:
+            return {}
         edges: dict[int, list[int]] = {node_id: [] for *_, node_id in wanted}
         for done, numbers in self.numbers("edges", [place[:2] for place in wanted]):
             for first, end, node_id in wanted:
