@@ -67,6 +67,9 @@ VERSION = "1.0"
 MIB = 2**20
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
+CHECK_SHARE = 0.03  # of one core for looking at processes at rest: a hundred or so at 10 Hz
+MANY_AT_REST = 30  # so many are looked at in every sample, whatever it costs
+BUSY_SECONDS = 2  # a process that has changed so lately is looked at in every sample
 READ_SHARE = 0.06  # of one core for reading smaps_rollup: with all else it stays under a tenth
 READ_BURST = 0.1  # seconds of reading that may be saved up, for the start and for sudden changes
 READ_DEBT = 0.4  # seconds that may be borrowed for great doubts
@@ -327,6 +330,9 @@ class Process:
         self.read_at = 0.0
         self.rss = self.faults = 0  # as /proc/PID/stat had them before that
         self.doubt = 0.0  # bytes by which the PSS that was read may be wrong by now
+        self.row_of, self.row_text = (None, ""), ""  # of the CSV
+        self.counts = True  # as when it was last looked at
+        self.checked_at, self.busy_until = 0.0, self.seen + BUSY_SECONDS
 
     def same(self) -> bool:
         """Whether its pid is still its own, as far as the start time tells."""
@@ -341,11 +347,17 @@ class Process:
         known = self.memory and self.memory.uss is not None
         return self.memory.rss - self.memory.uss if known else 0
 
-    def update_name(self) -> None:
+    def row(self) -> str:
+        """The CSV's columns between time and age, made anew where they have changed."""
+        if self.row_of != (self.memory, self.name):
+            self.row_of = self.memory, self.name
+            values = ",".join("" if value is None else str(value) for value in self.memory)
+            name = self.name.replace('"', '""')
+            self.row_text = f',{self.pid},"{name}",{values},'
+        return self.row_text
+
+    def update_name(self, now: float) -> None:
         """Read the name again: at first often (a zygote turns into a renderer), later rarely."""
-        now = time.monotonic()
-        if now < self.name_due:
-            return
         self.name_due = now + (now - self.seen) / 4
         try:
             name = process_name(self.handle.cmdline(), self.handle.name())
@@ -428,8 +440,9 @@ class Tree:
         self.check = check_linux if rollup else check_psutil
         self.read = read_linux if rollup else read_psutil
         self.newest = newest_pid() if newest_pid_moves() else 0
-        self.scan_due = self.allowed_at = 0.0
+        self.scan_due = self.allowed_at = self.checked_at = 0.0
         self.allowance = READ_BURST
+        self.check_cost = 0.0  # CPU seconds to look at one process
 
     def find(self, now: float) -> None:
         """Find new processes: those with a new pid, and now and then all in a scan."""
@@ -474,16 +487,23 @@ class Tree:
         """The processes that live now, each with its memory as it was last read."""
         now = time.monotonic()
         self.find(now)
-        living = []
-        for process in list(self.known.values()):
+        turn, cpu = self.whose_turn(now), time.process_time()
+        for process in turn:
+            doubt = process.doubt
             try:
-                if self.check(process, self):
-                    living.append(process)
+                process.counts = self.check(process, self)
             except (psutil.Error, OSError):
+                process.counts = False
                 self.forget_if_gone(process)
+            process.checked_at = now
+            if process.doubt != doubt:
+                process.busy_until = now + BUSY_SECONDS
+        self.check_cost = (time.process_time() - cpu) / max(1, len(turn))
+        living = [process for process in self.known.values() if process.counts]
         self.read_doubtful(living, now)
         for process in living:
-            process.update_name()
+            if now >= process.name_due:
+                process.update_name(now)
         return [process for process in living if process.memory and process.pid in self.known]
 
     # What follows keeps sampling cheap. Reading smaps_rollup makes the kernel walk the page tables,
@@ -491,7 +511,20 @@ class Tree:
     # 10 us whatever the size. So each process has a doubt: the bytes by which its PSS may have
     # changed since it was read. Its page faults and its RSS tell of changes of its own. Changes of
     # its share through others (a fork, an exit, a copy on write) show in them: where their shared
-    # part has changed, all who share are in doubt by as much.
+    # part has changed, all who share are in doubt by as much. Of many processes, those at rest
+    # are looked at in turn.
+
+    def whose_turn(self, now: float) -> list[Process]:
+        """All processes, if that is cheap; else the busy ones, and some of those at rest."""
+        processes = list(self.known.values())
+        allowed = (now - self.checked_at) * CHECK_SHARE / (self.check_cost or 1e-9)
+        self.checked_at = now
+        if len(processes) <= max(allowed, MANY_AT_REST):
+            return processes
+        busy = [p for p in processes if now < p.busy_until or not p.counts]
+        rest = [p for p in processes if now >= p.busy_until and p.counts]
+        rest.sort(key=lambda process: process.checked_at)
+        return busy + rest[: max(MANY_AT_REST, int(allowed) - len(busy))]
 
     def read_doubtful(self, living: Sequence[Process], now: float) -> None:
         """Read the processes in doubt, the most doubtful first, as far as the allowance goes."""
@@ -518,7 +551,7 @@ class Tree:
             self.forget_if_gone(process)
             return
         process.read_at, process.doubt = begin, 0.0
-        older = [other for other in living if other.read_at < self.allowed_at]
+        older = (other for other in living if other.read_at < self.allowed_at)
         self.cast_doubt(abs(process.shared - before), older)
         self.allowance -= time.process_time() - cpu
 
@@ -647,12 +680,10 @@ class Recording:
         """
         rows = []
         for process in living:
-            values = ",".join("" if value is None else str(value) for value in process.memory)
-            name = process.name.replace('"', '""')
             age = begin - process.read_at
             text = "0" if age <= 0 else f"{age:.3f}"
             text = "" if process.memory.pss is None else text
-            rows.append(f'{now:.3f},{process.pid},"{name}",{values},{text}\n')
+            rows.append(f"{now:.3f}{process.row()}{text}\n")
         rows.append(f'{now:.3f},0,"system",{system},,,,,,,0\n')
         self.write("".join(rows))
 

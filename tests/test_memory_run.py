@@ -234,6 +234,39 @@ def test_a_process_that_ends_before_it_is_read_is_tried_once_a_sample():
         child.wait()
 
 
+def test_many_processes_at_rest_are_looked_at_in_turn(monkeypatch):
+    """All of them within some samples, those that have just changed in each."""
+    monkeypatch.setattr(memory, "CHECK_SHARE", 1e-9)
+    monkeypatch.setattr(memory, "MANY_AT_REST", 2)
+    monkeypatch.setattr(memory, "BUSY_SECONDS", 0)
+    with Workload("--private", 2, "--children", 11) as work:
+        tree = memory.Tree([psutil.Process(work.pid)])
+        looked: list[int] = []
+        check = tree.check
+
+        def checking(process, tree):
+            looked.append(process.pid)
+            return check(process, tree)
+
+        tree.check = checking
+        assert len(tree.sample()) == 12  # the first looks at all: nothing is known of the cost
+        for _ in range(6):
+            looked.clear()
+            assert len(tree.sample()) == 12 and len(looked) == 2
+        os.kill(work.pids["private"][5], signal.SIGKILL)
+        wait_for(lambda: not alive(work.pids["private"][5]))
+        seen = [len(tree.sample()) for _ in range(6)]
+        assert seen[-1] == 11 and sorted(seen, reverse=True) == seen
+        monkeypatch.setattr(memory, "BUSY_SECONDS", 60)
+        busy = tree.known[work.pids["private"][0]]
+        busy.faults -= 100  # as if it had faulted
+        for _ in range(6):
+            tree.sample()
+        looked.clear()
+        tree.sample()
+        assert busy.pid in looked and len(looked) < 6
+
+
 def test_orphans_of_watched_processes_stay():
     code = "sleep 60 & echo $!; exec sleep 61"
     parent = subprocess.Popen(["sh", "-c", code], stdout=subprocess.PIPE, text=True)
