@@ -56,7 +56,7 @@ FORMATS = (".png", ".svg", ".pdf")
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
 NEEDLE = 24  # characters that lead from a place in memory to a literal
 PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45  # elf(5)
-MAX_NOTES = 64 * MIB  # of a core: half a million file mappings
+MAX_NOTES = 16 * MIB  # of a core: some 100,000 file mappings
 CUT = 1024  # characters of a string that V8 writes into a snapshot
 EXTERNAL_STRING = 256  # bytes: more than the object in V8's heap has
 
@@ -88,14 +88,15 @@ NEWLINE_RE = re.compile(rb"(?<!\\)\n")
 TOKEN_RE = re.compile(  # JavaScript's comments and strings
     rb"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`", re.S
 )
-NEEDLE_RE = re.compile(rb"x(?=([A-Za-z0-9+/_-]{%d}))" % NEEDLE)
+NEEDLE_RE = re.compile(rb"(?<!x)x(?=([A-Za-z0-9+/_-]{%d}))" % NEEDLE)
 ASTRAL_RE = re.compile(r"[\U00010000-\U0010ffff]")
 MARK = b"qZ7base64runZq7"  # stands for a run while its surroundings are looked at
 ESCAPE_RE = re.compile(
     r"\\(?:u\{[0-9A-Fa-f]+\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|\r\n|[0-7]{1,3}|.)", re.S
 )
 HEX_RE = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
-ROLE_RE = re.compile(r"--type=([\w-]+)")  # of a Chromium process
+TGID_RE = re.compile(r"^Tgid:\t(\d+)$", re.M)
+ROLE_RE = re.compile(r"--type=([a-z-]{1,30})")  # of a Chromium process
 ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
 PRESENT_RE = re.compile(rb"[af]+")
 KEY_RE = re.compile(rb'[\s,]*"([\w ]{1,64})"\s*:\s*([\[{])')  # in a heap snapshot
@@ -154,9 +155,9 @@ WEAK_MAGIC = (  # where it is no text
 )
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
-COREDUMP_FILTER = (  # core(5), bit by bit
-    "private anonymous", "shared anonymous", "private file-backed", "shared file-backed",
-    "ELF headers", "private huge", "shared huge", "private DAX", "shared DAX",
+COREDUMP_FILTER = (  # core(5), bit by bit; two more are for DAX
+    "private anonymous", "shared anonymous", "private file", "shared file", "ELF headers",
+    "huge", "shared huge",
 )  # fmt: skip
 ENDINGS = {  # where the kind's second half is no file name's ending
     "image/jpeg": "jpg",
@@ -1037,13 +1038,14 @@ def memory_runs(region: Memory, count: int) -> Iterator[tuple[Memory, int, int]]
     Each window is read once for both; it has a character more before it, and the next one's first.
     """
     wide = Wide(*region._replace(size=region.size // 2))
-    for place in range(0, region.size, WINDOW):
+    size = max(WINDOW, 2 * count)
+    for place in range(0, region.size, size):
         begin = max(0, place - 2)
-        raw = region.read(begin, place - begin + WINDOW + 2 * count)
+        raw = region.read(begin, place - begin + size + 2 * count)
         for memory, window in ((region, raw), (wide, wide_window(raw, count))):
             first, before = begin // memory.width, (place - begin) // memory.width
             for start, end in window_runs(window, count):
-                if before <= start < before + WINDOW // memory.width:  # else it is another's
+                if before <= start < before + size // memory.width:  # else it is another's
                     whole = end < len(window)
                     end = first + end if whole else run_end(memory, first + end)
                     yield memory, first + start, end
@@ -1082,70 +1084,85 @@ class Copy(NamedTuple):
 
 
 class Contents:
-    """The literals to look for, and needles (short pieces) that lead to them."""
+    """The literals to look for: by their hash, by their beginning, by needles (short pieces)."""
 
     def __init__(self, rows: Sequence[Row], count: int) -> None:
         self.rows = rows
-        self.head = min(count, 256)  # characters of a beginning: those of many mp3s are alike
         self.lengths = [row.literal.length for row in rows]  # without padding
-        self.exact: dict[tuple[int, bytes], list[int]] = {}
+        self.by_hash = {row.literal.sha256: content for content, row in enumerate(rows)}
+        self.beginnings: list[tuple[bytes, int]] = []
         self.needles: dict[bytes, list[tuple[int, int]]] = {}
+        self.head = min(count, 256)  # characters of a beginning that serves as a needle
         self.fd, self.file = -1, ""
         step = max(1024, sum(self.lengths) // 2**16)
         for content, row in enumerate(rows):
             self.lengths[content] -= self.read(content, row.literal.length - 2, 2).count(b"=")
-            head = self.read(content, 0, self.head)
-            self.exact.setdefault((self.lengths[content], head), []).append(content)
-            self.put(head, content, 0)
-            begin, end = row.literal.offset, row.literal.offset + self.lengths[content]
-            for offset, piece in row.source.opened(self.fd).pieces(begin, end, 2**18):
+            beginning = self.read(content, 0, min(CUT, self.lengths[content]))
+            self.beginnings.append((beginning, content))
+            self.put(beginning[: self.head], content, 0)
+            for offset in range(0, self.lengths[content], 2**18):
+                piece = self.read(content, offset, min(2**18, self.lengths[content] - offset))
                 for place in range(0, len(piece), step):
-                    match = NEEDLE_RE.search(piece, place)
+                    found = NEEDLE_RE.finditer(piece, place, place + step)
+                    match = next((m for m in found if m[1] not in self.needles), None)
                     if match:
-                        self.put(match[1], content, offset - begin + match.start())
+                        self.put(match[1], content, offset + match.start())
+        self.beginnings.sort()
+        self.known_lengths = set(self.lengths)
 
     def put(self, needle: bytes, content: int, offset: int) -> None:
         """Keep a needle; one that stands in many places leads nowhere."""
         places = self.needles.setdefault(needle, [])
-        if len(places) < 16 and (content, offset) not in places:
+        if len(places) < 16:
             places.append((content, offset))
 
-    def open(self, row: Row) -> int:
-        """A descriptor of the literal's file: the last one stays open."""
-        if self.file != row.source.file:
-            self.close()
-            self.fd = os.open(row.source.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            self.file = row.source.file
-        return self.fd
-
     def close(self) -> None:
-        """Close that file."""
+        """Close the input that is open."""
         if self.file:
             os.close(self.fd)
         self.file = ""
 
     def read(self, content: int, start: int, count: int) -> bytes:
-        """Characters of a literal."""
+        """Characters of a literal; none where its input is gone."""
         row = self.rows[content]
-        count = min(count, row.literal.length - start)
-        return row.source.opened(self.open(row)).read(row.literal.offset + start, count)
+        try:
+            if self.file != row.source.file:  # the last one stays open
+                self.close()
+                self.fd = os.open(row.source.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                self.file = row.source.file
+            count = min(count, row.literal.length - start)
+            return row.source.opened(self.fd).read(row.literal.offset + start, count)
+        except (OSError, Ended):
+            return b""
 
-    def in_run(self, memory: Memory, start: int, end: int) -> list[tuple[int, int, int]]:
+    def that_begin(self, text: bytes) -> list[int]:
+        """The literals that begin with a text of at most CUT characters."""
+        at = bisect.bisect_left(self.beginnings, (text,))
+        some = self.beginnings[at : at + 1000]
+        return [content for beginning, content in some if beginning.startswith(text)]
+
+    def in_run(self, memory: Source, start: int, end: int) -> list[tuple[int, int, int]]:
         """What a run of memory holds: content, where its first character would be, matched."""
-        head = memory.read(start, self.head)
-        for content in self.exact.get((end - start, head), []):
-            if self.matched(memory, start, end, content, start) == end - start:
+        if end - start in self.known_lengths:
+            found = content_of(memory, start, end, 0, True)
+            content = -1 if isinstance(found, str) else self.by_hash.get(found.sha256, -1)
+            if content >= 0 and self.lengths[content] == end - start:
                 return [(content, start, end - start)]
-        found: dict[tuple[int, int], None] = dict.fromkeys(
-            (content, start - offset) for content, offset in self.needles.get(head, [])
-        )
+        head = memory.read(start, self.head)
+        places = {(content, start - offset) for content, offset in self.needles.get(head, ())}
         for offset, piece in memory.pieces(start, end, 2**18):
             for match in NEEDLE_RE.finditer(piece):
                 for content, inside in self.needles.get(match[1], ()):
-                    if len(found) < 64:
-                        found[content, offset + match.start() - inside] = None
+                    if len(places) < 256:
+                        places.add((content, offset + match.start() - inside))
+        return self.best(memory, start, end, places)
+
+    def best(
+        self, memory: Source, start: int, end: int, places: set[tuple[int, int]]
+    ) -> list[tuple[int, int, int]]:
+        """Of the places where literals may be, those with the most of them, none upon another."""
         result: list[tuple[int, int, int]] = []
-        there = [(self.matched(memory, start, end, *place), *place) for place in found]
+        there = [(self.matched(memory, start, end, *place), *place) for place in places]
         for matched, content, base in sorted(there, reverse=True):
             low, high = max(start, base), min(end, base + self.lengths[content])
             apart = all(
@@ -1155,7 +1172,7 @@ class Contents:
                 result.append((content, base, matched))
         return result
 
-    def matched(self, memory: Memory, start: int, end: int, content: int, base: int) -> int:
+    def matched(self, memory: Source, start: int, end: int, content: int, base: int) -> int:
         """How many characters of a literal stand where they would if its first is at base."""
         low, high = max(start, base), min(end, base + self.lengths[content])
         total = 0
@@ -1204,15 +1221,16 @@ def memory_literals(regions: Iterator[tuple[int, Memory]], count: int) -> Iterat
     for _, region in regions:
         size += region.size
         for memory, begin, behind in memory_runs(region, count):
-            whole = memory._replace(base=0, size=0)  # of a process an offset is an address
-            result = found.setdefault(memory.width, Scanned(whole, [], None, {}, []))
+            odd = memory.base % memory.width
+            whole = memory._replace(base=odd, size=0)  # of a process an offset is an address
+            result = found.setdefault((memory.width, odd), Scanned(whole, [], None, {}, []))
             for start, end, url_safe in runs_by_alphabet(memory, begin, behind, count):
                 literal = memory_literal(memory, start, end, url_safe)
                 if isinstance(literal, str):
                     result.left_out[literal] = result.left_out.get(literal, 0) + 1
                 else:
                     result.literals.append(literal)
-    for width, result in sorted(found.items()):
+    for (width, _), result in sorted(found.items()):
         yield result._replace(source=result.source._replace(size=size if width == 1 else 0))
 
 
@@ -1267,11 +1285,17 @@ class Pages:
         self.pid = pid
         self.searched = self.swap = 0
         self.in_ram = tmpfs_devices(pid)
-        with open(f"/proc/{pid}/maps", "rb") as lines:
-            self.mappings = [mapping for line in lines for mapping in readable(os.fsdecode(line))]
-        self.mem = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):  # the first may have ended
+            with open(f"/proc/{tid}/maps", "rb") as lines:
+                self.mappings = [found for line in lines for found in readable(os.fsdecode(line))]
+            self.file = f"/proc/{tid}/mem"
+            if self.mappings:
+                break
+        else:
+            raise Ended
+        self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            self.pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+            self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             os.close(self.mem)
             raise
@@ -1312,8 +1336,7 @@ class Pages:
         """Its resident memory, in stretches with their addresses."""
         for start, end in self.resident():
             self.searched += end - start
-            file = f"/proc/{self.pid}/mem"
-            yield start, Memory(f"process {self.pid}", file, start, end - start, self.mem)
+            yield start, Memory(f"process {self.pid}", self.file, start, end - start, self.mem)
 
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
@@ -1326,7 +1349,7 @@ class Pages:
         if b"s" in present:
             return "swap", (self.pid, address)
         if present.count(b"f") < present.count(b"a"):
-            shared = not any(flag & 1 for flag in flags)
+            shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
         mapping = self.mappings[max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)]
         place = (mapping.device, mapping.inode, mapping.offset + address - mapping.start)
@@ -1367,8 +1390,10 @@ def process_and_descendants(pids: Sequence[int], problem: Callable[[str, str], N
     found: dict[int, None] = {}
     for pid in pids:
         try:
-            handle = psutil.Process(pid)
-            found.update(dict.fromkeys([pid, *(c.pid for c in handle.children(recursive=True))]))
+            group = TGID_RE.search(proc_text(f"/proc/{pid}/status"))  # it may be a thread's number
+            handle = psutil.Process(int(group[1]) if group else pid)
+            tree = [handle, *handle.children(recursive=True)]
+            found.update(dict.fromkeys(process.pid for process in tree))
         except (psutil.Error, OSError, OverflowError):
             problem(f"process {pid}", "there is none")
     found.pop(os.getpid(), None)
@@ -1450,7 +1475,7 @@ def read_core(source: Source) -> Core:
     if count == 0xFFFF and sections:  # there are more: the number is in the first section's sh_info
         info = source.read(sections + (44 if wide else 28), 4) if sections < source.size else b""
         count = int.from_bytes(info, "little")
-    if length != (56 if wide else 32) or headers + length * count > source.size:
+    if length != (56 if wide else 32) or headers + length * count > source.size or count > 2**20:
         raise Problem(f"byte {headers}: program headers beyond the end at {source.size}")
     segments, notes, lost = [], [], 0
     for n in range(count):
@@ -1465,19 +1490,21 @@ def read_core(source: Source) -> Core:
             segments += [(address, offset, there)] if there else []
         elif kind == PT_NOTE:
             notes.append((offset, min(there, MAX_NOTES)))
-    if sum(size for *_, size in segments) > source.size or len(notes) > 16:
+    in_memory = [(address, address + size) for address, _, size in segments]
+    in_file = [(offset, offset + size) for _, offset, size in segments]
+    if not (apart(in_memory) and apart(in_file)):
         raise Problem(f"byte {headers}: segments that lie upon each other; not read")
+    notes = notes[:1]  # there is one
     files = [file for note in notes for file in file_mappings(source.read(*note), wide)]
-    return Core(source.path, sorted(segments), apart(files), lost)
+    if not apart([file[:2] for file in files]):
+        files = []
+    return Core(source.path, sorted(segments), sorted(files), lost)
 
 
-def apart(files: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Mappings by their start, without those that lie upon another, as none do."""
-    result: list[tuple[int, int, str]] = []
-    for start, end, path in sorted(files):
-        if end > start >= (result[-1][1] if result else 0):
-            result.append((start, end, path))
-    return result
+def apart(stretches: Sequence[tuple[int, int]]) -> bool:
+    """Whether none of these stretches, each with start and end, lies upon another."""
+    ordered = sorted(stretches)
+    return all(before[1] <= after[0] for before, after in zip(ordered, ordered[1:]))
 
 
 def file_mappings(notes: bytes, wide: bool) -> Iterator[tuple[int, int, str]]:
@@ -1492,8 +1519,8 @@ def file_mappings(notes: bytes, wide: bool) -> Iterator[tuple[int, int, str]]:
         if kind != NT_FILE or len(note) < 2 * unit:
             continue
         count = struct.unpack_from(f"<{word}", note)[0]
-        paths = note[(2 + 3 * count) * unit :].split(b"\0")
         if count <= len(note) // (3 * unit):
+            paths = note[(2 + 3 * count) * unit :].split(b"\0", count)
             for n, path in zip(range(count), paths):
                 start, end = struct.unpack_from(f"<2{word}", note, (2 + 3 * n) * unit)
                 yield start, end, os.fsdecode(path)
@@ -1577,7 +1604,11 @@ class Heap(NamedTuple):
     def told(self) -> dict[str, object]:
         """The totals for programs."""
         types = {name: {"count": n, "self_size": size} for name, (n, size) in self.types.items()}
-        base64 = {"strings": len(self.base64), "self_size": sum(t.size for t in self.base64)}
+        base64 = {
+            "strings": len(self.base64),
+            "self_size": sum(text.size for text in self.base64),
+            "largest": [{**text.told(), "kind": text.kind} for text in self.base64[:1000]],
+        }
         return {
             "path": self.path,
             "nodes": sum(number for number, _ in self.types.values()),
@@ -1626,7 +1657,7 @@ class Snapshot:
         place = head.index(b"{") + 1
         while "strings" not in self.places:
             match = KEY_RE.match(self.source.read(place, 4096))
-            if not match:
+            if not match or len(self.places) > 64:
                 raise Problem(f"byte {place}: no heap snapshot, or cut short: no name of an array")
             key, start = match[1].decode(), place + match.end()
             if match[2] == b"{":
@@ -1654,7 +1685,7 @@ class Snapshot:
     def end_of_numbers(self, key: str, start: int) -> int:
         """Where an array ends that holds numbers, or arrays of them."""
         depth = 1
-        for offset, piece in self.source.pieces(start, self.source.size):
+        for offset, piece in self.source.pieces(start, self.source.size, 2**18):
             if b"]" not in piece and b"[" not in piece:
                 continue
             for match in BRACKET_RE.finditer(piece):
@@ -1690,41 +1721,42 @@ class Snapshot:
                 numbers = json.loads(b"[%b]" % text)
             except (ValueError, RecursionError):
                 numbers = [None]
-            if set(map(type, numbers)) != {int}:
+            if set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) >= 2**63:
                 raise Problem(f"byte {offset}: no list of numbers within {key}")
             yield done, numbers
             done += len(numbers)
 
     def base64(self, contents: Contents, count: int) -> dict[int, list[InString]]:
         """The base64 runs in the strings' texts, by the string's number."""
-        begin, _ = self.places["strings"]
-        region = self.source._replace(base=self.source.base + begin, size=self.source.size - begin)
-        found: dict[int, list[InString]] = {}
+        region, found = self.texts(), {}
         quotes = Quotes(region)
         for start, end in long_runs(region, min(count, CUT // 2)):
             before = region.read(max(0, start - 256), min(256, start))
             escape = len(before) - len(before.rstrip(b"\\")) & 1
             start += (5 if region.read(start, 1) == b"u" else 1) if escape else 0
             number = quotes.until(start)
-            uri = STRING_START_RE.search(before)
             content = content_of(region, start, end - (end - start) % 4, 0, True)
             if number is None or isinstance(content, str):
                 continue
-            literals = [
-                number
-                for number, base, matched in contents.in_run(region, start, end)
-                if matched == min(end, base + contents.lengths[number]) - max(start, base)
-            ]
-            prefix = len(uri[1]) if uri and not escape else None
+            uri = STRING_START_RE.search(before)
+            alone = uri and not escape and region.read(end, 3).lstrip(b"=")[:1] == b'"'
+            if alone:
+                literals = contents.that_begin(region.read(start, min(end - start, CUT)))
+            else:
+                literals = [literal for literal, *_ in contents.in_run(region, start, end)]
+            prefix = len(uri[1]) if alone else None
             kind = kind_of(content.head)
             found.setdefault(number, []).append(InString(literals, prefix, end - start, kind))
         return found
 
+    def texts(self) -> Source:
+        """The part of the file that holds the strings."""
+        begin, _ = self.places["strings"]
+        return self.source._replace(base=self.source.base + begin, size=self.source.size - begin)
+
     def number_of(self, text: bytes) -> int | None:
         """The number of a string that is known in full."""
-        begin, _ = self.places["strings"]
-        region = self.source._replace(base=self.source.base + begin, size=self.source.size - begin)
-        before = b""
+        region, before = self.texts(), b""
         for offset, piece in region.pieces(0, region.size):
             at = (before + piece).find(b'"%b"' % text)
             if at >= 0:
@@ -1786,9 +1818,9 @@ class Snapshot:
         """
         wanted = [
             (first * self.edge_stride, min(end, first + 100) * self.edge_stride, node_id)
-            for _, node_id, size, first, end in strings[:10000]
-            if externals and size < EXTERNAL_STRING and 0 <= first < end
-        ]
+            for _, node_id, size, first, end in strings
+            if externals and size < EXTERNAL_STRING and first < end
+        ][:10000]
         if not wanted:
             return {}
         edges: dict[int, list[int]] = {node_id: [] for *_, node_id in wanted}
@@ -1816,8 +1848,9 @@ class Quotes:
         """The number of the string that a place is in, from 0. Places must ascend."""
         for _, piece in self.source.pieces(self.place, place):
             text = self.left + piece
-            self.left = text[len(text.rstrip(b"\\")) :]
-            text = text[: len(text) - len(self.left)].replace(b"\\\\", b"")
+            backslashes = len(text) - len(text.rstrip(b"\\"))
+            self.left = b"\\" * (backslashes & 1)
+            text = text[: len(text) - backslashes].replace(b"\\\\", b"")
             self.count += text.count(b'"') - text.count(b'\\"')
         self.place = max(place, self.place)
         return self.count // 2 if self.count & 1 else None
@@ -1833,9 +1866,10 @@ def heap_string(
             width = width_of(external or self_size, characters)
             if width and text.prefix is not None:
                 return HeapString(content, node_id, self_size, external, width, True, text.kind)
-    content = text.contents[0] if text.contents else None
-    whole = content is None and text.prefix is not None
-    return HeapString(content, node_id, self_size, external, None, whole, text.kind)
+    if text.prefix is not None and (external or self_size) >= text.length:  # another, alike
+        return HeapString(None, node_id, self_size, external, None, True, text.kind)
+    content = text.contents[0] if text.contents else None  # in a longer one, or Node.js's external
+    return HeapString(content, node_id, self_size, external, None, False, text.kind)
 
 
 def width_of(size: int, characters: int) -> int | None:
@@ -1868,6 +1902,8 @@ class Where:
 
     def __init__(self, report: Report) -> None:
         self.report = report
+        self.asked: set[str] = set()  # of pid, core, heap
+        self.named: set[int] = set()  # processes on the command line
         self.processes: list[Process] = []
         self.cores: list[tuple[str, int, int, int]] = []  # path, searched, of files, dumped
         self.heaps: list[Heap] = []
@@ -1908,36 +1944,35 @@ class Where:
         """A literal's copies for programs: whole ones, and those of which a part is in swap."""
         found: dict[str, object] = {}
         told = [place for place in self.of(content) if place.whole or place.backing == "swap"]
-        if self.processes:
+        if "pid" in self.asked:
             found["memory"] = [
                 {"pid": place.pid, "process": place.holder, **place.told()}
                 for place in told
                 if place.pid
             ]
-            found["ram"] = self.ram(content)
-        if self.cores:
+            found["ram"] = self.ram(content) if self.processes else None
+        if "core" in self.asked:
             found["cores"] = [
                 {"path": place.holder, **place.told()} for place in told if not place.pid
             ]
-        if self.processes or self.cores:
+        if self.asked & {"pid", "core"}:
             found["partial"] = len(self.of(content)) - len(told)
-        if self.heaps:
+        if "heap" in self.asked:
             found["heaps"] = [
                 {"path": path, **text.told()} for path, text in self.strings.get(content, [])
             ]
         return found
 
-    def look(self, pids: Sequence[int], cores: Sequence[str], heaps: Sequence[str]) -> None:
+    def look(self, options: argparse.Namespace, without_inputs: bool) -> None:
         """Look in processes and their descendants, core files and heap snapshots."""
-        found = self.tree(pids) if pids else []
-        if not self.report.inputs:
+        self.asked = {name for name in ("pid", "core", "heap") if getattr(options, name)}
+        self.named = set(options.pid)
+        cores, heaps = dict.fromkeys(options.core), dict.fromkeys(options.heap)
+        found = self.tree(options.pid) if options.pid else []
+        if without_inputs:
             found = [pid for pid in found if self.process(pid, self.find_in_process)]
             cores = [path for path in cores if self.core(path, self.find_in_core)]
-        try:
-            self.contents = Contents(rows_of(self.report), self.report.min_size)
-        except (OSError, Ended):
-            self.report.problem("the inputs", "have changed since they were searched")
-            return
+        self.contents = Contents(rows_of(self.report), self.report.min_size)
         for pid in found:
             self.process(pid, self.search_process)
         for path in cores:
@@ -1965,11 +2000,14 @@ class Where:
         try:
             pages = Pages(pid)
             look(pid, pages)
+            self.named.discard(pid)  # should it end now, that is no error
         except PermissionError as error:
             self.report.problem(f"process {pid} ({process_name(pid)})", why_unreadable(error))
             self.processes.append(process_told(pid, None))
             return False
         except (FileNotFoundError, ProcessLookupError, Ended):
+            if pid in self.named and not pages:
+                self.report.problem(f"process {pid}", "it has ended, there is nothing to search")
             return False
         except OSError as error:
             self.report.problem(f"process {pid} ({process_name(pid)})", error.strerror)
@@ -2102,11 +2140,16 @@ def rows_of(report: Report) -> list[Row]:
     )
 
 
+def offset_of(literal: Literal, source: Source) -> int:
+    """Bytes from the begin of the file, or of the archive's member; of a process an address."""
+    return literal.offset * source.width + (source.base if isinstance(source, Memory) else 0)
+
+
 def place_of(row: Row) -> str:
     """'path:line:column' of a text, 'path at byte offset' of what is none."""
     path, literal = printable(row.source.path), row.literal
     if literal.line is None:
-        offset = literal.offset * row.source.width
+        offset = offset_of(literal, row.source)
         process = row.source.file.startswith("/proc/")
         return f"{path} at {offset:#x}" if process else f"{path} at byte {offset}"
     return f"{path}:{literal.line}:{literal.column}"
@@ -2190,7 +2233,7 @@ def largest_section(rows: Sequence[Row]) -> list[str]:
         sizes = f"{literal.length:>11}{string:>10}{literal.decoded:>10}{row.places:>6}"
         kind = printable(kind_text(literal))
         kind = kind if len(kind) < 24 else kind[:20] + "..."
-        lines.append(f"{number:>3}{sizes}  {kind:24}{elide(place_of(row), 33)}")
+        lines.append(f"{number:>3}{sizes}  {kind:24}{elide(place_of(row), 32)}")
     return lines
 
 
@@ -2368,7 +2411,7 @@ def copies_told(where: Where, content: int) -> list[str]:
         lines.append(f"{name}: {told}"[:84])
     longer = sum(not text.whole for _, text in where.strings.get(content, []))
     if longer:
-        lines.append(f"in heaps also inside longer strings: {longer}")
+        lines.append(f"in heaps also inside other strings, or as external ones: {longer}")
     return lines
 
 
@@ -2387,10 +2430,12 @@ def processes_section(where: Where) -> list[str]:
             filters[process.coredump_filter] = filters.get(process.coredump_filter, 0) + 1
     for bits, number in filters.items():
         told = [(name, bits >> n & 1) for n, name in enumerate(COREDUMP_FILTER)]
+        has = ", ".join(name for name, bit in told if bit) or "nothing"
+        not_in = ", ".join(name for name, bit in told if not bit) or "nothing"
         lines += [
-            f"  coredump_filter {bits:#x} (of {number} of them): a core dump by the kernel has",
-            f"    {', '.join(name for name, bit in told if bit) or 'nothing'},",
-            f"    but not {', '.join(name for name, bit in told if not bit) or 'nothing'}",
+            f"  coredump_filter {bits:#x} (of {number} of them): a core dump by the kernel",
+            f"    has {has}",
+            f"    lacks {not_in}",
         ]
     return lines
 
@@ -2445,7 +2490,7 @@ def report_json(report: Report, where: Where) -> dict[str, object]:
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
         "heaps": [heap.told() for heap in where.heaps],
     }
-    if where.processes or where.cores:
+    if where.asked & {"pid", "core"}:
         names = ("path", "searched", "file_mappings", "file_mappings_dumped")
         found["processes"] = [process._asdict() for process in where.processes]
         found["cores"] = [dict(zip(names, core)) for core in where.cores]
@@ -2468,7 +2513,7 @@ def source_json(
         "literals": [
             {
                 **literal._asdict(),
-                "offset": literal.offset * scanned.source.width,
+                "offset": offset_of(literal, scanned.source),
                 "occurrences": times[literal.sha256],
                 **places.get(literal.sha256, {}),
             }
@@ -2747,8 +2792,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Search and report. Returns 0, or 2 when something could not be read or written."""
     options = parser().parse_args(argv)
     paths = [*options.paths, *options.more]
-    elsewhere = (options.pid, options.core, options.heap)
-    if not (paths or any(elsewhere)):
+    elsewhere = options.pid or options.core or options.heap
+    if not (paths or elsewhere):
         say("give files, folders or .asar archives (see --help)")
         return 2
     report = Report(options.min_size)
@@ -2756,8 +2801,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for path in paths:
             report.add(path)
-        if any(elsewhere):
-            where.look(*elsewhere)
+        if elsewhere:
+            where.look(options, without_inputs=not paths)
         report.clear()
         write_report(report, where, options)
     except KeyboardInterrupt:
