@@ -46,7 +46,7 @@ from typing import NamedTuple, TextIO
 VERSION = "1.0"
 MIB = 2**20
 WINDOW = 2**20  # bytes read at a time
-FEW, MANY = 16, 64  # samples that a run has at least
+FEW, MANY = 24, 64  # samples that a run has at least
 NEAR, AROUND = 2**10, 2**16  # bytes looked at around a run for the string it stands in
 HEAD = 1024  # decoded bytes that tell a kind
 MAX_HEADER = 100 * MIB  # of an archive: some 300,000 files; json needs ten times as much
@@ -326,7 +326,7 @@ def window_runs(
             yield start, end
         else:
             vain += 1
-        if vain > 20 and density == FEW:
+        if vain > 4 and density == FEW:
             yield from window_runs(window, count, end, MANY)
             return
         if vain > 1000:
@@ -1461,7 +1461,28 @@ class Core(NamedTuple):
 
 
 def read_core(source: Source) -> Core:
-    """What the program headers of a core file tell: 64- or 32-bit, little-endian."""
+    """What the program headers of a core file tell."""
+    segments, notes, lost = [], b"", 0
+    wide, headers = program_headers(source)
+    for kind, offset, address, size in headers:
+        there = max(0, min(size, source.size - offset))
+        if kind == PT_LOAD:
+            lost += size - there
+            segments += [(address, offset, there)] if there else []
+        elif kind == PT_NOTE:
+            notes = notes or source.read(offset, min(there, MAX_NOTES))
+    in_memory = [(address, address + size) for address, _, size in segments]
+    in_file = [(offset, offset + size) for _, offset, size in segments]
+    if not (apart(in_memory) and apart(in_file)):
+        raise Problem("its segments lie upon each other; not read")
+    files = sorted(file_mappings(notes, wide))
+    if not apart([file[:2] for file in files]):
+        files = []
+    return Core(source.path, sorted(segments), files, lost)
+
+
+def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, int, int, int]]]:
+    """Whether a core is 64-bit, and kind, offset, address, size of each header (elf(5))."""
     ident = source.read(0, 64)
     if ident[:4] != b"\x7fELF" or len(ident) < 64 or ident[4] not in (1, 2):
         raise Problem("byte 0: no ELF file, so no core file")
@@ -1477,28 +1498,10 @@ def read_core(source: Source) -> Core:
         count = int.from_bytes(info, "little")
     if length != (56 if wide else 32) or headers + length * count > source.size or count > 2**20:
         raise Problem(f"byte {headers}: program headers beyond the end at {source.size}")
-    segments, notes, lost = [], [], 0
-    for n in range(count):
-        header = source.read(headers + n * length, length)
-        if wide:
-            kind, _, offset, address, _, size = struct.unpack_from("<IIQQQQ", header)
-        else:
-            kind, offset, address, _, size = struct.unpack_from("<IIIII", header)
-        there = max(0, min(size, source.size - offset))
-        if kind == PT_LOAD:
-            lost += size - there
-            segments += [(address, offset, there)] if there else []
-        elif kind == PT_NOTE:
-            notes.append((offset, min(there, MAX_NOTES)))
-    in_memory = [(address, address + size) for address, _, size in segments]
-    in_file = [(offset, offset + size) for _, offset, size in segments]
-    if not (apart(in_memory) and apart(in_file)):
-        raise Problem(f"byte {headers}: segments that lie upon each other; not read")
-    notes = notes[:1]  # there is one
-    files = [file for note in notes for file in file_mappings(source.read(*note), wide)]
-    if not apart([file[:2] for file in files]):
-        files = []
-    return Core(source.path, sorted(segments), sorted(files), lost)
+    layout, order = ("<IIQQQQ", (0, 2, 3, 5)) if wide else ("<IIIII", (0, 1, 2, 4))
+    all_of_them = (source.read(headers + n * length, length) for n in range(count))
+    fields = (struct.unpack_from(layout, header) for header in all_of_them)
+    return wide, (tuple(values[n] for n in order) for values in fields)
 
 
 def apart(stretches: Sequence[tuple[int, int]]) -> bool:
@@ -1701,8 +1704,6 @@ class Snapshot:
 
         Args: wanted: sorted places, from and to, that are wanted; without them all are.
         """
-        import json
-
         done, left = 0, b""
         begin, end = self.places[key]
         at = 0
@@ -1717,11 +1718,8 @@ class Snapshot:
             if wanted and (at == len(wanted) or wanted[at][0] > done + text.count(b",")):
                 done += text.count(b",") + 1
                 continue
-            try:
-                numbers = json.loads(b"[%b]" % text)
-            except (ValueError, RecursionError):
-                numbers = [None]
-            if set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) >= 2**63:
+            numbers = numbers_of(text)
+            if not numbers:
                 raise Problem(f"byte {offset}: no list of numbers within {key}")
             yield done, numbers
             done += len(numbers)
@@ -1768,30 +1766,32 @@ class Snapshot:
         """Its totals, and its strings that hold base64."""
         texts = self.base64(contents, count)
         external_name = self.number_of(b"system / ExternalStringData")
-        totals = {name: [0, 0] for name in self.types}
-        strings, externals, first_edge, index = [], {}, 0, 0
+        wanted = {external_name, *texts}
+        totals = [[0, 0] for _ in self.types]
+        strings, externals, first_edge, before = [], {}, 0, 0
         is_string = [name in STRING_TYPES for name in self.types]
         for nodes in self.records("nodes"):
             columns = [nodes[column :: self.stride] for column in self.columns]
-            if not set(columns[0]) <= set(range(len(self.types))):
+            if max(columns[0], default=0) >= len(self.types):
                 raise Problem(f"byte {self.places['nodes'][0]}: nodes of a type without a name")
-            for kind, name, node_id, self_size, edges in zip(*columns):
-                total = totals[self.types[kind]]
+            for index, (kind, name, node_id, size, edges) in enumerate(zip(*columns), before):
+                total = totals[kind]
                 total[0] += 1
-                total[1] += self_size
-                if name in texts and is_string[kind]:
-                    strings.append((name, node_id, self_size, first_edge, first_edge + edges))
-                elif name == external_name:
-                    externals[index] = self_size
+                total[1] += size
+                if name in wanted:
+                    if is_string[kind]:
+                        strings.append((name, node_id, size, first_edge, first_edge + edges))
+                    elif name == external_name:
+                        externals[index] = size
                 first_edge += edges
-                index += 1
+            before += len(columns[0])
         outside = self.outside(strings, externals)
         found = [
             heap_string(contents, text, node_id, size, outside.get(node_id, 0))
             for name, node_id, size, *_ in strings
-            for text in texts[name]
+            for text in texts.get(name, ())
         ]
-        return Heap(self.source.path, totals, found)
+        return Heap(self.source.path, dict(zip(self.types, totals)), found)
 
     def complete(self) -> bool:
         """Whether it ends as a snapshot does."""
@@ -1836,6 +1836,18 @@ class Snapshot:
             for node_id, found in edges.items()
             if found[self.to_node :]
         }
+
+
+def numbers_of(text: bytes) -> list[int]:
+    """Whole numbers that commas part; none where there is anything else."""
+    import json
+
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        numbers = json.loads(b"[%b]" % text)
+        total = sum(numbers)
+        if isinstance(total, int) and total < 2**63 and min(numbers) >= 0:
+            return numbers
+    return []
 
 
 class Quotes:
