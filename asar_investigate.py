@@ -3,7 +3,7 @@
 # requires-python = ">=3.9"
 # dependencies = ["psutil>=5.8.0", "matplotlib>=3.3.4"]
 # ///
-"""Which big base64 literals a bundle, a folder or an app.asar holds.
+"""Which big base64 literals a bundle, a folder or an app.asar holds, and where they sit in memory.
 
     $ ./asar_investigate.py --top 3 --in $(tests/scratch3 --old --bundle)
     .../scratch-gui.js
@@ -20,8 +20,9 @@
         18948992 characters, 292248 beyond Latin-1: two bytes each, 36.1 MiB in memory
         the first at line 28037, column 57; as \\u escapes: one byte each, 19.5 MiB, 16.7 MiB less
 
-Data goes one way: path -> sources -> literals -> report. Nothing of an input is executed, and no
-name from an archive is used as a path to write to.
+Data goes one way: path -> sources -> literals -> (their copies in processes, core files and heap
+snapshots) -> report. Nothing of an input is executed, and no name from an archive is used as a path
+to write to.
 """
 
 from __future__ import annotations
@@ -2721,7 +2722,8 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="asar_investigate.py",
         usage="asar_investigate.py [options] PATH ...  (or --in PATH ...)",
-        description="Which big base64 literals a bundle, a folder or an app.asar holds.",
+        description="Which big base64 literals a bundle, a folder or an app.asar holds, "
+        "and where they sit in memory.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -2741,7 +2743,12 @@ def parser() -> argparse.ArgumentParser:
     add("--top", metavar="N", type=rows_number, default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
-    add("--out", metavar="FILE", type=picture, help="a picture of the largest and of the kinds")
+    add(
+        "--out",
+        metavar="FILE",
+        type=picture,
+        help="a picture: the largest, the kinds, where they sit",
+    )
     add("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
