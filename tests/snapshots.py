@@ -93,6 +93,10 @@ class Unavailable(Exception):
     """What is missing on this machine, in one line."""
 
 
+class Forbidden(Unavailable):
+    """What this machine does not allow, whatever is installed."""
+
+
 def wait_for(condition: Callable[[], object], what: str) -> object:
     """The first true value of condition()."""
     end = time.monotonic() + LIMIT
@@ -332,7 +336,7 @@ def core_pattern(folder: Path) -> Iterator[None]:
     try:
         path.write_text(f"{folder}/core.%p")
     except OSError as error:
-        raise Unavailable(f"cores go to {pattern.strip()}, and only root can change it") from error
+        raise Forbidden(f"cores go to {pattern.strip()}, and only root can change it") from error
     try:
         yield
     finally:
@@ -344,7 +348,7 @@ def core_by_kernel(process: subprocess.Popen, file: str | Path) -> Path:
     file, pid = Path(file).resolve(), process.pid
     _, hard = resource.prlimit(pid, resource.RLIMIT_CORE)
     if hard == 0:
-        raise Unavailable("cores are forbidden here: ulimit -Hc is 0")
+        raise Forbidden("cores of the kernel's: ulimit -Hc is 0")
     resource.prlimit(pid, resource.RLIMIT_CORE, (hard, hard))
     folders = [Path(os.readlink(f"/proc/{pid}/cwd")), file.parent]
     before = {path for folder in folders for path in folder.glob("*core*")}
@@ -353,7 +357,7 @@ def core_by_kernel(process: subprocess.Popen, file: str | Path) -> Path:
         process.wait(LIMIT)
     after = {path for folder in folders for path in folder.glob("*core*")}
     if not after - before:
-        raise Unavailable("the kernel has written no core")
+        raise Forbidden("the kernel has written no core")
     (core,) = after - before
     return Path(shutil.move(core, file))
 

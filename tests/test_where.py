@@ -25,7 +25,7 @@ from test_asar import call, run, told
 
 import asar_investigate
 from asar_investigate import Contents, Memory, Source, Wide, memory_runs, narrowed
-from conftest import LIMIT, MIB, alive, wait_for
+from conftest import FORBIDDEN, LIMIT, MIB, alive, wait_for
 
 FONT, OTHER, THIRD = (
     base64_of(size, seed).decode() for size, seed in ((5000, 1), (3000, 2), (800, 3))
@@ -654,9 +654,7 @@ def swap():
     os.chmod("swap", 0o600)
     commands = (["mkswap", "swap"], ["swapon", "swap"])
     if any(subprocess.run(words, capture_output=True).returncode for words in commands):
-        pytest.skip(
-            "no swap can be switched on here (needs root, and a file system that allows it)"
-        )
+        pytest.skip(f"{FORBIDDEN}: swap (it needs root, and a file system that allows it)")
     yield
     subprocess.run(["swapoff", "swap"], check=True)
 

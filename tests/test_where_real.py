@@ -22,6 +22,7 @@ from snapshots import (
     HOLDERS,
     SHOWN,
     DevTools,
+    Forbidden,
     Literal,
     Unavailable,
     core_by_gcore,
@@ -37,7 +38,7 @@ from snapshots import (
     rss,
 )
 
-from conftest import LIMIT, MIB, ROOT, alive
+from conftest import FORBIDDEN, LIMIT, MIB, ROOT, alive
 
 SCRIPT = [sys.executable, str(ROOT / "asar_investigate.py")]
 FONTS = [603480, 296508, 278368, 59552, 52176, 48712, 29480]
@@ -98,6 +99,8 @@ def skipping():
     """What this machine does not have is a reason to skip; in CI a skipped test fails."""
     try:
         yield
+    except Forbidden as problem:
+        pytest.skip(f"{FORBIDDEN}: {problem}")
     except Unavailable as problem:
         pytest.skip(str(problem))
 
@@ -405,7 +408,7 @@ def somebody_elses() -> int:
             if process.info["uids"].real != os.getuid() and not process.children():
                 yield process.pid
                 return
-    pytest.skip("all processes here are of one user")
+    pytest.skip(f"{FORBIDDEN}: a process of another user")
 
 
 def test_process_of_somebody_else(bundle, somebody_elses):
