@@ -790,10 +790,10 @@ class Session:
 
     def run(self, argv: Sequence[str], watched: Sequence[psutil.Process]) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
-        self.tree = Tree(watched)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the status
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
         try:
+            self.tree = Tree(watched)  # its thread must not be there for these signals either
             self.base = memory_in_use()
             self.start, self.cpu = time.monotonic(), time.process_time()
             if argv:

@@ -242,14 +242,14 @@ time.sleep(60)"""
         wait_ready(target)
         assert run("--pid", target.pid, "--duration", "0.3").returncode == 0
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            process = start("--pid", target.pid, "--csv", "s.csv", "--out", "g.png")
-            wait_for(lambda: Path("s.csv").exists() and "system" in Path("s.csv").read_text())
+            csv = Path(f"{number}.csv")
+            process = start("--pid", target.pid, "--csv", csv, "--out", "g.png")
+            wait_for(lambda csv=csv: csv.exists() and "system" in csv.read_text())
             process.send_signal(number)
             _, err = process.communicate(timeout=LIMIT)
             assert process.returncode == 0 and "PSS" in err
             assert Path("g.png").exists()
             os.unlink("g.png")
-            os.unlink("s.csv")
         assert target.poll() is None
         assert select.select([target.stdout], [], [], 0.1)[0] == []
     finally:

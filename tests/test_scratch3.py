@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_anonymous_memory_agrees_with_the_kernels_account(cgroup):
     scratch = subprocess.Popen([*SCRATCH, "--old"], preexec_fn=cgroup.enter)
     try:
         tree = memory.Tree([psutil.Process(scratch.pid)])
-        wait_for(lambda: sum(process.memory.pss for process in tree.sample()) > 450 * MIB)
+        wait_for(lambda: sum(process.memory.anon for process in tree.sample()) > 200 * MIB)
         time.sleep(5)  # to rest
         ratios = []
         for _ in range(9):
@@ -87,12 +88,14 @@ def test_anonymous_memory_agrees_with_the_kernels_account(cgroup):
         scratch.wait(LIMIT)
 
 
-def profiles() -> set[str]:
-    return {name for name in os.listdir(os.environ.get("TMPDIR", "/tmp")) if "scratch3" in name}
+def test_ctrl_c_and_sigterm_end_all_of_it(monkeypatch):
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path is too long for Chromium's socket
+        monkeypatch.setenv("TMPDIR", folder)
+        end_by_signals()
+        assert not [name for name in os.listdir(folder) if "scratch3" in name]
 
 
-def test_ctrl_c_and_sigterm_end_all_of_it():
-    before = profiles()
+def end_by_signals() -> None:
     for number in (2, 15):
         process = start("--interval", "0.2", "--json", "s.json", *SCRATCH)
         me = psutil.Process(process.pid)
@@ -102,7 +105,6 @@ def test_ctrl_c_and_sigterm_end_all_of_it():
         process.communicate(timeout=LIMIT)
         assert process.returncode == 128 + number
         wait_for(lambda below=below: not any(alive(p.pid) for p in below), limit=10)
-        assert profiles() == before
 
 
 def test_it_ends_by_itself():
