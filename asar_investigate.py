@@ -1349,10 +1349,10 @@ class Pages:
         present = flags.translate(PRESENT)
         if b"s" in present:
             return "swap", (self.pid, address)
-        if present.count(b"f") < present.count(b"a"):
+        mapping = self.mappings[max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)]
+        if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
-        mapping = self.mappings[max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)]
         place = (mapping.device, mapping.inode, mapping.offset + address - mapping.start)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
         return "shared" if ram else "file", place
