@@ -6,7 +6,9 @@ Real ones, of the real editor, are in test_where_real.py. Made ones: what real t
 
 from __future__ import annotations
 
+import ctypes
 import json
+import mmap
 import os
 import random
 import re
@@ -622,6 +624,15 @@ def test_without_psutil(bundle):
     result = run("bundle.js", "--pid", os.getpid(), env={**os.environ, "PYTHONPATH": "."})
     assert result.returncode == 2 and "5000" in result.stdout
     assert "apt install python3-psutil" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_pages_that_are_gone_by_now_are_no_files():
+    """A copy may be freed before its pages are looked at: an anonymous mapping stays one."""
+    with mmap.mmap(-1, 4 * PAGE, mmap.MAP_PRIVATE) as memory:  # never touched
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        pages = asar_investigate.Pages(os.getpid())
+        assert pages.backing(address, 3 * PAGE)[0] == "anonymous"
+        pages.close()
 
 
 def test_source_reads_the_same_as_memory():
