@@ -72,7 +72,8 @@ MANY_AT_REST = 30  # so many are looked at in every sample, whatever it costs
 BUSY_SECONDS = 2  # a process that has changed so lately is looked at in every sample
 READ_SHARE = 0.06  # of one core for reading smaps_rollup: with all else it stays under a tenth
 READ_BURST = 0.1  # seconds of reading that may be saved up, for the start and for sudden changes
-READ_DEBT = 0.4  # seconds that may be borrowed for great doubts
+READ_DEBT = 0.4  # seconds that may be borrowed for great doubts about a process
+TREE_DEBT = 2  # and if half of the whole PSS is in doubt: a hundred processes have just been forked
 READ_SECONDS = 10  # what no sign of a change tells (another program's share) is this old at most
 DOUBT = 0.001  # of the whole PSS: less doubt about one process than this is none
 GREAT_DOUBT = 0.02
@@ -377,7 +378,7 @@ def check_linux(process: Process, tree: Tree) -> bool:
         raise ProcessLookupError("the pid belongs to another process now")
     if stat.comm != process.comm:
         process.comm, process.name_due = stat.comm, 0
-    process.ppid = stat.ppid
+    process.ppid, process.tid = stat.ppid, process.pid
     if stat.state in "ZX":
         process.tid = other_thread(process.pid)
         if process.tid is None:
@@ -495,6 +496,8 @@ class Tree:
             except (psutil.Error, OSError):
                 process.counts = False
                 self.forget_if_gone(process)
+            if not process.counts:
+                self.take_away(process)  # a zombie has no memory any more
             process.checked_at = now
             if process.doubt != doubt:
                 process.busy_until = now + BUSY_SECONDS
@@ -534,9 +537,11 @@ class Tree:
             whole = sum(p.memory.pss or p.memory.rss for p in living if p.memory)
             waiting = [p for p in living if not p.memory or p.doubt > max(whole * DOUBT, 2**16)]
             waiting.sort(key=lambda p: (p.memory is not None, -p.doubt))
+            all_in_doubt = sum(min(p.doubt, p.rss) for p in waiting) > whole / 2
             for process in waiting:
-                limit = -READ_DEBT if process.doubt > whole * GREAT_DOUBT else 0
-                if self.allowance > limit or not process.memory:
+                great = process.doubt > whole * GREAT_DOUBT
+                debt = TREE_DEBT if all_in_doubt else READ_DEBT if great else 0
+                if self.allowance > -debt or not process.memory:
                     self.read_one(process, living)
         for process in sorted(living, key=lambda p: p.read_at):
             if self.allowance > 0 and now - process.read_at > READ_SECONDS:
@@ -552,21 +557,29 @@ class Tree:
             return
         process.read_at, process.doubt = begin, 0.0
         older = (other for other in living if other.read_at < self.allowed_at)
-        self.cast_doubt(abs(process.shared - before), older)
+        self.cast_doubt(process.shared - before, older)
         self.allowance -= time.process_time() - cpu
 
-    def cast_doubt(self, size: int, others: Iterable[Process]) -> None:
-        """What some process shares has changed by so many bytes since these were read."""
-        if size >= 2**16:
+    def cast_doubt(self, change: int, others: Iterable[Process]) -> None:
+        """What some process shares has grown by so many bytes since these were read, or shrunk.
+
+        What it shares now may have been private to one of them (a fork); what it gave up was not.
+        """
+        if abs(change) >= 2**16:
             for other in others:
-                other.doubt += min(size, other.shared)
+                other.doubt += min(abs(change), other.rss if change > 0 else other.shared)
+
+    def take_away(self, process: Process) -> None:
+        """The process has no memory any more: what it shared with others is theirs."""
+        change, process.memory = -process.shared, None
+        self.cast_doubt(change, self.known.values())
 
     def forget_if_gone(self, process: Process) -> None:
-        """If it has ended, and not just its main thread: what it shared with others is theirs."""
+        """Forget it if it has ended, and not just its main thread."""
         if process.handle.is_running() and lives(process.pid) and process.same():
             return
         self.known.pop(process.pid, None)
-        self.cast_doubt(process.shared, self.known.values())
+        self.take_away(process)
 
     def lives(self) -> bool:
         """Whether any process of the tree has not ended."""
@@ -768,6 +781,11 @@ def wait_for_signal(signals: Iterable[int], seconds: float) -> signal.struct_sig
     return SimpleNamespace(si_signo=signal.sigwait(pending), si_code=0) if pending else None
 
 
+def stop(number: int, _: object) -> None:
+    """Handles a signal while the report is made."""
+    raise KeyboardInterrupt(number)
+
+
 class Session:
     """One measurement: samples at fixed times until the tree, a signal or the time ends it."""
 
@@ -807,11 +825,11 @@ class Session:
             while wait_for_signal(self.signals, 0):  # asked for the end that has come
                 pass
             for number in self.signals - {signal.SIGCHLD}:
-                signal.signal(number, signal.default_int_handler)
+                signal.signal(number, stop)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def loop(self) -> None:
-        """Sample at start + k * interval; a time that is missed is counted as due."""
+        """Sample at start + k * interval and at the end of --duration; what is missed was due."""
         self.sample()
         while not self.ended:
             next_time = self.due * self.interval
@@ -821,11 +839,12 @@ class Session:
             now = time.monotonic() - self.start
             if info:
                 self.handle(info)
-            elif self.duration and now >= self.duration:
-                self.ended = "duration"
-            elif now >= next_time:
-                self.due = int(now / self.interval) + 1
-                self.sample()
+            if self.ended or now < next_time:
+                continue
+            self.due = max(self.due, int(now / self.interval)) + 1
+            self.sample()
+            if self.duration and now >= self.duration:
+                self.ended = self.ended or "duration"
 
     def sample(self) -> None:
         """Take one sample and record it, unless all has ended."""
@@ -849,9 +868,11 @@ class Session:
         """Reap, and see whether the command and all its descendants have ended."""
         if not self.command:
             return False
-        childless = self.command.reap()  # and so without descendants, which only Linux makes sure
-        if self.command.status is not None and ((childless and LIBC) or not self.tree.lives()):
-            self.ended = "end"
+        childless = self.command.reap()
+        if self.command.status is not None:
+            all_come_here = LIBC and len(self.tree.outsiders) == 1  # the orphans, and nobody else
+            if childless if all_come_here else not self.tree.lives():
+                self.ended = "end"
         return bool(self.ended)
 
     def handle(self, info: signal.struct_siginfo) -> None:
@@ -1085,8 +1106,11 @@ def whole_samples(reader: Iterator[list[str]]) -> Iterator[Sample]:
             sizes = Memory(*[int(size) if size else None for size in row[3:-1]])
             if sizes.rss is None or not all(0 <= size < 2**60 for size in sizes if size):
                 raise ValueError("sizes")
+            age = float(row[-1] or 0)
+            if not 0 <= age < 1e9:
+                raise ValueError("age")
             rows.append((pid, row[2], sizes))
-            oldest = max(oldest, float(row[-1] or 0))
+            oldest = max(oldest, age)
         else:
             system = int(row[3]) if row[3] else None
             if abs(system or 0) >= 2**60:
@@ -1117,7 +1141,7 @@ class Run:
         self.peak_age = 0.0  # seconds since the oldest value in it was read
         self.end = 0.0
         try:
-            with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            with open(path, encoding="utf-8-sig", errors="replace") as file:  # Windows's too
                 self.read(file)
         except OSError as error:
             raise Problem(f"{path}: {error.strerror}", 2) from None
@@ -1275,7 +1299,7 @@ def caveats(run: Run) -> list[str]:
     if "cut" in run.meta:
         found.append(f"the recording is not whole ({run.meta['cut']}): figures up to there")
     if not run.metrics["rss"].peak:
-        found.append("no process was alive when a sample was taken: nothing was measured")
+        found.append("no sample found a process that has memory of its own: nothing was measured")
     if "no pss" in run.meta:
         found.append(
             f"there is no PSS on {run.meta['no pss']}: see RSS, which counts shared pages again"
@@ -1654,6 +1678,8 @@ def command_words(options: argparse.Namespace) -> list[str]:
     given = [options.cmd is not None, bool(words), bool(options.pid), bool(options.recordings)]
     if sum(given) != 1:
         raise Problem("give one of: COMMAND, --cmd, --pid, --in (see --help)", 2)
+    if words and not words[0]:
+        raise Problem("the command is empty", 2)
     if options.cmd is None:
         return words
     try:
@@ -1661,7 +1687,7 @@ def command_words(options: argparse.Namespace) -> list[str]:
         syntax = list(shlex.shlex(options.cmd, posix=False, punctuation_chars=True))
     except ValueError as error:
         raise Problem(f"--cmd {options.cmd}: {error}", 2) from None
-    if not words:
+    if not words or not words[0]:
         raise Problem("--cmd is empty", 2)
     if ASSIGNMENT_RE.match(words[0]) or any(SHELL_RE.search(token) for token in syntax):
         say("--cmd is run without a shell; if it needs one: --cmd \"sh -c '...'\"")
@@ -1671,7 +1697,10 @@ def command_words(options: argparse.Namespace) -> list[str]:
 def check_outputs(options: argparse.Namespace) -> None:
     """Find out before the command starts what can be known to fail. Raises Problem."""
     paths = [p for p in (options.out, options.csv, options.json) if p and p != "-"]
-    same = [os.path.realpath(path) for path in [*paths, *(options.recordings or ())]]
+    try:
+        same = [os.path.realpath(path) for path in [*paths, *(options.recordings or ())]]
+    except OSError as error:
+        raise Problem(f"the current folder: {error.strerror}", 2) from None
     for path in paths:
         if same.count(os.path.realpath(path)) > 1:
             raise Problem(f"{path}: named twice; each file needs a name of its own", 2)
@@ -1712,6 +1741,8 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run and sample, then report from the recording. Returns the exit status."""
     if not hasattr(os, "posix_spawnp"):
         raise Problem("on Windows there is only --in: recordings made elsewhere are drawn")
+    if os.path.islink("/proc/self") and os.readlink("/proc/self") != str(os.getpid()):
+        raise Problem("/proc is another pid namespace's: mount this one's (unshare --mount-proc)")
     watched = watched_processes(options.pid or ())
     try:
         recording = Recording(options.csv) if options.csv else Recording.beside(options.out)
@@ -1723,11 +1754,13 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
         session.run(words, watched)
         recording.close()
         done = report([Run(recording.path)], options, sys.stderr) and not recording.failed
-        if recording.temporary and done:
+        if not done:
+            say(f"the samples are kept: draw them again with --in {shlex.quote(recording.path)}")
+        elif recording.temporary:
             os.unlink(recording.path)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         say(f"stopped; the samples are in {recording.path}: draw them with --in")
-        return session.status or 130
+        return session.status or 128 + (stop.args or [signal.SIGINT])[0]
     except Problem as problem:
         recording.close(keep=session.command is not None or bool(watched))
         if not (session.command or watched):
@@ -1764,8 +1797,7 @@ def report(runs: Sequence[Run], options: argparse.Namespace, stream: TextIO) -> 
         try:
             save_graph(runs, options.out)
         except Exception as error:  # whatever matplotlib raises: the samples must not be lost
-            again = shlex.join(["--in", *(run.path for run in runs), "--out", options.out])
-            say(f"{options.out}: {error}; the samples are kept, draw them again with {again}")
+            say(f"{options.out}: {error}")
             done = False
     return done
 

@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 import memory
-from conftest import LIMIT, MEMORY, ROOT, TREE, alive, load, run, start, wait_for
+from conftest import FORBIDDEN, LIMIT, MEMORY, ROOT, TREE, alive, load, run, start, wait_for
 
 PYTHON = sys.executable
 READY = "print('ready', flush=True)"
@@ -76,6 +76,8 @@ def test_command_that_cannot_be_executed():
         ([], "give one of"),
         (["--cmd", "true", "true"], "give one of"),
         (["--cmd", ""], "--cmd is empty"),
+        (["--cmd", "''"], "--cmd is empty"),
+        ([""], "the command is empty"),
         (["--cmd", "echo 'open"], "No closing quotation"),
         (["--pid", "1", "--cmd", "true"], "give one of"),
         (["--pid", "999999999"], "no such process"),
@@ -393,14 +395,15 @@ def test_a_signal_in_the_end_does_not_lose_the_report(monkeypatch, capsys):
     assert Path("g.png").exists() and load("s.json")["exit_status"] == 3
 
 
-def test_a_signal_while_it_draws_says_where_the_samples_are(monkeypatch, capsys):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_it_draws_says_where_the_samples_are(monkeypatch, capsys, number, status):
     def interrupted(*_):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         time.sleep(5)
 
     monkeypatch.setattr(memory, "save_graph", interrupted)
     before = signal.getsignal(signal.SIGTERM)
-    assert memory.main(["--csv", "s.csv", "--out", "g.png", "true"]) == 130
+    assert memory.main(["--csv", "s.csv", "--out", "g.png", "true"]) == status
     assert "the samples are in s.csv: draw them with --in" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -542,6 +545,29 @@ def test_json_that_nobody_takes_is_a_failure(words):
         script = f"{PYTHON} {ROOT}/memory.py {words} {closing}"
         result = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
         assert result.returncode == 125 and "Traceback" not in result.stderr
+
+
+def test_a_report_that_cannot_be_written_says_where_the_samples_are():
+    result = run("--quiet", "--json", "/dev/full", "--out", "g.png", "sleep", "0.2")
+    assert result.returncode == 125
+    hidden = next(name for name in os.listdir(".") if name.endswith(".csv"))
+    assert f"draw them again with --in {os.path.abspath(hidden)}\n" in result.stderr
+
+
+def test_a_working_folder_that_is_gone():
+    os.mkdir("gone")
+    words = [sys.executable, memory.__file__, "--csv", "s.csv", "true"]
+    shell = ["sh", "-c", 'cd gone && rmdir ../gone && exec "$@"', "sh", *words]
+    result = subprocess.run(shell, capture_output=True, text=True)
+    assert result.returncode == 2 and "the current folder: No such file" in result.stderr
+
+
+def test_proc_of_another_pid_namespace():
+    words = ["unshare", "--pid", "--fork", "--map-root-user", sys.executable, memory.__file__]
+    result = subprocess.run([*words, "--quiet", "true"], capture_output=True, text=True)
+    if result.stderr.startswith("unshare:"):
+        pytest.skip(f"{FORBIDDEN}: a pid namespace")
+    assert result.returncode == 125 and "/proc is another pid namespace's" in result.stderr
 
 
 def test_a_recording_that_vanishes():

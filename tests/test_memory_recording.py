@@ -198,6 +198,12 @@ def test_what_comes_after_the_last_whole_sample_is_ignored(recording, capsys):
     assert memory.Run(str(path)).metrics["pss"].peak == 250
 
 
+def test_line_ends_and_byte_order_mark_of_windows(recording, capsys):
+    plain = as_json(recording(HEAD + BODY + FOOT), capsys)
+    text = "\ufeff" + (HEAD + BODY + FOOT).replace("\n", "\r\n")
+    assert as_json(recording(text, "windows.csv"), capsys) == plain
+
+
 @pytest.mark.parametrize(
     "text", ["a,b\n1,2\n", "\0\0\0\0\n", "hello\n", "hello", b"\x89PNG\r\n\x1a\n12", "x" * 200_000]
 )
@@ -386,6 +392,7 @@ def test_missing_values_are_not_0(recording, capsys):
     [
         '0.500,1,"a",,1,1,1,1,1,1,0\n',
         f'0.500,1,"a",{"9" * 400},1,1,1,1,1,1,0\n',
+        '0.500,1,"a",9000,8000,1,1,1,1,1,inf\n0.500,0,"system",1,,,,,,,0\n',
         '0.500,1,"a",-5,1,1,1,1,1,1,0\n',
         '0.500,0,"system",99999999999999999999,,,,,,,0\n',
         'nan,0,"system",1,,,,,,,0\n',

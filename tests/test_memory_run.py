@@ -392,6 +392,100 @@ time.sleep(60)
         parent.stdout.close()
 
 
+FORKS_LATE = """
+import mmap, os, time
+a = mmap.mmap(-1, 200 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for n in range(0, len(a), 4096): a[n] = 1
+time.sleep(1)
+if os.fork() == 0:
+    time.sleep(1)
+    os._exit(0)
+time.sleep(2)  # it is a zombie from the middle on
+"""
+
+
+def test_what_a_late_fork_shares_is_read_again_and_what_its_end_gives_back(monkeypatch):
+    """With no allowance but for great doubts: the parent's memory was all its own before."""
+    monkeypatch.setattr(memory, "READ_SHARE", 0)
+    monkeypatch.setattr(memory, "READ_BURST", 0)
+    args = ["--quiet", "--csv", "s.csv", "--json", "s.json", sys.executable, "-c", FORKS_LATE]
+    assert memory.main(args) == 0
+    rows = pandas.read_csv("s.csv", comment="#")
+    rows = rows[rows.pid != 0]
+    sums = rows.groupby("time").pss.sum()
+    alone = rows.groupby("time").pid.nunique() == 1
+    assert not alone.all() and alone.iloc[-1]
+    forked = alone[~alone].index
+    assert (sums[forked[1:]] < 220 * MIB).all()  # the first may be in the middle of the fork
+    after = sums[sums.index > forked[-1] + 0.35]
+    assert len(after) > 3 and (after.iloc[:-1] > 200 * MIB).all()
+
+
+def test_the_end_of_a_hundred_forks_is_read_anew():
+    """Each is read when it is found, and shares with more of them later."""
+    words = [*TREE, "--shared", "200", "--forks", "100", "--seconds", "3"]
+    assert run("--csv", "s.csv", "--json", "s.json", "--quiet", *words).returncode == 0
+    assert run("--csv", "i.csv", "--quiet", *words, "--idle").returncode == 0
+    assert load("s.json")["processes"] >= 101
+    held = {name: while_held(name)["pss"] for name in ("s.csv", "i.csv")}
+    assert held["s.csv"] - held["i.csv"] == pytest.approx(200 * MIB, rel=0.1)
+
+
+LEADERLESS_EXEC = """
+import ctypes, os, sys, threading, time
+def go_on():
+    time.sleep(0.8)
+    code = "import time; a = b'x' * (90 << 20); time.sleep(1)"
+    os.execv(sys.executable, [sys.executable, "-c", code])
+threading.Thread(target=go_on).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_thread_that_execs_after_the_main_one_has_ended_is_the_process():
+    result = run("--json", "s.json", sys.executable, "-c", LEADERLESS_EXEC)
+    assert result.returncode == 0
+    assert 90 * MIB < load("s.json")["pss"]["peak"] < 110 * MIB
+
+
+ORPHANS = """
+import os, time
+if os.fork(): os._exit(0)
+end = time.monotonic() + 20
+while time.monotonic() < end:
+    child = os.fork()
+    if child == 0:
+        os.fork()
+        os._exit(0)
+    os.waitpid(child, 0)
+    time.sleep(0.003)
+"""
+
+
+def test_many_orphans_that_end_do_not_hold_up_the_samples(monkeypatch):
+    """The command has ended, its daemon goes on: each end was once a scan, and before samples."""
+    scans = []
+    scan = memory.Tree.scan
+
+    def counted(tree):
+        scans.append(tree)
+        scan(tree)
+
+    monkeypatch.setattr(memory.Tree, "scan", counted)
+    monkeypatch.setattr(memory.Session, "end_tree", lambda session: session.tree.send(9, set()))
+    args = ["--quiet", "--json", "s.json", "--duration", "2", sys.executable, "-c", ORPHANS]
+    assert memory.main(args) == 0
+    found = load("s.json")
+    assert found["duration"] < 4 and len(scans) < found["samples"] + 10
+
+
+def test_the_end_of_duration_is_sampled():
+    args = ["--interval", "60", "--duration", "2", "--json", "s.json"]
+    assert run(*args, *TREE, "--private", "50", "--seconds", "60").returncode == 0
+    found = load("s.json")
+    assert found["samples"] == 2 and found["pss"]["end"] > 50 * MIB
+
+
 def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
     sample = memory.Tree.sample
     slow = iter([0, 0, 0.35, 0])
@@ -408,7 +502,7 @@ def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
         for row in Path("s.csv").read_text().splitlines()
         if '"system"' in row
     ]
-    assert len(times) < 10 and "samples of 10 due" in capsys.readouterr().err
+    assert len(times) < 11 and "samples of 11 due" in capsys.readouterr().err
     late = [(at + 0.001) % 0.1 for at in times]
     assert sum(at < 0.05 for at in late) >= len(late) - 2  # one was late, and no drift
 
