@@ -10,24 +10,24 @@
     40.0 s, 12 processes at most, exit status 0
 
                       peak          at          mean           end
-    PSS          521.3 MiB       3.5 s     497.6 MiB     500.3 MiB
-    USS          351.3 MiB       3.5 s     329.3 MiB     326.8 MiB
-    RSS         1042.9 MiB       8.0 s    1006.0 MiB    1024.6 MiB
-    system       294.6 MiB       5.5 s     271.5 MiB     261.7 MiB
+    PSS          525.8 MiB       8.0 s     502.7 MiB     503.8 MiB
+    USS          353.4 MiB       8.0 s     335.9 MiB     332.4 MiB
+    RSS         1047.9 MiB       8.0 s    1009.7 MiB    1025.3 MiB
+    system       294.1 MiB      31.0 s     278.0 MiB     277.8 MiB
     system: change of the whole machine's memory in use since just before the start
-    given back to the system when all had ended: 275.8 MiB
-    PSS at its peak: 261.4 MiB anonymous + 242.4 MiB file-backed + 17.5 MiB shared
-    PSS ▄▇▇▇████████████████████████████████████████████████████████ 0 to 521.3 MiB
+    given back to the system when all had ended: 276.2 MiB
+    PSS at its peak: 262.6 MiB anonymous + 244.9 MiB file-backed + 18.2 MiB shared, ...
+    PSS ▄▆▇█████████████████████████████████████████████████████████ 0 to 525.8 MiB
 
        PSS at peak      peak PSS      peak RSS      pid  process
-         209.9 MiB     209.9 MiB     281.0 MiB    26411  chromium renderer
-         119.1 MiB     125.0 MiB     201.9 MiB    26330  chromium main
-          51.7 MiB      53.0 MiB     102.2 MiB    26374  chromium gpu-process
-          35.1 MiB      37.7 MiB      96.6 MiB    26375  chromium utility network
-          27.4 MiB      27.4 MiB      81.0 MiB    26443  chromium utility audio
-          23.7 MiB      24.3 MiB      74.9 MiB    26409  chromium renderer
+         208.6 MiB     208.6 MiB     281.6 MiB    22575  chromium renderer
+         119.2 MiB     124.7 MiB     202.2 MiB    22486  chromium main
+          54.2 MiB      54.2 MiB     103.4 MiB    22528  chromium gpu-process
+          35.0 MiB      37.5 MiB      96.5 MiB    22529  chromium utility network
+          27.4 MiB      27.4 MiB      80.4 MiB    22598  chromium utility audio
+          24.2 MiB      24.8 MiB      75.7 MiB    22574  chromium renderer
         ...
-    memory.py itself: 9.6 % of a CPU, 19.5 MiB RSS, 80 samples of 80 due
+    memory.py itself: 2.0 % of a CPU, 20.0 MiB RSS, 81 samples of 81 due
 
 Data goes one way: command -> process tree -> samples -> CSV -> Run -> summary and graph.
 The sizes of a process come from /proc/PID/smaps_rollup (proc_pid_smaps(5)), psutil finds the
