@@ -73,7 +73,8 @@ BUSY_SECONDS = 2  # a process that has changed so lately is looked at in every s
 READ_SHARE = 0.06  # of one core for reading smaps_rollup: with all else it stays under a tenth
 READ_BURST = 0.1  # seconds of reading that may be saved up, for the start and for sudden changes
 READ_DEBT = 0.4  # seconds that may be borrowed for great doubts about a process
-TREE_DEBT = 2  # and if half of the whole PSS is in doubt: a hundred processes have just been forked
+TREE_DOUBT = 0.2  # of the whole PSS, that may have moved between processes: a storm of forks
+TREE_DEBT = 2  # seconds that may be borrowed then
 READ_SECONDS = 10  # what no sign of a change tells (another program's share) is this old at most
 DOUBT = 0.001  # of the whole PSS: less doubt about one process than this is none
 GREAT_DOUBT = 0.02
@@ -342,12 +343,6 @@ class Process:
         except OSError:
             return not os.path.exists("/proc/self/stat")
 
-    @property
-    def shared(self) -> int:
-        """Bytes that it has in common with other processes, as far as is known."""
-        known = self.memory and self.memory.uss is not None
-        return self.memory.rss - self.memory.uss if known else 0
-
     def row(self) -> str:
         """The CSV's columns between time and age, made anew where they have changed."""
         if self.row_of != (self.memory, self.name):
@@ -443,6 +438,8 @@ class Tree:
         self.newest = newest_pid() if newest_pid_moves() else 0
         self.scan_due = self.allowed_at = self.checked_at = 0.0
         self.allowance = READ_BURST
+        self.moved = 0  # bytes of PSS that may have moved between processes and is not read yet
+        self.unsure = False  # much of the last sample's PSS is in doubt
         self.check_cost = 0.0  # CPU seconds to look at one process
 
     def find(self, now: float) -> None:
@@ -534,22 +531,23 @@ class Tree:
         self.allowance += (now - self.allowed_at) * READ_SHARE
         self.allowance, self.allowed_at = min(self.allowance, READ_BURST), now
         for _ in range(2):  # what the first round has cast doubt on is read in the second
-            whole = sum(p.memory.pss or p.memory.rss for p in living if p.memory)
-            waiting = [p for p in living if not p.memory or p.doubt > max(whole * DOUBT, 2**16)]
-            waiting.sort(key=lambda p: (p.memory is not None, -p.doubt))
-            all_in_doubt = sum(min(p.doubt, p.rss) for p in waiting) > whole / 2
+            whole, waiting = in_doubt(living)
             for process in waiting:
                 great = process.doubt > whole * GREAT_DOUBT
-                debt = TREE_DEBT if all_in_doubt else READ_DEBT if great else 0
+                debt = TREE_DEBT if self.moved > whole * TREE_DOUBT else READ_DEBT if great else 0
                 if self.allowance > -debt or not process.memory:
                     self.read_one(process, living)
+        whole, waiting = in_doubt(living)
+        self.moved = self.moved if waiting else 0
+        doubts = (min(p.doubt, p.rss) for p in waiting)  # of one that is ending 0
+        self.unsure = max([self.moved, *doubts]) > whole * TREE_DOUBT
         for process in sorted(living, key=lambda p: p.read_at):
             if self.allowance > 0 and now - process.read_at > READ_SECONDS:
                 self.read_one(process, living)
 
     def read_one(self, process: Process, living: Sequence[Process]) -> None:
         """Read one process, and doubt those that share with it if its shared part has changed."""
-        begin, cpu, before = time.monotonic(), time.process_time(), process.shared
+        begin, cpu, before = time.monotonic(), time.process_time(), process.memory
         try:
             process.memory = self.read(process, self)
         except (psutil.Error, OSError):
@@ -557,22 +555,27 @@ class Tree:
             return
         process.read_at, process.doubt = begin, 0.0
         older = (other for other in living if other.read_at < self.allowed_at)
-        self.cast_doubt(process.shared - before, older)
+        self.cast_doubt(before, process.memory, older)
         self.allowance -= time.process_time() - cpu
 
-    def cast_doubt(self, change: int, others: Iterable[Process]) -> None:
-        """What some process shares has grown by so many bytes since these were read, or shrunk.
+    def cast_doubt(
+        self, before: Memory | None, after: Memory | None, others: Iterable[Process]
+    ) -> None:
+        """Doubt others if what one process shares has grown or shrunk: at most by its share of it.
 
         What it shares now may have been private to one of them (a fork); what it gave up was not.
         """
-        if abs(change) >= 2**16:
+        grown = shared(after) - shared(before)
+        size = min(abs(grown), max(share(before), share(after)))
+        if size >= 2**16:
+            self.moved += size
             for other in others:
-                other.doubt += min(abs(change), other.rss if change > 0 else other.shared)
+                other.doubt += min(size, other.rss if grown > 0 else shared(other.memory))
 
     def take_away(self, process: Process) -> None:
         """The process has no memory any more: what it shared with others is theirs."""
-        change, process.memory = -process.shared, None
-        self.cast_doubt(change, self.known.values())
+        before, process.memory = process.memory, None
+        self.cast_doubt(before, None, self.known.values())
 
     def forget_if_gone(self, process: Process) -> None:
         """Forget it if it has ended, and not just its main thread."""
@@ -595,6 +598,24 @@ class Tree:
             told.add(pid)
             with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
                 process.handle.send_signal(number)
+
+
+def in_doubt(living: Sequence[Process]) -> tuple[int, list[Process]]:
+    """The whole PSS in bytes, and the processes to read: new ones, then the most doubtful."""
+    whole = sum(p.memory.pss or p.memory.rss for p in living if p.memory)
+    waiting = [p for p in living if not p.memory or p.doubt > max(whole * DOUBT, 2**16)]
+    waiting.sort(key=lambda p: (p.memory is not None, -p.doubt))
+    return whole, waiting
+
+
+def shared(memory: Memory | None) -> int:
+    """Bytes that a process has in common with others, as far as is known."""
+    return memory.rss - memory.uss if memory and memory.uss is not None else 0
+
+
+def share(memory: Memory | None) -> int:
+    """Bytes of them that are in its PSS."""
+    return memory.pss - memory.uss if memory and None not in (memory.pss, memory.uss) else 0
 
 
 def newest_pid() -> int:
@@ -802,6 +823,7 @@ class Session:
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = 0
         self.due = 1  # samples due so far
+        self.in_doubt = 0  # samples
         self.peak = 0
         self.told_left = self.line_shown = False
         self.show_due = 0.0
@@ -853,6 +875,7 @@ class Session:
         begin = time.monotonic()
         living = self.tree.sample()
         self.recording.sample(begin - self.start, begin, living, memory_in_use() - self.base)
+        self.in_doubt += self.tree.unsure
         self.show(begin - self.start, [process.memory for process in living])
         if not self.command:
             self.ended = "" if living else "end"
@@ -909,6 +932,7 @@ class Session:
         if reasons:
             comment("unreadable", "; ".join(reasons))
         comment("samples due", self.due)
+        comment("samples in doubt", self.in_doubt)
         comment("own cpu seconds", f"{cpu:.3f}")
         comment("own peak rss", own)
         if self.command:
@@ -1250,7 +1274,7 @@ class Run:
     def as_json(self) -> dict[str, object]:
         """The summary for programs: sizes in bytes, times in seconds, None: nothing to tell."""
         status, cpu = self.number("exit status"), self.number("own cpu seconds")
-        own_rss = self.number("own peak rss")
+        own_rss, in_doubt = self.number("own peak rss"), self.number("samples in doubt")
         no_pss = "no pss" in self.meta
         return {
             "command": self.meta.get("command"),
@@ -1260,6 +1284,7 @@ class Run:
             "samples": self.samples,
             "processes": self.processes,
             "unreadable": self.unreadable,
+            "in_doubt": None if in_doubt is None else int(in_doubt),
             **{name: metric.as_json() for name, metric in self.metrics.items()},
             "pss_peak_split": None if set(self.split.values()) == {None} else self.split,
             "by_process": [use.as_json(no_pss) for use in self.ranking()],
@@ -1300,6 +1325,12 @@ def caveats(run: Run) -> list[str]:
         found.append(f"the recording is not whole ({run.meta['cut']}): figures up to there")
     if not run.metrics["rss"].peak:
         found.append("no sample found a process that has memory of its own: nothing was measured")
+    in_doubt = run.number("samples in doubt") or 0
+    if in_doubt > run.samples / 50:  # in the turmoil of the start a few always are
+        found.append(
+            f"in {in_doubt:.0f} of {run.samples} samples more had changed than could be read in"
+            " time: PSS and USS may be wrong by a fifth or more there"
+        )
     if "no pss" in run.meta:
         found.append(
             f"there is no PSS on {run.meta['no pss']}: see RSS, which counts shared pages again"
@@ -1723,6 +1754,14 @@ def check_outputs(options: argparse.Namespace) -> None:
         raise Problem(f"{words}: apt install {packages} (or pip install {' '.join(missing)})")
 
 
+def check_system() -> None:
+    """Find out whether processes can be measured here. Raises Problem."""
+    if not hasattr(os, "posix_spawnp"):
+        raise Problem("on Windows there is only --in: recordings made elsewhere are drawn")
+    if os.path.islink("/proc/self") and os.readlink("/proc/self") != str(os.getpid()):
+        raise Problem("/proc is another pid namespace's: mount this one's (unshare --mount-proc)")
+
+
 def watched_processes(pids: Sequence[int]) -> list[psutil.Process]:
     """The processes of --pid. Raises Problem when one is not there."""
     found = []
@@ -1739,10 +1778,7 @@ def watched_processes(pids: Sequence[int]) -> list[psutil.Process]:
 
 def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run and sample, then report from the recording. Returns the exit status."""
-    if not hasattr(os, "posix_spawnp"):
-        raise Problem("on Windows there is only --in: recordings made elsewhere are drawn")
-    if os.path.islink("/proc/self") and os.readlink("/proc/self") != str(os.getpid()):
-        raise Problem("/proc is another pid namespace's: mount this one's (unshare --mount-proc)")
+    check_system()
     watched = watched_processes(options.pid or ())
     try:
         recording = Recording(options.csv) if options.csv else Recording.beside(options.out)

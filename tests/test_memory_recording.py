@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from pathlib import Path
 
 import pandas
 import pytest
@@ -70,6 +71,7 @@ def test_json_of_a_known_recording(recording, capsys):
         "samples": 4,
         "processes": 2,
         "unreadable": 0,
+        "in_doubt": None,
         # each value holds until the next sample, the last one until the end
         "pss": {
             "peak": 250,
@@ -139,6 +141,15 @@ def test_without_pss_on_the_system_it_is_null(recording, capsys):
     assert found["pss"] is None and found["swap"] is None and found["pss_peak_split"] is None
     assert found["uss"]["peak"] == 70 and found["rss"]["peak"] == 100
     assert found["by_process"][0]["pss_at_peak"] is None
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_samples_in_doubt_are_said(recording, capsys, number):
+    path = recording(HEAD + BODY + FOOT + f"# samples in doubt: {number}\n")
+    assert as_json(path, capsys)["in_doubt"] == number
+    assert memory.main(["--in", str(path), "--out", "g.svg"]) == 0
+    said = "in 1 of 4 samples more had changed than could be read in time"
+    assert (said in capsys.readouterr().out) == (said in Path("g.svg").read_text()) == bool(number)
 
 
 def test_a_run_in_which_nothing_lived(recording, capsys):

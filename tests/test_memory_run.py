@@ -421,6 +421,16 @@ def test_what_a_late_fork_shares_is_read_again_and_what_its_end_gives_back(monke
     assert len(after) > 3 and (after.iloc[:-1] > 200 * MIB).all()
 
 
+def test_what_cannot_be_read_in_time_is_said(monkeypatch, capsys):
+    for name in ("READ_SHARE", "READ_BURST", "READ_DEBT", "TREE_DEBT"):
+        monkeypatch.setattr(memory, name, 0)
+    assert memory.main(["--json", "s.json", sys.executable, "-c", FORKS_LATE]) == 0
+    found = load("s.json")
+    assert found["in_doubt"] > 3
+    said = f"in {found['in_doubt']} of {found['samples']} samples more had changed"
+    assert said in capsys.readouterr().err
+
+
 def test_the_end_of_a_hundred_forks_is_read_anew():
     """Each is read when it is found, and shares with more of them later."""
     words = [*TREE, "--shared", "200", "--forks", "100", "--seconds", "3"]
