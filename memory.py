@@ -531,13 +531,13 @@ class Tree:
         self.allowance += (now - self.allowed_at) * READ_SHARE
         self.allowance, self.allowed_at = min(self.allowance, READ_BURST), now
         for _ in range(2):  # what the first round has cast doubt on is read in the second
-            whole, waiting = in_doubt(living)
+            whole, waiting = those_in_doubt(living)
             for process in waiting:
                 great = process.doubt > whole * GREAT_DOUBT
                 debt = TREE_DEBT if self.moved > whole * TREE_DOUBT else READ_DEBT if great else 0
                 if self.allowance > -debt or not process.memory:
                     self.read_one(process, living)
-        whole, waiting = in_doubt(living)
+        whole, waiting = those_in_doubt(living)
         self.moved = self.moved if waiting else 0
         doubts = (min(p.doubt, p.rss) for p in waiting)  # of one that is ending 0
         self.unsure = max([self.moved, *doubts]) > whole * TREE_DOUBT
@@ -600,7 +600,7 @@ class Tree:
                 process.handle.send_signal(number)
 
 
-def in_doubt(living: Sequence[Process]) -> tuple[int, list[Process]]:
+def those_in_doubt(living: Sequence[Process]) -> tuple[int, list[Process]]:
     """The whole PSS in bytes, and the processes to read: new ones, then the most doubtful."""
     whole = sum(p.memory.pss or p.memory.rss for p in living if p.memory)
     waiting = [p for p in living if not p.memory or p.doubt > max(whole * DOUBT, 2**16)]
@@ -1794,9 +1794,9 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
             say(f"the samples are kept: draw them again with --in {shlex.quote(recording.path)}")
         elif recording.temporary:
             os.unlink(recording.path)
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt as end:
         say(f"stopped; the samples are in {recording.path}: draw them with --in")
-        return session.status or 128 + (stop.args or [signal.SIGINT])[0]
+        return session.status or 128 + (end.args or [signal.SIGINT])[0]
     except Problem as problem:
         recording.close(keep=session.command is not None or bool(watched))
         if not (session.command or watched):
