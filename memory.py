@@ -5,33 +5,10 @@
 # ///
 """How much memory a command and all its descendants use, over time.
 
-    $ ./memory.py --cmd "tests/scratch3 --old" --interval 0.5 --duration 40 --out graph.png
-    tests/scratch3 --old
-    40.0 s, 12 processes at most, exit status 0
+    @@DOCSTRING@@
 
-                      peak          at          mean           end
-    PSS          525.8 MiB       8.0 s     502.7 MiB     503.8 MiB
-    USS          353.4 MiB       8.0 s     335.9 MiB     332.4 MiB
-    RSS         1047.9 MiB       8.0 s    1009.7 MiB    1025.3 MiB
-    system       294.1 MiB      31.0 s     278.0 MiB     277.8 MiB
-    system: change of the whole machine's memory in use since just before the start
-    given back to the system when all had ended: 276.2 MiB
-    PSS at its peak: 262.6 MiB anonymous + 244.9 MiB file-backed + 18.2 MiB shared, ...
-    PSS ▄▆▇█████████████████████████████████████████████████████████ 0 to 525.8 MiB
-
-       PSS at peak      peak PSS      peak RSS      pid  process
-         208.6 MiB     208.6 MiB     281.6 MiB    22575  chromium renderer
-         119.2 MiB     124.7 MiB     202.2 MiB    22486  chromium main
-          54.2 MiB      54.2 MiB     103.4 MiB    22528  chromium gpu-process
-          35.0 MiB      37.5 MiB      96.5 MiB    22529  chromium utility network
-          27.4 MiB      27.4 MiB      80.4 MiB    22598  chromium utility audio
-          24.2 MiB      24.8 MiB      75.7 MiB    22574  chromium renderer
-        ...
-    memory.py itself: 2.0 % of a CPU, 20.0 MiB RSS, 81 samples of 81 due
-
-Data goes one way: command -> process tree -> samples -> CSV -> Run -> summary and graph.
-The sizes of a process come from /proc/PID/smaps_rollup (proc_pid_smaps(5)), psutil finds the
-processes and reads them where there is no such file.
+Data goes one way: command -> process tree -> samples -> CSV -> run -> summary and graph.
+psutil finds the processes, /proc/PID/smaps_rollup (proc_pid_smaps(5)) has their sizes.
 """
 
 from __future__ import annotations
@@ -42,86 +19,90 @@ import ctypes
 import errno
 import importlib.util
 import itertools
+import mmap
 import os
 import platform
 import re
 import shlex
 import signal
 import sys
-import threading
+import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 try:
     import psutil
-except ImportError:  # drawing a recording does without it
+except ImportError:  # not needed to draw a recording
     psutil = None
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VERSION = "1.0"
+VERSION = "1.1"
 MIB = 2**20
-PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-
-CHECK_SHARE = 0.03  # of one core for looking at processes at rest: a hundred or so at 10 Hz
-MANY_AT_REST = 30  # so many are looked at in every sample, whatever it costs
-BUSY_SECONDS = 2  # a process that has changed so lately is looked at in every sample
-READ_SHARE = 0.06  # of one core for reading smaps_rollup: with all else it stays under a tenth
-READ_BURST = 0.1  # seconds of reading that may be saved up, for the start and for sudden changes
-READ_DEBT = 0.4  # seconds that may be borrowed for great doubts about a process
-TREE_DOUBT = 0.2  # of the whole PSS, that may have moved between processes: a storm of forks
-TREE_DEBT = 2  # seconds that may be borrowed then
-READ_SECONDS = 10  # what no sign of a change tells (another program's share) is this old at most
-DOUBT = 0.001  # of the whole PSS: less doubt about one process than this is none
-GREAT_DOUBT = 0.02
-SCAN_SECONDS = 5  # between scans of all processes
-MANY_PIDS = 1000  # more new ones than this since the last sample: a scan is cheaper
-
-PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-KCMP_VM = 1  # kcmp(2)
-KCMP_SYSCALLS = {  # arch/*/entry/syscalls/*.tbl and asm-generic/unistd.h
-    "x86_64": 312,
-    "i386": 349,
-    "i686": 349,
-    "aarch64": 272,
-    "riscv64": 272,
-    "armv6l": 378,
-    "armv7l": 378,
-    "armv8l": 378,
-}
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
-TERM_SECONDS = 5  # from SIGTERM to SIGKILL, and from SIGKILL to giving up
-
-ROLLUP_RE = re.compile(rb"^(\w+): +(\d+) kB$", re.M)
-TYPE_RE = re.compile(r"(?:^| )--type=([\w-]+)")
-UTILITY_RE = re.compile(r" --utility-sub-type=([\w-]+)")
-INTERPRETER_RE = re.compile(r"(python|node|ruby|perl|php|lua|java|bash|dash|sh)[\d.]*$")
-SHELL_RE = re.compile(r"^[^'\"]*(\||>|&&)")  # outside quotes
-ASSIGNMENT_RE = re.compile(r"\w+=")
-
-FIELDS = ("rss", "pss", "uss", "swap", "anon", "file", "shmem")
-RSS, PSS, USS, SWAP, ANON, FILE, SHMEM = range(len(FIELDS))
-COLUMNS = ("time", "pid", "process", *FIELDS, "age")
-HEADER = ",".join(COLUMNS) + "\n"
-METRICS = ("pss", "uss", "rss", "swap", "system")
-MAX_VALUES = 100_000  # of one process in one sample, kept for drawing: some 20 MB
-MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
-STACKED = 8  # processes with a colour of their own
-FORMATS = (".png", ".svg", ".pdf")
 
 
 class Problem(Exception):
-    """What ends memory.py with one line on stderr and an exit status."""
+    """What ends memory.py: one line for stderr, and the exit status."""
 
-    def __init__(self, message: str, status: int = 125) -> None:
-        super().__init__(message)
-        self.status = status
+
+def mib(size: float | None) -> str:
+    """A size in bytes as MiB: 1572864 -> '1.5 MiB'."""
+    return "-" if size is None else f"{size / MIB:.1f} MiB"
+
+
+def count(number: int, what: str, plural: str = "es") -> str:
+    """'1 process', '2 processes'."""
+    return f"{number} {what}" + ("" if number == 1 else plural)
+
+
+def seconds(time_: float) -> str:
+    """A duration: '12.0 s', '3 min 05 s', '8 h 00 min'."""
+    minutes, rest = divmod(round(time_), 60)
+    if minutes < 2:
+        return f"{time_:.1f} s"
+    if minutes < 120:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def printable(text: str) -> str:
+    """Text with control, format and undecodable characters escaped: 'a\\nb' -> 'a\\\\nb'."""
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escaped)
+
+
+def write_text(text: str, stream: TextIO | None, end: str = "\n") -> bool:
+    """Print text. False if it could not be written to a stream that somebody still reads."""
+    try:
+        if stream:
+            print(text, end=end, file=stream, flush=True)
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return isinstance(error, BrokenPipeError)
+    return True
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    write_text(f"memory.py: {printable(message)}", sys.stderr)
+
+
+# ---------------------------------------------------------------- one process
+# What the kernel tells of a process: a pid goes in, sizes in bytes come out. OSError means that
+# the process has ended, PermissionError that it may not be read.
+
+PAGE_SIZE = mmap.PAGESIZE
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+KCMP_VM = 1  # kcmp(2)
+KCMP_SYSCALLS = {"x86_64": 312, "aarch64": 272, "riscv64": 272}  # of 64-bit programs
+SIZE_RE = re.compile(rb"^(\w+):\s+(\d+) kB$", re.M)
+TGID_RE = re.compile(rb"^Tgid:\s+(\d+)$", re.M)
+ROLE_RE = re.compile(r"(?:^| )--type=([\w-]+)(?:.* --utility-sub-type=([\w-]+))?")
+INTERPRETER_RE = re.compile(r"-?(python|node|ruby|perl|php|lua|java|bash|dash|sh)[\d.]*$")
 
 
 class Memory(NamedTuple):
@@ -135,118 +116,22 @@ class Memory(NamedTuple):
     file: int | None = None
     shmem: int | None = None
 
+    @property
+    def part(self) -> int:
+        """What it adds to the sum of PSS: RSS stands in where PSS could not be read."""
+        return self.rss if self.pss is None else self.pss
+
 
 class Stat(NamedTuple):
-    """What is needed of /proc/PID/stat (proc_pid_stat(5)); started in clock ticks since boot."""
+    """What is needed of /proc/PID/stat (proc_pid_stat(5))."""
 
     comm: bytes
     state: str
     ppid: int
-    faults: int
-    started: int
+    faults: int  # minor and major
+    started: int  # in clock ticks since boot
     rss: int
-
-
-class Sample(NamedTuple):
-    """One sample as it stands in the CSV: seconds since the start, rows, bytes of change."""
-
-    time: float
-    rows: list[tuple[int, str, Memory]]
-    system: int | None
-    age: float = 0  # seconds since the oldest value in it was read
-
-
-class Point(NamedTuple):
-    """One point of the graph: totals by metric, and PSS by the process's index in the run."""
-
-    time: float
-    totals: dict[str, int | None]
-    pss: dict[int, int]
-
-
-# ---------------------------------------------------------------- text
-
-
-def mib(size: int | None) -> str:
-    """A size in bytes as MiB: 1572864 -> '1.5 MiB'."""
-    return "-" if size is None else f"{size / MIB:.1f} MiB"
-
-
-def count(number: int, what: str, plural: str = "es") -> str:
-    """'1 process', '2 processes'."""
-    return f"{number} {what}" + ("" if number == 1 else plural)
-
-
-def printable(text: str) -> str:
-    """Text with control, format and undecodable characters escaped: 'a\\nb' -> 'a\\\\nb'."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
-
-
-def process_name(cmdline: Sequence[str], comm: str) -> str:
-    """A short name that tells processes of one program apart.
-
-    Args: the command line and the kernel's name of the process. Chromium and Electron
-    processes are named by their role, interpreters with their script:
-    'chromium renderer', 'chromium utility network', 'python3 tree.py'.
-    """
-    if not cmdline or not cmdline[0]:
-        return comm
-    words = " ".join(cmdline)
-    program = cmdline[0].split(" --" if cmdline[0].startswith("/") else " ")[0].rstrip(":")
-    base = os.path.basename(program) or comm
-    role = TYPE_RE.search(words)
-    if role:
-        utility = UTILITY_RE.search(words) if role[1] == "utility" else None
-        return f"{base} {role[1]}" + (f" {utility[1]}" if utility else "")
-    parts = [base]
-    if INTERPRETER_RE.match(base.lstrip("-")):
-        options = itertools.takewhile(lambda word: word[:1] == "-", cmdline[1:])
-        options = [word for word in options if word in ("-m", "-c", "-e", "-jar")]
-        script = [os.path.basename(w) for w in cmdline[1:] if w[:1] != "-"][:1]
-        parts += options[:1] + ([] if options[:1] in (["-c"], ["-e"]) else script)
-    known = any(part.startswith(comm[:15]) for part in parts) or comm.startswith(base)
-    known = known or comm.endswith("MainThread")
-    return " ".join(parts) + ("" if known else f" ({comm})")
-
-
-def name_main_processes(names: Sequence[str]) -> list[str]:
-    """The names with ' main' behind that of a Chromium that has renderers or a zygote."""
-    programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
-    return [f"{name} main" if name in programs else name for name in names]
-
-
-def sparkline(values: Sequence[float], top: float) -> str:
-    """Values as a line of blocks, 0 to top."""
-    blocks = "▁▂▃▄▅▆▇█"
-    return "".join(blocks[min(7, int(8 * v / top))] if top else blocks[0] for v in values)
-
-
-def tell(text: str, stream: TextIO | None, end: str = "\n") -> bool:
-    """Print what the stream's encoding can hold, the rest escaped.
-
-    False when it could not be written; that a reader has gone (| head) is no failure.
-    """
-    try:
-        encoding = stream.encoding or "utf-8"
-        text = text.encode(encoding, "backslashreplace").decode(encoding)
-        print(text, end=end, file=stream, flush=True)
-    except AttributeError:  # closed before the start: no stream
-        return False
-    except OSError as error:
-        with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return isinstance(error, BrokenPipeError)
-    return True
-
-
-def say(message: str) -> None:
-    """One line on stderr."""
-    tell(f"memory.py: {printable(message)}", sys.stderr)
-
-
-# ---------------------------------------------------------------- reading processes
+    image: int  # where its stack starts: a fork has its parent's until it execs; 0: not told
 
 
 def read_file(path: str) -> bytes:
@@ -258,468 +143,570 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-def read_stat(pid: int) -> Stat:
-    """/proc/PID/stat; raises OSError when the process is gone."""
-    head, _, tail = read_file(f"/proc/{pid}/stat").rpartition(b")")
-    fields = tail.split()
+def parse_stat(data: bytes) -> Stat:
+    """The text of /proc/PID/stat, of a process or thread."""
+    head, _, tail = data.rpartition(b")")
+    fields = tail.split(None, 26)
     if not fields:
-        raise ProcessLookupError(f"process {pid} is gone")
-    comm = head.partition(b"(")[2]
-    faults = int(fields[7]) + int(fields[9])  # minor and major
-    rss = int(fields[21]) * PAGE_SIZE
-    return Stat(comm, fields[0].decode(), int(fields[1]), faults, int(fields[19]), rss)
+        raise ProcessLookupError("the process is gone")
+    comm, ppid = head.partition(b"(")[2], int(fields[1])
+    state = fields[0].decode() if fields[20] != b"0" else "X"  # no memory any more: it is ending
+    faults, rss = int(fields[7]) + int(fields[9]), int(fields[21]) * PAGE_SIZE
+    return Stat(comm, state, ppid, faults, int(fields[19]), rss, int(fields[25]))
 
 
-def parse_rollup(data: bytes) -> Memory:
-    """The text of /proc/PID/smaps_rollup (proc_pid_smaps(5)) as bytes of memory.
+def read_stat(pid: int) -> Stat:
+    """/proc/PID/stat of a process or thread."""
+    return parse_stat(read_file(f"/proc/{pid}/stat"))
 
-    Linux before 5.3 has no Pss_Anon, Pss_File and Pss_Shmem: they are None then.
-    """
-    found = {key: int(value) * 1024 for key, value in ROLLUP_RE.findall(data)}
-    if b"Rss" not in found:
+
+def read_resident(pid: int) -> tuple[int, int]:
+    """Resident anonymous memory, and resident files and shared memory: /proc/PID/statm."""
+    pages = read_file(f"/proc/{pid}/statm").split() or [0] * 3
+    mapped = int(pages[2]) * PAGE_SIZE
+    return int(pages[1]) * PAGE_SIZE - mapped, mapped
+
+
+def parse_sizes(data: bytes) -> dict[str, int]:
+    """The lines 'Name: 123 kB' of /proc/PID/smaps_rollup or status, in bytes."""
+    return {key.decode(): int(value) * 1024 for key, value in SIZE_RE.findall(data)}
+
+
+def memory_of(sizes: dict[str, int]) -> Memory:
+    """The sizes of smaps_rollup (proc_pid_smaps(5)). What an older kernel lacks is None."""
+    if "Rss" not in sizes:
         raise ProcessLookupError("no memory")
-    private = found.get(b"Private_Clean"), found.get(b"Private_Dirty")
-    return Memory(
-        rss=found[b"Rss"],
-        pss=found.get(b"Pss"),
-        uss=None if None in private else sum(private),
-        swap=found.get(b"SwapPss"),
-        anon=found.get(b"Pss_Anon"),
-        file=found.get(b"Pss_File"),
-        shmem=found.get(b"Pss_Shmem"),
-    )
+    private = sizes.get("Private_Clean"), sizes.get("Private_Dirty")
+    uss = None if None in private else sum(private)
+    kinds = map(sizes.get, ("SwapPss", "Pss_Anon", "Pss_File", "Pss_Shmem"))
+    return Memory(sizes["Rss"], sizes.get("Pss"), uss, *kinds)
 
 
-def other_thread(pid: int) -> int | None:
-    """A thread that goes on although the process's main thread has ended."""
-    for tid in map(int, os.listdir(f"/proc/{pid}/task")):
+def process_of_thread(tid: int) -> int:
+    """The pid of the process that a thread or process id belongs to."""
+    return int(TGID_RE.search(read_file(f"/proc/{tid}/status"))[1])
+
+
+def live_thread(pid: int) -> int | None:
+    """The process's main thread, or one that goes on although that has ended; None: none does."""
+    for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):
         with contextlib.suppress(OSError):  # this one has just ended too
-            if tid != pid and read_stat(tid).state not in "ZX":
+            if parse_stat(read_file(f"/proc/{tid}/stat")).state not in "ZX":
                 return tid
     return None
 
 
-def same_memory(pid: int, parent: int) -> bool:
-    """Whether a process still uses its parent's memory, as between vfork and exec.
-
-    kcmp(2) tells. Where it may not be asked: the same figures while the parent is held up.
-    """
-    machine = platform.machine()
-    if sys.maxsize < 2**32:  # a 32-bit Python, often on a 64-bit kernel
-        machine = {"aarch64": "armv8l", "x86_64": "i686"}.get(machine, machine)
-    number = KCMP_SYSCALLS.get(machine)
+def shares_memory(pid: int, parent: int) -> bool:
+    """Whether a process still uses its parent's memory, as between vfork(2) and exec."""
+    number = KCMP_SYSCALLS.get(platform.machine()) if sys.maxsize > 2**32 else None
     answer = LIBC.syscall(number, pid, parent, KCMP_VM, 0, 0) if number else -1
     if answer >= 0:
         return answer == 0
-    if read_stat(parent).state != "D":
-        return False
-    return read_file(f"/proc/{pid}/statm") == read_file(f"/proc/{parent}/statm")
+    # kcmp(2) may not be asked: the same figures, while the parent is held up
+    alike = read_file(f"/proc/{pid}/statm") == read_file(f"/proc/{parent}/statm")
+    return alike and read_stat(parent).state == "D"
+
+
+def process_name(cmdline: Sequence[str], comm: str) -> str:
+    """A short name by role or script: 'chromium utility network', 'python3 tree.py'.
+
+    Args: the command line, and the kernel's name of the process.
+    """
+    if not cmdline or not cmdline[0]:
+        return comm
+    program = cmdline[0].split(" --" if cmdline[0].startswith("/") else " ")[0].rstrip(":")
+    base = os.path.basename(program) or comm
+    role = ROLE_RE.search(" ".join(cmdline))
+    if role:
+        return " ".join([base, *filter(None, role.groups())])
+    parts = [base]
+    if INTERPRETER_RE.match(base):
+        options = itertools.takewhile(lambda word: word[:1] == "-", cmdline[1:])
+        options = [word for word in options if word in ("-m", "-c", "-e", "-jar")]
+        script = [os.path.basename(w) for w in cmdline[1:] if w[:1] != "-"][:1]
+        parts += options[:1] + ([] if options[:1] in (["-c"], ["-e"]) else script)
+    known = any(part.startswith(comm[:15]) for part in parts) or comm.startswith(base)
+    return " ".join(parts) + ("" if known or comm.endswith("MainThread") else f" ({comm})")
+
+
+# ---------------------------------------------------------------- the process tree
+# Finds the processes: all descendants of the command, or given processes and theirs.
+
+SCAN_SECONDS = 5  # between scans of all processes
+MANY_PIDS = 300  # new since the last sample: a scan is cheaper than looking at each
 
 
 class Process:
-    """A process of the tree: pid and start time, its name, and what was last read of it."""
+    """A process of the tree, what was last read of its memory, and what that is now."""
 
     def __init__(self, handle: psutil.Process) -> None:
         self.handle = handle
         self.pid = self.tid = handle.pid  # tid: the thread to read through
         self.ppid = handle.ppid()
-        self.started: int | None = None
-        self.comm = b""
-        self.name = ""
-        self.seen = self.name_due = time.monotonic()
+        self.stat: Stat | None = None  # of the last poll
+        self.text = b""  # it was parsed from
+        self.stat_fd: int | None = None  # kept open: a third of the cost
+        with contextlib.suppress(OSError):  # no Linux, or too few descriptors
+            self.stat_fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         self.own_memory = False  # no longer its parent's, as between vfork and exec
-        self.memory: Memory | None = None
-        self.read_at = 0.0
-        self.rss = self.faults = 0  # as /proc/PID/stat had them before that
-        self.doubt = 0.0  # bytes by which the PSS that was read may be wrong by now
-        self.row_of, self.row_text = (None, ""), ""  # of the CSV
-        self.counts = True  # as when it was last looked at
-        self.checked_at, self.busy_until = 0.0, self.seen + BUSY_SECONDS
+        self.name = ""
+        self.seen = self.read_at = time.monotonic()
+        self.name_due = 0.0
+        self.resident = 0, 0  # anonymous, mapped: at the last poll
+        self.reading: Reading | None = None
+        self.memory: Memory | None = None  # the reading carried forward to the last poll
+        self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
+        self.read_cost = 0.0  # CPU seconds
+        self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
+        self.row = ""  # of the CSV; made anew where memory or name have changed
 
-    def same(self) -> bool:
-        """Whether its pid is still its own, as far as the start time tells."""
-        try:
-            return self.started in (None, read_stat(self.pid).started)
-        except OSError:
-            return not os.path.exists("/proc/self/stat")
+    def poll(self, tree: dict[int, Process]) -> Stat | None:
+        """/proc/PID/stat; None for a zombie, and between vfork and exec. OSError: it has ended."""
+        kept = self.stat_fd is not None
+        text = os.pread(self.stat_fd, 4096, 0) if kept else read_file(f"/proc/{self.pid}/stat")
+        if text == self.text:  # as at the last poll
+            return self.stat
+        self.text, stat = b"", parse_stat(text)
+        if self.stat and stat.started != self.stat.started:
+            raise ProcessLookupError("the pid belongs to another process now")
+        if self.stat and stat.comm != self.stat.comm:
+            self.name_due = 0
+        self.ppid, self.tid = stat.ppid, self.pid
+        if stat.state in "ZX":
+            self.tid = live_thread(self.pid)
+            if self.tid is None:
+                return None
+            stat = read_stat(self.tid)._replace(started=stat.started)
+        if not self.own_memory and self.ppid in tree and shares_memory(self.pid, self.ppid):
+            return None
+        self.own_memory, self.text = True, text
+        return stat
 
-    def row(self) -> str:
-        """The CSV's columns between time and age, made anew where they have changed."""
-        if self.row_of != (self.memory, self.name):
-            self.row_of = self.memory, self.name
-            values = ",".join("" if value is None else str(value) for value in self.memory)
-            name = self.name.replace('"', '""')
-            self.row_text = f',{self.pid},"{name}",{values},'
-        return self.row_text
+    def carry(self) -> None:
+        """Carry the reading forward to the last poll."""
+        self.memory, self.row = carried(self.reading, *self.resident), ""
+        self.uncertain = unexplained(self.reading, *self.resident, self.stat.faults)
 
     def update_name(self, now: float) -> None:
         """Read the name again: at first often (a zygote turns into a renderer), later rarely."""
-        self.name_due = now + (now - self.seen) / 4
-        try:
-            name = process_name(self.handle.cmdline(), self.handle.name())
-        except (psutil.Error, OSError):
-            name = ""
-        self.name = printable(name)[:200] or self.name or "?"
-
-
-def check_linux(process: Process, tree: Tree) -> bool:
-    """Whether it counts (no zombie, no vfork), and by how much it has changed (cheap: no walk).
-
-    Raises OSError when the process is gone.
-    """
-    stat = read_stat(process.pid)
-    process.started = process.started or stat.started
-    if stat.started != process.started:
-        raise ProcessLookupError("the pid belongs to another process now")
-    if stat.comm != process.comm:
-        process.comm, process.name_due = stat.comm, 0
-    process.ppid, process.tid = stat.ppid, process.pid
-    if stat.state in "ZX":
-        process.tid = other_thread(process.pid)
-        if process.tid is None:
-            return False
-        stat = read_stat(process.tid)
-    if not process.own_memory and process.ppid in tree.known:
-        if same_memory(process.pid, process.ppid):
-            return False
-        process.own_memory = True
-    pages = abs(stat.faults - process.faults)  # a copy on write changes PSS by half a page or more
-    process.doubt += max(pages * PAGE_SIZE / 2, abs(stat.rss - process.rss))
-    process.rss, process.faults = stat.rss, stat.faults
-    return True
-
-
-def read_linux(process: Process, tree: Tree) -> Memory:
-    """One read of smaps_rollup; RSS alone where that is forbidden. OSError: it is gone."""
-    try:
-        return parse_rollup(read_file(f"/proc/{process.tid}/smaps_rollup"))
-    except PermissionError as error:
-        tree.refused.setdefault(error.strerror, set()).add(process.pid)
-        return Memory(process.rss)
-
-
-def check_psutil(process: Process, tree: Tree) -> bool:
-    """The same through psutil alone: no smaps_rollup (Linux before 4.14), or no Linux."""
-    handle = process.handle
-    if not handle.is_running():
-        raise psutil.NoSuchProcess(process.pid)
-    process.ppid = handle.ppid()
-    rss = handle.memory_info().rss
-    process.doubt, process.rss = process.doubt + abs(rss - process.rss), rss
-    return handle.status() != psutil.STATUS_ZOMBIE
-
-
-def read_psutil(process: Process, tree: Tree) -> Memory:
-    """psutil's figures: RSS; USS on Linux, macOS, Windows; PSS and swap on Linux alone."""
-    try:
-        found = process.handle.memory_full_info()
-    except (psutil.AccessDenied, PermissionError):
-        found = process.handle.memory_info()
-        tree.refused.setdefault("Permission denied", set()).add(process.pid)
-    return Memory(found.rss, *(getattr(found, name, None) for name in ("pss", "uss", "swap")))
+        self.name_due = now + (now - self.seen) / 2
+        with contextlib.suppress(psutil.Error, OSError):
+            self.name = printable(process_name(self.handle.cmdline(), self.handle.name()))[:200]
+        self.name, self.row = self.name or "?", ""
 
 
 class Tree:
-    """A command's descendants, or given processes and theirs.
-
-    A process once seen stays until it ends, whoever its parent is by then.
-    """
+    """A command's descendants, or given processes and theirs; each stays until it ends."""
 
     def __init__(self, watched: Sequence[psutil.Process] = ()) -> None:
         self.me = psutil.Process()
         self.of_command = not watched
         self.known = {handle.pid: Process(handle) for handle in watched}
-        older = self.me.children(recursive=True) if self.of_command else []
-        self.outsiders = {self.me, *older}  # children from before an exec are not the command's
-        self.refused: dict[str, set[int]] = {}  # why PSS could not be read, of whom
-        rollup = os.path.exists("/proc/self/smaps_rollup")
-        self.check = check_linux if rollup else check_psutil
-        self.read = read_linux if rollup else read_psutil
-        self.newest = newest_pid() if newest_pid_moves() else 0
-        self.scan_due = self.allowed_at = self.checked_at = 0.0
-        self.allowance = READ_BURST
-        self.moved = 0  # bytes of PSS that may have moved between processes and is not read yet
-        self.unsure = False  # much of the last sample's PSS is in doubt
-        self.check_cost = 0.0  # CPU seconds to look at one process
+        # children from before an exec are not the command's
+        self.outsiders = {self.me, *(self.me.children() if self.of_command else ())}
+        self.newest = 0  # the last pid given out that was looked at
+        self.scan_due = 0.0
 
     def find(self, now: float) -> None:
         """Find new processes: those with a new pid, and now and then all in a scan."""
-        newest, last = newest_pid() if self.newest else 0, self.newest
-        self.newest = newest
-        if not newest or not last or now >= self.scan_due or not 0 <= newest - last < MANY_PIDS:
+        last, self.newest = self.newest, 0
+        with contextlib.suppress(OSError):  # its last field is the last pid given out
+            self.newest = int(read_file("/proc/loadavg").split()[-1])
+        if now >= self.scan_due or not 0 < last <= self.newest < last + MANY_PIDS:
             self.scan_due = now + SCAN_SECONDS
             self.scan()
             return
-        for pid in range(last + 1, newest + 1):
+        for pid in range(last + 1, self.newest + 1):
             with contextlib.suppress(psutil.Error, OSError):  # gone already
                 parent = read_stat(pid).ppid
-                if (parent in self.known or parent == self.me.pid) and is_process(pid):
+                ours = parent in self.known or (self.of_command and parent == self.me.pid)
+                if ours and process_of_thread(pid) == pid:
                     self.add(psutil.Process(pid))
 
     def scan(self) -> None:
         """Find all processes below memory.py, and below those whose parent is not known."""
-        roots = [self.me] if self.of_command else []
-        inside = {*self.known, *(process.pid for process in roots)}
-        if self.of_command and len(self.outsiders) > 1:
-            roots = [child for child in self.me.children() if child not in self.outsiders]
-        roots += [p.handle for p in self.known.values() if p.ppid not in inside]
+        roots = [p.handle for p in self.known.values() if p.ppid not in self.known]
+        roots += self.me.children() if self.of_command else []
         for root in roots:
-            try:
-                found = root.children(recursive=True)
-            except (psutil.Error, OSError):
-                continue
-            for handle in [root, *found]:
-                self.add(handle)
+            if root not in self.outsiders:
+                self.add(root)
+                with contextlib.suppress(psutil.Error, OSError):
+                    for handle in root.children(recursive=True):
+                        self.add(handle)
 
     def add(self, handle: psutil.Process) -> None:
         """Take a process in, unless it is known or not one of the tree's."""
         known = self.known.get(handle.pid)
         if (known and known.handle == handle) or handle in self.outsiders:
             return
-        try:
+        self.forget(handle.pid)
+        with contextlib.suppress(psutil.Error, OSError):
             self.known[handle.pid] = Process(handle)
-        except (psutil.Error, OSError):
-            self.known.pop(handle.pid, None)
 
-    def sample(self) -> list[Process]:
-        """The processes that live now, each with its memory as it was last read."""
-        now = time.monotonic()
-        self.find(now)
-        turn, cpu = self.whose_turn(now), time.process_time()
-        for process in turn:
-            doubt = process.doubt
-            try:
-                process.counts = self.check(process, self)
-            except (psutil.Error, OSError):
-                process.counts = False
-                self.forget_if_gone(process)
-            if not process.counts:
-                self.take_away(process)  # a zombie has no memory any more
-            process.checked_at = now
-            if process.doubt != doubt:
-                process.busy_until = now + BUSY_SECONDS
-        self.check_cost = (time.process_time() - cpu) / max(1, len(turn))
-        living = [process for process in self.known.values() if process.counts]
-        self.read_doubtful(living, now)
-        for process in living:
-            if now >= process.name_due:
-                process.update_name(now)
-        return [process for process in living if process.memory and process.pid in self.known]
+    def forget(self, pid: int) -> None:
+        """The process has ended."""
+        process = self.known.pop(pid, None)
+        if process and process.stat_fd is not None:
+            os.close(process.stat_fd)
 
-    # What follows keeps sampling cheap. Reading smaps_rollup makes the kernel walk the page tables,
-    # some 17 us for each resident MiB, and holds up the target meanwhile; /proc/PID/stat takes some
-    # 10 us whatever the size. So each process has a doubt: the bytes by which its PSS may have
-    # changed since it was read. Its page faults and its RSS tell of changes of its own. Changes of
-    # its share through others (a fork, an exit, a copy on write) show in them: where their shared
-    # part has changed, all who share are in doubt by as much. Of many processes, those at rest
-    # are looked at in turn.
-
-    def whose_turn(self, now: float) -> list[Process]:
-        """All processes, if that is cheap; else the busy ones, and some of those at rest."""
-        processes = list(self.known.values())
-        allowed = (now - self.checked_at) * CHECK_SHARE / (self.check_cost or 1e-9)
-        self.checked_at = now
-        if len(processes) <= max(allowed, MANY_AT_REST):
-            return processes
-        busy = [p for p in processes if now < p.busy_until or not p.counts]
-        rest = [p for p in processes if now >= p.busy_until and p.counts]
-        rest.sort(key=lambda process: process.checked_at)
-        return busy + rest[: max(MANY_AT_REST, int(allowed) - len(busy))]
-
-    def read_doubtful(self, living: Sequence[Process], now: float) -> None:
-        """Read the processes in doubt, the most doubtful first, as far as the allowance goes."""
-        self.allowance += (now - self.allowed_at) * READ_SHARE
-        self.allowance, self.allowed_at = min(self.allowance, READ_BURST), now
-        for _ in range(2):  # what the first round has cast doubt on is read in the second
-            whole, waiting = those_in_doubt(living)
-            for process in waiting:
-                great = process.doubt > whole * GREAT_DOUBT
-                debt = TREE_DEBT if self.moved > whole * TREE_DOUBT else READ_DEBT if great else 0
-                if self.allowance > -debt or not process.memory:
-                    self.read_one(process, living)
-        whole, waiting = those_in_doubt(living)
-        self.moved = self.moved if waiting else 0
-        doubts = (min(p.doubt, p.rss) for p in waiting)  # of one that is ending 0
-        self.unsure = max([self.moved, *doubts]) > whole * TREE_DOUBT
-        for process in sorted(living, key=lambda p: p.read_at):
-            if self.allowance > 0 and now - process.read_at > READ_SECONDS:
-                self.read_one(process, living)
-
-    def read_one(self, process: Process, living: Sequence[Process]) -> None:
-        """Read one process, and doubt those that share with it if its shared part has changed."""
-        begin, cpu, before = time.monotonic(), time.process_time(), process.memory
-        try:
-            process.memory = self.read(process, self)
-        except (psutil.Error, OSError):
-            self.forget_if_gone(process)
-            return
-        process.read_at, process.doubt = begin, 0.0
-        older = (other for other in living if other.read_at < self.allowed_at)
-        self.cast_doubt(before, process.memory, older)
-        self.allowance -= time.process_time() - cpu
-
-    def cast_doubt(
-        self, before: Memory | None, after: Memory | None, others: Iterable[Process]
-    ) -> None:
-        """Doubt others if what one process shares has grown or shrunk: at most by its share of it.
-
-        What it shares now may have been private to one of them (a fork); what it gave up was not.
-        """
-        grown = shared(after) - shared(before)
-        size = min(abs(grown), max(share(before), share(after)))
-        if size >= 2**16:
-            self.moved += size
-            for other in others:
-                other.doubt += min(size, other.rss if grown > 0 else shared(other.memory))
-
-    def take_away(self, process: Process) -> None:
-        """The process has no memory any more: what it shared with others is theirs."""
-        before, process.memory = process.memory, None
-        self.cast_doubt(before, None, self.known.values())
-
-    def forget_if_gone(self, process: Process) -> None:
-        """Forget it if it has ended, and not just its main thread."""
-        if process.handle.is_running() and lives(process.pid) and process.same():
-            return
-        self.known.pop(process.pid, None)
-        self.take_away(process)
-
-    def lives(self) -> bool:
-        """Whether any process of the tree has not ended."""
+    def alive(self) -> list[Process]:
+        """The processes that have not ended, after a scan."""
         self.scan()
-        return any(lives(pid) for pid in self.known)
-
-    def send(self, number: int, told: set[int]) -> None:
-        """Send a signal to each process of the tree, once: not to those told already."""
-        self.scan()
-        for pid, process in list(self.known.items()):
-            if pid in told:
-                continue
-            told.add(pid)
-            with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
-                process.handle.send_signal(number)
+        return [process for process in self.known.values() if is_alive(process)]
 
 
-def those_in_doubt(living: Sequence[Process]) -> tuple[int, list[Process]]:
-    """The whole PSS in bytes, and the processes to read: new ones, then the most doubtful."""
-    whole = sum(p.memory.pss or p.memory.rss for p in living if p.memory)
-    waiting = [p for p in living if not p.memory or p.doubt > max(whole * DOUBT, 2**16)]
-    waiting.sort(key=lambda p: (p.memory is not None, -p.doubt))
-    return whole, waiting
-
-
-def shared(memory: Memory | None) -> int:
-    """Bytes that a process has in common with others, as far as is known."""
-    return memory.rss - memory.uss if memory and memory.uss is not None else 0
-
-
-def share(memory: Memory | None) -> int:
-    """Bytes of them that are in its PSS."""
-    return memory.pss - memory.uss if memory and None not in (memory.pss, memory.uss) else 0
-
-
-def newest_pid() -> int:
-    """The last pid that the system gave out (proc_loadavg(5)); 0 where it is not told."""
-    try:
-        return int(read_file("/proc/loadavg").split()[-1])
-    except (OSError, ValueError):
-        return 0
-
-
-def newest_pid_moves() -> bool:
-    """Whether that is to be trusted (gVisor makes it up): a new thread takes a pid too."""
-    before = newest_pid()
-    thread = threading.Thread(target=lambda: None)
-    thread.start()
-    thread.join()
-    return newest_pid() != before
-
-
-def is_process(pid: int) -> bool:
-    """Whether it is a process's and no thread's."""
-    return re.search(rb"^Tgid:\s+%d$" % pid, read_file(f"/proc/{pid}/status"), re.M) is not None
-
-
-def lives(pid: int) -> bool:
+def is_alive(process: Process) -> bool:
     """Whether a process has not ended."""
-    if not os.path.exists("/proc/self/stat"):
-        return psutil.pid_exists(pid)
     try:
-        return read_stat(pid).state not in "ZX" or other_thread(pid) is not None
+        return process.handle.is_running() and live_thread(process.pid) is not None
     except OSError:
         return False
 
 
-def memory_in_use() -> int:
-    """The whole system's memory in use, in bytes: MemTotal - MemAvailable of /proc/meminfo."""
-    memory = psutil.virtual_memory()
-    return memory.total - memory.available
+# ---------------------------------------------------------------- sampling
+# To read smaps_rollup the kernel walks the page tables, some 17 us for each resident MiB, and
+# holds up the process's own mmap calls meanwhile; /proc/PID/stat costs 10 us whatever the size.
+# So every process is polled at every sample, what was last read of it is carried forward by its
+# RSS, and the bytes that RSS and page faults leave open are added up over the tree. Where the sum
+# is worth it, the uncertain processes are read; where what they share has changed, all others in
+# the same breath, since only figures of one moment add up. What could not be read in time is
+# said, in bytes. What gives no sign at all (another program's share) is bounded by age.
+
+WORTH_READING = 0.01  # of the sum of PSS
+WORTH_AT_PEAK = 0.002  # where the sum is a new peak, which must be one that was read
+MUST_READ = 0.02  # read, whatever it costs (reading takes half of the time at most), or say so
+SMALL = 2**16  # bytes that are never worth it
+READ_SHARE = 0.04  # of one core, for what is worth reading
+READ_BURST = 0.1  # seconds of it that may be saved up
+REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no more
+REFRESH_SECONDS = 1  # but no more often than this
+UNSEEN_TRIES = 4  # to find a child that came or went while its parent was read
+READ_TRIES = 3  # where too much moves while it is read
+COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may differ from smaps_rollup
+HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
+HUGE_PAGE_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
 
 
-def own_peak_rss() -> int | None:
-    """memory.py's own largest RSS while sampling: VmHWM of /proc/self/status."""
-    try:
-        found = re.search(rb"^VmHWM:\s+(\d+) kB", read_file("/proc/self/status"), re.M)
-    except OSError:
-        found = None
-    return int(found[1]) * 1024 if found else psutil.Process().memory_info().rss
+class Reading(NamedTuple):
+    """Memory as it was read, and the counters of that moment, to carry it forward from."""
+
+    memory: Memory
+    anon: int  # resident bytes of anonymous memory
+    mapped: int  # and of files and shared memory
+    faults: int
+    exposed: int  # resident bytes that it shares with others, or may
+    shared_anon: int  # bytes of anonymous memory that are not in PSS: others have them too
+    blurred: float = 0  # bytes that moved while it was read
 
 
-# ---------------------------------------------------------------- the recording (CSV)
+def carried(reading: Reading, anon: int, mapped: int) -> Memory:
+    """A reading carried forward: anonymous memory is its own, of mapped pages PSS has its part."""
+    memory, grown = reading.memory, anon - reading.anon
+    if memory.pss is None or memory.uss is None:
+        return memory._replace(rss=anon + mapped)
+    uss = max(0, memory.uss + grown)
+    if None in memory:  # Linux before 5.3
+        return memory._replace(rss=anon + mapped, pss=max(uss, memory.pss + grown), uss=uss)
+    scale = mapped / reading.mapped if reading.mapped else 1
+    own, file, shmem = memory.anon + grown, memory.file * scale, memory.shmem * scale
+    own, file, shmem = max(0, own), round(file), round(shmem)
+    pss = own + file + shmem
+    return Memory(anon + mapped, pss, min(uss, pss), memory.swap, own, file, shmem)
+
+
+def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
+    """The bytes of the tree's PSS that may have changed beyond what is carried forward.
+
+    Faults beyond the growth of RSS have replaced pages that may have been shared (a copy on
+    write), what was freed may have been shared; mapped pages may be new to the tree or not.
+    """
+    if reading.memory.pss is None:
+        return 0
+    grown, more = anon - reading.anon, mapped - reading.mapped
+    faulted = (faults - reading.faults) * PAGE_SIZE
+    replaced = max(0, faulted - max(0, grown) - max(0, more)) + max(0, -grown)
+    in_pss = (reading.memory.file or 0) + (reading.memory.shmem or 0)
+    part = min(1, in_pss / reading.mapped) if reading.mapped else 0
+    remapped = more * max(part, 1 - part) if more > 0 else min(-more, in_pss)
+    return round(reading.blurred + min(replaced, reading.exposed) + remapped)
+
+
+def full_read(process: Process) -> Reading:
+    """Read smaps_rollup, and the counters to carry it forward from. Raises OSError.
+
+    What moved since the poll stays uncertain: others were read without it.
+    """
+    before = read_resident(process.tid)
+    sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
+    status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
+    faults, memory = read_stat(process.tid).faults, memory_of(sizes)
+    if "RssAnon" not in status or "Anonymous" not in sizes:
+        raise ProcessLookupError("it is ending")
+    anon, mapped = status["RssAnon"], status["RssFile"] + status["RssShmem"]
+    exposed = memory.rss - (memory.uss or 0)
+    shared_anon = max(0, sizes["Anonymous"] - (memory.anon or sizes["Anonymous"]))
+    polled = Reading(memory, *process.resident, process.stat.faults, exposed, shared_anon)
+    blurred = unexplained(polled, anon, mapped, faults)
+    process.resident = anon, mapped
+    process.stat = process.stat._replace(rss=anon + mapped, faults=faults)
+    process.high_water = max(process.high_water, status["VmHWM"])
+    if abs(anon - before[0]) + abs(mapped - before[1]) > COUNTER_ERROR:  # it moved meanwhile
+        anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
+    return polled._replace(anon=anon, mapped=mapped, faults=faults, blurred=blurred)
+
+
+class Poller:
+    """Polls the processes of a tree, and carries forward what was read of them."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.lost = 0  # uncertain bytes that are no single process's
+        self.uncertain = 0  # bytes by which the last sample's sum may be off, where it matters
+        self.refused: dict[str, set[int]] = {}  # why PSS could not be read, of whom
+        self.largest = self.kernel_peak = 0  # RSS of one process: in a sample, by the kernel
+        self.missed = (0, 0, 0, 0, "")  # see note_high_water
+        with contextlib.suppress(OSError, ValueError):  # a descriptor a process
+            import resource
+
+            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    def sample(self) -> list[Process]:
+        """The processes that live now, with their memory."""
+        now = time.monotonic()
+        self.tree.find(now)
+        living = self.measure(now)
+        for process in living:
+            process.largest = max(process.largest, process.memory.rss)
+            self.largest = max(self.largest, process.largest)
+            if now >= process.name_due:
+                process.update_name(now)
+        return living
+
+    def poll(self) -> list[Process]:
+        """Carry every process forward to now. Those that count, in the tree's order."""
+        living = []
+        for process in list(self.tree.known.values()):
+            try:
+                stat = process.poll(self.tree.known)
+                if stat:
+                    self.follow(process, stat)
+                    living.append(process)
+                else:  # a zombie has no memory any more
+                    self.end(process)
+            except OSError:
+                self.end_if_gone(process)
+        return living
+
+    def follow(self, process: Process, stat: Stat) -> None:
+        """Carry a process forward; a fork begins with nothing: what it shares is in the sum."""
+        before, process.stat = process.stat, stat
+        if process.reading and (stat.rss, stat.faults) == (before.rss, before.faults):
+            return
+        process.resident = anon, mapped = read_resident(process.tid)
+        if not process.reading:
+            nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
+            process.reading = Reading(nothing, 0, 0, stat.faults, 0, 0)
+            parent = self.tree.known.get(process.ppid)
+            if parent and parent.reading and parent.stat.image == stat.image:
+                more = {"exposed": sum(parent.resident), "shared_anon": parent.resident[0]}
+                parent.reading = parent.reading._replace(**more)
+                process.reading = Reading(nothing, anon, mapped, 0, stat.rss, anon)
+        process.carry()
+
+    def end(self, process: Process) -> None:
+        """Its memory is gone; the largest process has what it shared, until that is read anew."""
+        self.note_high_water(process.high_water, process.largest, process.pid, process.name)
+        memory, process.reading, process.memory = process.memory, None, None
+        process.uncertain = process.largest = process.high_water = 0
+        heirs = [p for p in self.tree.known.values() if p.reading and None not in p.memory]
+        if memory and heirs and None not in memory:
+            heir, share = max(heirs, key=lambda p: p.memory.rss), memory.pss - memory.uss
+            theirs = heir.reading.memory
+            theirs = theirs._replace(pss=theirs.pss + share, anon=theirs.anon + share)
+            heir.reading = heir.reading._replace(memory=theirs)
+            heir.carry()
+            self.lost += share
+
+    def end_if_gone(self, process: Process) -> None:
+        """The process has ended, and not just its main thread or the right to read it."""
+        if not is_alive(process):
+            self.end(process)
+            self.tree.forget(process.pid)
+
+    def note_high_water(self, mark: int, largest: int, pid: int, name: str) -> None:
+        """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
+        self.kernel_peak = max(self.kernel_peak, mark)
+        if self.tree.of_command:  # of others the mark may be from long ago
+            self.missed = max(self.missed, (mark - largest, mark, largest, pid, name or "?"))
+
+
+class Sampler(Poller):
+    """Keeps the sum of PSS true within MUST_READ, or says by how much it may not be."""
+
+    def __init__(self, tree: Tree) -> None:
+        super().__init__(tree)
+        self.peak = self.rss = self.huge_pages = 0  # PSS at most, and of the last sample
+        self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
+        self.tokens, self.now = READ_BURST, 0.0  # CPU seconds for reading, at this time
+        self.all_read_at = self.forced_until = 0.0
+
+    def measure(self, now: float) -> list[Process]:
+        """Poll, read none, the uncertain processes or all, and note what stays uncertain."""
+        living = self.poll()
+        self.count_huge_pages(living)
+        self.tokens = min(READ_BURST, self.tokens + (now - self.now) * READ_SHARE)
+        self.now = now
+        total, uncertain = self.sums(living)
+        worth = max(SMALL, total * (WORTH_AT_PEAK if total > self.peak else WORTH_READING))
+        cost = sum(process.read_cost for process in living)
+        stale = now - self.all_read_at > max(REFRESH_SECONDS, cost / REFRESH_SHARE)
+        forced = uncertain > max(SMALL, total * MUST_READ)
+        forced = forced and (now >= self.forced_until or total > self.peak)
+        if stale or forced or (uncertain > worth and self.tokens > 0):
+            cpu = time.process_time()
+            for _ in range(READ_TRIES):
+                self.read_together(living, worth, everything=stale)
+                total, uncertain = self.sums(living)
+                if uncertain <= max(SMALL, total * MUST_READ):
+                    break
+            self.tokens = max(-READ_BURST, self.tokens - (time.process_time() - cpu))
+            self.forced_until = 2 * time.monotonic() - now
+        self.uncertain = uncertain if uncertain > max(SMALL, total * MUST_READ) else 0
+        self.peak = max(self.peak, total)
+        return [process for process in living if process.memory]
+
+    def sums(self, living: Sequence[Process]) -> tuple[int, int]:
+        """The sum of PSS, and the bytes of it in question."""
+        total = sum(process.memory.part for process in living if process.memory)
+        return total, self.lost + sum(process.uncertain for process in living)
+
+    def count_huge_pages(self, living: Sequence[Process]) -> None:
+        """A fault counts as one page; a huge one may have replaced as much of what is shared."""
+        pages, rss = self.huge_pages, self.rss
+        self.rss = sum(process.stat.rss for process in living)
+        with contextlib.suppress(OSError), open("/proc/vmstat", "rb", buffering=0) as file:
+            self.huge_pages = sum(map(int, HUGE_PAGES_RE.findall(file.read())))
+        if self.huge_pages > pages > 0:
+            size = (self.huge_pages - pages) * int(read_file(HUGE_PAGE_SIZE))
+            shared = sum(process.reading.shared_anon for process in living)
+            self.lost += min(shared, max(0, size - max(0, self.rss - rss)))
+
+    def read_together(self, living: list[Process], worth: float, everything: bool) -> None:
+        """Read the uncertain processes, and all others if what these share has changed."""
+        everything = everything or self.lost > worth / 2
+        before, self.lost = self.lost, 0  # what ends meanwhile is added
+        least = 0 if everything else worth / 4 / len(living)
+        chosen = {process for process in living if process.uncertain >= least}
+        changed = before + sum(self.read_one(process) for process in living if process in chosen)
+        if everything or changed + self.lost > worth / 2:
+            self.all_read_at = time.monotonic()
+            for process in living:
+                if process not in chosen:
+                    self.read_one(process)
+            self.find_unseen_sharers(living)
+        else:
+            self.lost += changed
+
+    def read_one(self, process: Process) -> int:
+        """Read one process. Returns the bytes by which it shares more or less than expected."""
+        before = process.reading
+        if not before:  # it has ended meanwhile
+            return 0
+        cpu, process.read_at = time.process_time(), time.monotonic()
+        try:
+            process.reading = full_read(process)
+        except PermissionError as error:
+            self.refused.setdefault(error.strerror, set()).add(process.pid)
+            process.reading = before._replace(memory=Memory(sum(process.resident)))
+        except OSError:
+            self.end_if_gone(process)
+            return 0
+        process.read_cost = time.process_time() - cpu
+        process.carry()
+        found, expected = process.memory, carried(before, *process.resident)
+        if None in (found.pss, found.uss, expected.pss, expected.uss):
+            return 0
+        change = (found.pss - found.uss) - (expected.pss - expected.uss)
+        return abs(change) + max(0, expected.uss - found.uss)
+
+    def find_unseen_sharers(self, living: list[Process]) -> None:
+        """Read again where somebody who was not read had a part in anonymous memory.
+
+        Only forks share it: what one process shares, the others must. If they do not, a child
+        came or went while its parent was read, or lives outside of the tree: then it stays so.
+        """
+        for _ in range(UNSEEN_TRIES):
+            shared = [process.reading.shared_anon for process in living if process.reading]
+            alone = max(0, 2 * max(shared, default=0) - sum(shared))
+            least = max(SMALL, self.sums(living)[0] * WORTH_READING)
+            if alone <= self.outsiders_share + least:
+                break
+            self.tree.find(time.monotonic())
+            living += [process for process in self.poll() if process not in living]
+            for process in living:
+                if process.resident[0] >= alone:
+                    self.read_one(process)
+        self.outsiders_share = alone
+
+
+# ---------------------------------------------------------------- the recording
+# Samples go to a CSV file as they are taken, so that nothing is lost with memory.py.
+
+COLUMNS = ("time", "pid", "process", *Memory._fields, "age")
+HEADER = ",".join(COLUMNS) + "\n"
+TEMPORARY_FOLDER = "/var/tmp"  # /tmp may be RAM
+HIDEPID_RE = re.compile(rb"^\S+ /proc proc \S*hidepid=(?!0|off)", re.M)  # proc(5)
 
 
 class Recording:
-    """The CSV of a run, written sample by sample, so that nothing is lost with memory.py."""
+    """The CSV of a run: head, one block a sample, foot."""
 
-    def __init__(self, path: str, temporary: bool = False) -> None:
-        self.path = path
-        self.temporary = temporary
-        self.created = temporary or not os.path.lexists(path)
-        self.failed: OSError | None = None
-        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-
-    @classmethod
-    def beside(cls, out: str | None) -> Recording:
-        """A hidden temporary file beside the graph, or in /var/tmp, or where there is room."""
-        folder, name = os.path.split(os.path.abspath(out)) if out else ("/var/tmp", "memory")
-        for place in (folder, "/var/tmp", "/tmp"):
-            path = os.path.join(place, f".{name}.{os.getpid()}.{time.time_ns()}.csv")
-            with contextlib.suppress(OSError):
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-                return cls(path, temporary=True)
-        raise Problem("no folder for the samples can be written to; name a file with --csv")
+    def __init__(self, path: str | None, out: str | None) -> None:
+        """The file of --csv, else a hidden one beside --out or in /var/tmp. Raises OSError."""
+        self.temporary, self.failed = path is None, False
+        if path is None:
+            folder, name = os.path.split(os.path.abspath(out or f"{TEMPORARY_FOLDER}/memory"))
+            folder = folder if os.access(folder, os.W_OK) else TEMPORARY_FOLDER
+            path = os.path.join(folder, f".{name}.{os.getpid()}.{time.time_ns()}.csv")
+        self.path, self.created = path, not os.path.lexists(path)
+        mode = 0o600 if self.temporary else 0o666
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
 
     def begin(self, command: str, interval: float) -> None:
         """Empty the file and write its head. Called when the command runs."""
-        system = f"{platform.system()} {platform.release()} {platform.machine()}"
-        total = psutil.virtual_memory().total
+        total = mib(psutil.virtual_memory().total)
         os.ftruncate(self.fd, 0)
         self.comment("command", command)
         self.comment("start", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self.comment("interval", f"{interval:g}")
-        if platform.system() != "Linux":
-            self.comment("no pss", platform.system())
-        self.comment("system", f"{system}, {mib(total)}, {os.cpu_count()} CPUs")
+        with contextlib.suppress(OSError), open("/proc/self/mounts", "rb") as file:
+            if os.geteuid() and HIDEPID_RE.search(file.read()):
+                self.comment("hidden", "other users' processes")
+        system = f"{platform.system()} {platform.release()} {platform.machine()}"
+        self.comment("system", f"{system}, {total}, {os.cpu_count()} CPUs")
         self.comment("version", f"memory.py {VERSION}")
         self.write(HEADER)
 
     def comment(self, key: str, value: object) -> None:
-        """One comment line of the head or the foot."""
+        """One comment line."""
         self.write(f"# {key}: {printable(str(value))}\n")
 
-    def sample(self, now: float, begin: float, living: list[Process], system: int) -> None:
+    def sample(self, now: float, begin: float, living: Sequence[Process], system: int) -> None:
         """One row a process, and the system's row that makes the sample whole.
 
         Seconds: now since the start, begin of the sample on the monotonic clock.
         """
-        rows = []
+        lines = []
         for process in living:
-            age = begin - process.read_at
-            text = "0" if age <= 0 else f"{age:.3f}"
-            text = "" if process.memory.pss is None else text
-            rows.append(f"{now:.3f}{process.row()}{text}\n")
-        rows.append(f'{now:.3f},0,"system",{system},,,,,,,0\n')
-        self.write("".join(rows))
+            if not process.row:
+                sizes = ",".join("" if size is None else str(size) for size in process.memory)
+                name = process.name.replace('"', '""')
+                process.row = f'{process.pid},"{name}",{sizes}'
+            age = max(0, begin - process.read_at)
+            text = "" if process.memory.pss is None else f"{age:.3f}" if age else "0"
+            lines.append(f"{now:.3f},{process.row},{text}\n")
+        self.write("".join(lines) + f'{now:.3f},0,"system",{system},,,,,,,0\n')
 
     def write(self, text: str) -> None:
         """Write at once; after a failure (a full disk) nothing more, and it is said once."""
@@ -728,19 +715,25 @@ class Recording:
             while data and not self.failed:
                 data = data[os.write(self.fd, data) :]
         except OSError as error:
-            self.failed = error
+            self.failed = True
             say(f"{self.path}: {error.strerror}; samples from here on are not recorded")
 
-    def close(self, keep: bool = True) -> None:
-        """Close the file; without keep, remove it if this run has made it."""
-        if self.fd is not None:
-            os.close(self.fd)
-        self.fd = None
-        if self.created and not keep:
-            os.unlink(self.path)
+    def close(self) -> None:
+        """Close it. If it was removed meanwhile, or its folder, it is written anew elsewhere."""
+        if not os.path.exists(self.path):
+            path = os.path.join(TEMPORARY_FOLDER, f"memory.{os.getpid()}.{time.time_ns()}.csv")
+            say(f"{self.path} has been removed; the samples are in {path}")
+            self.path, self.temporary = path, False
+            os.lseek(self.fd, 0, os.SEEK_SET)
+            with open(path, "wb") as copy:
+                while data := os.read(self.fd, 2**20):
+                    copy.write(data)
+        os.close(self.fd)
 
 
-# ---------------------------------------------------------------- running and sampling
+# ---------------------------------------------------------------- the command
+
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def environment() -> dict[str, str]:
@@ -752,6 +745,11 @@ def environment() -> dict[str, str]:
     return found
 
 
+def own_peak_rss() -> int:
+    """memory.py's own largest RSS so far, in bytes."""
+    return parse_sizes(read_file("/proc/self/status"))["VmHWM"]
+
+
 class Command:
     """The command, a child of memory.py. The only place that waits for children."""
 
@@ -760,30 +758,31 @@ class Command:
 
         Raises Problem with 127 (not found) or 126 (cannot be executed).
         """
-        self.argv = argv
-        self.status: int | None = None  # as a shell tells it: 128 + n when a signal ended it
-        if LIBC and LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        self.name = os.path.basename(argv[0])
+        self.status: int | None = None  # as a shell has it: 128 + n when a signal ended it
+        self.high_water = 0  # the largest RSS of it and of what it has waited for
+        if LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             say("the kernel does not hand over orphaned processes: daemons will be missed")
-        options = {
-            "setsigmask": signal_mask,
-            "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them
-        }
+        ignored = [signal.SIGPIPE, signal.SIGXFSZ]  # by Python
+        env, options = environment(), {"setsigmask": signal_mask, "setsigdef": ignored}
         try:
-            self.pid = os.posix_spawnp(argv[0], argv, environment(), **options)
+            self.pid = os.posix_spawnp(argv[0], argv, env, **options)
         except OSError as error:
             if error.errno != errno.ENOEXEC:
+                hint = f"; in quotes: --cmd {shlex.quote(argv[0])}" if " " in argv[0] else ""
                 status = 127 if isinstance(error, FileNotFoundError) else 126
-                raise Problem(f"{argv[0]}: {error.strerror}", status) from None
+                raise Problem(f"{argv[0]}: {error.strerror}{hint}", status) from None
             import shutil
 
             words = ["sh", shutil.which(argv[0]) or argv[0], *argv[1:]]  # no #!: as execvp(3)
-            self.pid = os.posix_spawn("/bin/sh", words, environment(), **options)
+            self.pid = os.posix_spawn("/bin/sh", words, env, **options)
+        self.inherited = own_peak_rss()  # a child begins with the mark of who has spawned it
 
     def reap(self) -> bool:
         """Reap all that has ended. True when no child is left, and so no descendant (Linux)."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return True
             if pid == 0:
@@ -791,30 +790,77 @@ class Command:
             if pid == self.pid and self.status is None:
                 code = os.waitstatus_to_exitcode(status)
                 self.status = code if code >= 0 else 128 - code
+                mark = usage.ru_maxrss * 1024
+                self.high_water = mark if mark > self.inherited else 0
+
+    def send(self, number: int) -> None:
+        """Send the command alone a signal, unless it has been reaped."""
+        if self.status is None:
+            with contextlib.suppress(OSError):  # it has changed its user
+                os.kill(self.pid, number)
 
 
-def wait_for_signal(signals: Iterable[int], seconds: float) -> signal.struct_siginfo | None:
-    """The next of these (blocked) signals, or None after so many seconds at the most."""
-    if hasattr(signal, "sigtimedwait"):
-        return signal.sigtimedwait(signals, max(0, seconds))
-    time.sleep(max(0, min(seconds, 0.2)))  # macOS
-    pending = signal.sigpending() & set(signals)
-    return SimpleNamespace(si_signo=signal.sigwait(pending), si_code=0) if pending else None
+# ---------------------------------------------------------------- one measurement
+# Samples at fixed times until the tree has ended, or a signal or the time asks for the end.
+
+SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+TERM_SECONDS = 5  # from one step of ending a command to the next
 
 
-def stop(number: int, _: object) -> None:
-    """Handles a signal while the report is made."""
-    raise KeyboardInterrupt(number)
+def memory_in_use() -> int:
+    """The whole system's memory in use, in bytes: MemTotal - MemAvailable of /proc/meminfo."""
+    memory = psutil.virtual_memory()
+    return memory.total - memory.available
+
+
+@contextlib.contextmanager
+def signals_blocked(signals: Iterable[int]) -> Iterator[set[int]]:
+    """Block signals, to be waited for, until the report is written. Gives the mask before."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the status
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield mask
+    finally:
+        while signal.sigtimedwait(signals, 0):
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class StatusLine:
+    """The line on the terminal that is rewritten in place."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted and os.isatty(2)
+        self.shown, self.due, self.peak = False, 0.0, 0
+
+    def show(self, now: float, memories: Sequence[Memory]) -> None:
+        """Time, processes, PSS, RSS, where memory.py is in the terminal's foreground."""
+        pss, rss = sum(m.part for m in memories), sum(m.rss for m in memories)
+        self.peak = max(self.peak, pss)
+        with contextlib.suppress(OSError):  # the terminal has gone
+            if self.wanted and now >= self.due and os.tcgetpgrp(2) == os.getpgrp():
+                line = f"{now:.1f} s  {count(len(memories), 'process')}  PSS {mib(pss)}"
+                line += f" (peak {mib(self.peak)})  RSS {mib(rss)}"
+                self.clear()
+                write_text(line[: os.get_terminal_size(2).columns - 1], sys.stderr, end="")
+                self.shown, self.due = True, now + 0.4
+
+    def clear(self) -> None:
+        """Take it away."""
+        if self.shown:
+            write_text("\r\033[K", sys.stderr, end="")
+        self.shown = False
 
 
 class Session:
-    """One measurement: samples at fixed times until the tree, a signal or the time ends it."""
+    """One measurement: takes the samples, and hears the signals that ask for its end."""
 
     def __init__(self, options: argparse.Namespace, recording: Recording) -> None:
-        self.interval = options.interval
-        self.duration = options.duration
-        self.quiet = options.quiet
+        self.interval, self.duration = options.interval, options.duration
         self.recording = recording
+        apart = options.pid or not (os.isatty(0) or os.isatty(1))  # from what the command writes
+        self.line = StatusLine(apart and not (options.quiet or options.no_status))
         ignored = {n for n in ENDING_SIGNALS if signal.getsignal(n) == signal.SIG_IGN}
         self.signals = {signal.SIGCHLD, *ENDING_SIGNALS} - ignored  # nohup's stay ignored
         self.command: Command | None = None
@@ -823,69 +869,63 @@ class Session:
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = 0
         self.due = 1  # samples due so far
-        self.in_doubt = 0  # samples
-        self.peak = 0
-        self.told_left = self.line_shown = False
-        self.show_due = 0.0
+        self.left_told = False
 
-    def run(self, argv: Sequence[str], watched: Sequence[psutil.Process]) -> None:
+    def run(
+        self, argv: Sequence[str], watched: Sequence[psutil.Process], mask: Iterable[int]
+    ) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the status
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
-        try:
-            self.tree = Tree(watched)  # its thread must not be there for these signals either
-            self.base = memory_in_use()
-            self.start, self.cpu = time.monotonic(), time.process_time()
-            if argv:
-                self.command = Command(argv, mask)
-            what = shlex.join(argv) or "--pid " + " ".join(str(p.pid) for p in watched)
-            self.recording.begin(what, self.interval)
-            self.loop()
-            self.finish()
-        finally:
-            self.clear()
-            while wait_for_signal(self.signals, 0):  # asked for the end that has come
-                pass
-            for number in self.signals - {signal.SIGCHLD}:
-                signal.signal(number, stop)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-    def loop(self) -> None:
-        """Sample at start + k * interval and at the end of --duration; what is missed was due."""
+        self.tree, self.base = Tree(watched), memory_in_use()
+        self.start, self.cpu = time.monotonic(), time.process_time()
+        self.command = Command(argv, mask) if argv else None
+        self.sampler = Sampler(self.tree)
+        for process in self.tree.known.values():
+            process.update_name(self.start)
+        self.recording.begin(shlex.join(argv) or named(self.tree.known.values()), self.interval)
         self.sample()
         while not self.ended:
-            next_time = self.due * self.interval
-            if self.duration:
-                next_time = min(next_time, self.duration)
-            info = wait_for_signal(self.signals, self.start + next_time - time.monotonic())
-            now = time.monotonic() - self.start
-            if info:
-                self.handle(info)
-            if self.ended or now < next_time:
-                continue
-            self.due = max(self.due, int(now / self.interval)) + 1
+            self.wait()
+        self.line.clear()
+        write_foot(self)
+
+    def wait(self) -> None:
+        """Wait for a signal or the next sample, at start + k * interval or when time is up."""
+        next_time = self.due * self.interval
+        if self.duration is not None:
+            next_time = min(next_time, self.duration)
+        info = signal.sigtimedwait(self.signals, max(0, self.start + next_time - time.monotonic()))
+        now = time.monotonic() - self.start
+        if info:
+            self.handle(info)
+        if not self.ended and now >= next_time:
+            self.due = max(self.due, int(now / self.interval)) + 1  # what is missed was due
             self.sample()
-            if self.duration and now >= self.duration:
-                self.ended = self.ended or "duration"
 
     def sample(self) -> None:
         """Take one sample and record it, unless all has ended."""
         if self.over():
             return
         begin = time.monotonic()
-        living = self.tree.sample()
-        self.recording.sample(begin - self.start, begin, living, memory_in_use() - self.base)
-        self.in_doubt += self.tree.unsure
-        self.show(begin - self.start, [process.memory for process in living])
-        if not self.command:
-            self.ended = "" if living else "end"
-        elif self.command.status is not None and living and not self.told_left:
-            self.told_left = True
-            who = ", ".join(f"{process.name} ({process.pid})" for process in living)
-            self.say(
-                f"{self.command.argv[0]} has ended with status {self.command.status}; "
-                f"processes it started go on: {who}; Ctrl-C ends the measuring"
-            )
+        living = self.sampler.sample()
+        now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
+        if self.sampler.uncertain:
+            self.recording.comment("uncertain", f"{now:.3f} {self.sampler.uncertain}")
+        self.recording.sample(now, begin, living, memory_in_use() - self.base)
+        self.line.show(now, [process.memory for process in living])
+        if self.duration is not None and now >= self.duration:
+            self.ended = "duration"
+        elif not self.command and not living:
+            self.ended = "end"
+        elif self.command and self.command.status is not None and living and not self.left_told:
+            self.left_told = True
+            ended = f"{self.command.name} has ended with status {self.command.status}"
+            left = f"processes it started go on: {named(living)}"
+            self.say(f"{ended}; {left}; Ctrl-C ends the measuring")
+
+    def say(self, message: str) -> None:
+        """One line on stderr in the place of the status line."""
+        self.line.clear()
+        say(message)
 
     def over(self) -> bool:
         """Reap, and see whether the command and all its descendants have ended."""
@@ -893,8 +933,8 @@ class Session:
             return False
         childless = self.command.reap()
         if self.command.status is not None:
-            all_come_here = LIBC and len(self.tree.outsiders) == 1  # the orphans, and nobody else
-            if childless if all_come_here else not self.tree.lives():
+            all_come_here = len(self.tree.outsiders) == 1  # the orphans, and nobody else
+            if childless if all_come_here else not self.tree.alive():
                 self.ended = "end"
         return bool(self.ended)
 
@@ -906,7 +946,8 @@ class Session:
         request = (info.si_signo, getattr(info, "si_pid", 0))
         now, (last, before) = time.monotonic(), self.last_request
         self.last_request = (request, now)
-        if request == last and now - before < 0.2 and info.si_code != SI_KERNEL:
+        from_terminal = info.si_signo == signal.SIGINT and info.si_code == SI_KERNEL
+        if request == last and now - before < 0.2 and not from_terminal:
             return  # timeout(1) sends it to memory.py and then to its group
         self.requests += 1
         left_alone = self.command and self.command.status is not None
@@ -914,571 +955,453 @@ class Session:
             self.ended = "signal"
         elif self.requests > 1:
             self.ended, self.status = "stopped", 128 + info.si_signo
-        elif info.si_signo != signal.SIGINT or info.si_code != SI_KERNEL:
-            self.tree.send(info.si_signo, set())
+            self.say(f"stopped; left running: {named(self.tree.alive()) or 'nobody'}")
+        else:
+            self.recording.comment("ending", f"{now - self.start:.3f}")
+            if not from_terminal:
+                self.command.send(info.si_signo)
 
-    def finish(self) -> None:
-        """End the tree where --duration asks for it, and write the recording's foot."""
-        duration, cpu = time.monotonic() - self.start, time.process_time() - self.cpu
-        own, by_itself = own_peak_rss(), self.ended == "end"
-        if self.command and self.ended != "stopped":
-            self.status = self.command.status or 0  # None: --duration ends it
-        if self.command and self.ended == "duration":
-            self.end_tree()
-        comment = self.recording.comment
-        if self.ended == "end":
-            comment("system after", memory_in_use() - self.base)
-        reasons = [f"{why} ({count(len(p), 'process')})" for why, p in self.tree.refused.items()]
-        if reasons:
-            comment("unreadable", "; ".join(reasons))
-        comment("samples due", self.due)
-        comment("samples in doubt", self.in_doubt)
-        comment("own cpu seconds", f"{cpu:.3f}")
-        comment("own peak rss", own)
-        if self.command:
-            comment("exit status", self.status)
-        comment("duration", f"{duration:.3f}")
-        if by_itself and self.command and duration < 3 and not self.quiet:
-            self.hint_running_instance()
 
-    def end_tree(self) -> None:
-        """SIGTERM to all, SIGKILL after TERM_SECONDS or a Ctrl-C, again until nobody is left."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            told: set[int] = set()
-            deadline = time.monotonic() + TERM_SECONDS
-            while time.monotonic() < deadline:
-                self.tree.send(number, told)
-                self.ended = ""
-                if self.over():
-                    return
-                info = wait_for_signal(self.signals, 0.1)
-                if info and info.si_signo != signal.SIGCHLD:
-                    break
-        left = ", ".join(f"{process.name} ({process.pid})" for process in self.tree.sample())
-        self.say(f"could not be ended: {left}")
+def write_foot(session: Session) -> None:
+    """End the command where --duration asks for it, and write the end of the recording."""
+    command, sampler, comment = session.command, session.sampler, session.recording.comment
+    duration, cpu = time.monotonic() - session.start, time.process_time() - session.cpu
+    own, by_itself = own_peak_rss(), session.ended == "end"
+    if command and session.ended != "stopped":
+        session.status = command.status or 0  # None: --duration ends it
+    if session.ended in ("duration", "signal"):
+        comment("ending", f"{duration:.3f}")
+    if command and session.ended == "duration":
+        end_command(session)
+    if session.ended == "end":
+        comment("system after", memory_in_use() - session.base)
+    for why, pids in sampler.refused.items():
+        comment("unreadable", f"{why} ({count(len(pids), 'process')})")
+    for process in session.tree.known.values():
+        sampler.note_high_water(process.high_water, process.largest, process.pid, process.name)
+    if command and command.high_water:
+        sampler.note_high_water(command.high_water, sampler.largest, command.pid, command.name)
+    comment("kernel peak rss", sampler.kernel_peak or "")
+    comment("between samples", "{1} {2} {3} {4}".format(*sampler.missed))
+    comment("samples due", session.due)
+    comment("own cpu seconds", f"{cpu:.3f}")
+    comment("own peak rss", own)
+    comment("exit status", session.status if command else "")
+    comment("duration", f"{duration:.3f}")
+    quick = command and by_itself and duration < 3 and session.status < 128
+    if quick and not INTERPRETER_RE.match(command.name):
+        hint_running_instance(command.name, time.time() - duration)
 
-    def hint_running_instance(self) -> None:
-        """Say that another instance of a command that ended at once was there before."""
-        name = os.path.basename(self.command.argv[0])
-        if INTERPRETER_RE.match(name):
-            return
-        begun = time.time() - (time.monotonic() - self.start)
-        for process in psutil.process_iter(["name", "cmdline", "create_time", "uids"]):
-            if process.info["uids"] is None or process.info["uids"].real != os.getuid():
-                continue
-            words = [os.path.basename(word) for word in (process.info["cmdline"] or [])[:2]]
-            if name in (process.info["name"], *words) and process.info["create_time"] < begun - 1:
-                self.say(
-                    f"{name} ended at once, and another {name} runs: it may have taken over; "
-                    f"to measure that one: memory.py --pid {process.pid}"
-                )
+
+def end_command(session: Session) -> None:
+    """SIGTERM to the command alone, so that it can end its own children; to all; SIGKILL to all.
+
+    A step takes TERM_SECONDS, or until a Ctrl-C; the tree is listed again until nobody is left.
+    """
+    session.command.send(signal.SIGTERM)
+    for number in (None, signal.SIGTERM, signal.SIGKILL):
+        told: set[Process] = set()
+        deadline = time.monotonic() + TERM_SECONDS
+        while time.monotonic() < deadline:
+            for process in set(session.tree.alive() if number else ()) - told:
+                told.add(process)
+                with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
+                    process.handle.send_signal(number)
+            session.ended = ""
+            if session.over():
                 return
+            info = signal.sigtimedwait(session.signals, 0.1)
+            if info and info.si_signo != signal.SIGCHLD:
+                break
+    session.say(f"could not be ended: {named(session.tree.alive())}")
 
-    def show(self, now: float, memories: Sequence[Memory]) -> None:
-        """The status line, where stderr is a terminal and memory.py in its foreground."""
-        pss = sum(m.rss if m.pss is None else m.pss for m in memories)
-        self.peak = max(self.peak, pss)
-        if now < self.show_due:
-            return
-        self.show_due = now + 0.4
-        try:
-            if self.quiet or os.tcgetpgrp(2) != os.getpgrp():
+
+def named(processes: Iterable[Process]) -> str:
+    """'sh (12), sleep (13)'."""
+    return ", ".join(f"{process.name or '?'} ({process.pid})" for process in processes)
+
+
+def hint_running_instance(name: str, begun: float) -> None:
+    """Say that a command which ended at once may have handed over to a running instance.
+
+    Those that do so have children of their own (Electron, Firefox). begun: since the epoch.
+    """
+    for process in psutil.process_iter(["name", "create_time"]):
+        older = process.info["name"] == name and process.info["create_time"] < begun - 1
+        with contextlib.suppress(psutil.Error):
+            if older and any(child.name() == name for child in process.children()):
+                words = f"{name} ended at once, and another {name} runs: it may have taken over"
+                say(f"{words}; to measure that one: memory.py --pid {process.pid}")
                 return
-            width = os.get_terminal_size(2).columns
-        except OSError:  # no terminal
-            return
-        rss = mib(sum(m.rss for m in memories))
-        line = f"{now:.1f} s  {count(len(memories), 'process')}  PSS {mib(pss)}"
-        line += f" (peak {mib(self.peak)})  RSS {rss}"
-        self.clear()
-        tell(line[: width - 1], sys.stderr, end="")
-        self.line_shown = True
-
-    def clear(self) -> None:
-        """Take the status line away."""
-        if self.line_shown:
-            tell("\r\033[K", sys.stderr, end="")
-        self.line_shown = False
-
-    def say(self, message: str) -> None:
-        """One line on stderr, above the status line."""
-        self.clear()
-        say(message)
 
 
 # ---------------------------------------------------------------- reading a recording
+# A CSV goes in, a Run comes out: all that the summary, the JSON and the graph show.
+
+METRICS = {"pss": "PSS", "uss": "USS", "rss": "RSS", "swap": "swap", "system": "system"}
+KINDS = {"anon": "anonymous", "file": "file-backed", "shmem": "shared"}
+ROW = r'(\d{1,9}\.\d{1,9}),(\d{1,9}),"((?:[^"]|"")*)",(-?\d{1,18})' + r",(\d{0,18})" * 6
+ROW_RE = re.compile(ROW + r",(\d{0,9}(?:\.\d{1,9})?)\n", re.ASCII)  # no number is absurd
+NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(\.\d{1,9})?)", re.ASCII)
+MAX_LINE = 2**16  # characters; the longest row has some 1,300
+MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
+EXIT_SECONDS = 2  # that a tree may take to end: the values of the end are those from before
+MAX_POINTS = 3000  # of the graph
+STACKED = 8  # processes with a colour of their own
 
 
-class Metric:
-    """Peak, mean and end of one metric over a run. Each value holds until the next sample."""
+class Sample(NamedTuple):
+    """One sample; a process's key is its pid and the time at which it was first seen."""
 
-    def __init__(self) -> None:
-        self.peak: int | None = None
-        self.peak_time: float | None = None
-        self.end: int | None = None  # in the last sample with any process in it
-        self.time = 0.0
-        self.span = self.area = 0
-        self.last: int | None = None
-
-    def add(self, now: float, value: int | None, alive: bool) -> None:
-        """Take in a sample's value (None: not told); alive: the sample has a process."""
-        self.hold(now)
-        self.last = value
-        if value is None or not alive:
-            return
-        self.end = value
-        if self.peak is None or value > self.peak:
-            self.peak, self.peak_time = value, now
-
-    def hold(self, now: float) -> None:
-        """The last value has held until now; a time in which it is not known does not count."""
-        if self.last is not None:
-            self.area += self.last * (now - self.time)
-            self.span += now - self.time
-        self.time = now
-
-    def as_json(self) -> dict[str, float | None] | None:
-        """{"peak", "peak_time", "mean", "end"} in bytes and seconds, None without a value."""
-        if self.peak is None:
-            return None
-        mean = round(self.area / self.span) if self.span > 0 else self.end
-        return {"peak": self.peak, "peak_time": self.peak_time, "mean": mean, "end": self.end}
+    time: float
+    memories: dict[tuple[int, float], Memory]
+    names: dict[tuple[int, float], str]
+    age: float  # seconds since the oldest value in it was read
+    totals: dict[str, int | None]  # the sum of each metric
 
 
-class Use:
-    """What one process of a run has used at most, and at the tree's peak of PSS, in bytes."""
-
-    __slots__ = ("drawn", "name", "peak_pss", "peak_rss", "pid", "pss_at_peak", "unreadable")
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.name = ""
-        self.peak_pss: int | None = None
-        self.peak_rss = self.pss_at_peak = 0
-        self.drawn = 0  # its largest part of the sum, in which RSS may stand in for PSS
-        self.unreadable = False
-
-    def add(self, name: str, memory: Memory) -> int:
-        """Take in a sample; its part of the sum of PSS: RSS where PSS could not be read."""
-        self.name = name
-        self.peak_rss = max(self.peak_rss, memory.rss)
-        if memory.pss is None:
-            self.unreadable = True
-            part = memory.rss
-        else:
-            part = memory.pss
-            self.peak_pss = max(self.peak_pss or 0, part)
-        self.drawn = max(self.drawn, part)
-        return part
-
-    def as_json(self, no_pss: bool) -> dict[str, object]:
-        """Sizes in bytes; pss_at_peak of all processes add up to the peak of PSS."""
-        return {
-            "pid": self.pid,
-            "process": self.name,
-            "peak_pss": self.peak_pss,
-            "peak_rss": self.peak_rss,
-            "pss_at_peak": None if no_pss else self.pss_at_peak,
-        }
+def known(function: Callable, values: Iterable[int | None]) -> int | None:
+    """The sum or maximum of the values that are known; None if none is."""
+    found = [value for value in values if value is not None]
+    return function(found) if found else None
 
 
-def sum_of(values: Sequence[int | None]) -> int | None:
-    """The sum of what is known; None if nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+def totals_of(memories: Iterable[Memory], system: int) -> dict[str, int | None]:
+    """The sum of each metric; RSS stands in for PSS and USS that could not be read."""
+    return {
+        "pss": known(sum, (memory.part for memory in memories)),
+        "uss": known(sum, (m.rss if m.uss is None else m.uss for m in memories)),
+        "rss": known(sum, (memory.rss for memory in memories)),
+        "swap": known(sum, (memory.swap for memory in memories)),
+        "system": system,
+    }
 
 
-def samples_of(file: Iterable[str], meta: dict[str, str]) -> Iterator[Sample]:
-    """The whole samples of a recording; its comments go into meta, and where it is damaged."""
-    import csv
-
-    place = 0
-
-    def rows() -> Iterator[str]:
-        nonlocal place
-        header = False
-        for place, line in enumerate(file, 1):
-            if not (header or line.startswith("#")):
-                header = HEADER.startswith(line) if line[-1:] != "\n" else line == HEADER
-                if not header:
-                    raise Problem("not a recording of memory.py (made with --csv)", 2)
-            if not line.endswith("\n"):
-                meta["cut"] = f"line {place} is cut off"
-            elif line.startswith("#"):
+def data_lines(path: str, meta: dict[str, str]) -> Iterator[str]:
+    """The lines that are no whole comments, from the header on; the comments go into meta."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Problem(f"{path}: not a regular file (it is read twice)", 2)
+    with open(path, encoding="utf-8-sig", errors="replace") as file:  # Windows's too
+        for line in iter(lambda: file.readline(MAX_LINE), ""):
+            if line.startswith("#") and line.endswith("\n"):
                 key, _, value = line[1:].partition(":")
-                meta[key.strip()] = value.strip()
+                meta[key.strip()] = printable(value.strip())
             else:
                 yield line
 
-    reader = csv.reader(rows())
-    try:
-        next(reader, None)
-        yield from whole_samples(reader)
-    except (ValueError, IndexError, csv.Error):
-        meta["cut"] = f"line {place} is damaged; what follows is left out"
 
+def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
+    """The whole samples of a recording, until it ends or is damaged: then meta["cut"] says where.
 
-def whole_samples(reader: Iterator[list[str]]) -> Iterator[Sample]:
-    """Rows grouped by sample: the system's row ends each. Raises ValueError on a damaged row."""
-    rows: list[tuple[int, str, Memory]] = []
-    last = oldest = 0.0
-    for row in reader:
-        now, pid = float(row[0]), int(row[1])
-        if not last <= now < 1e9 or len(row) != len(COLUMNS):
-            raise ValueError("time or columns")
+    A pid that was absent for a sample is another process. Raises Problem when it is no recording.
+    """
+    lines = data_lines(path, meta)
+    header = next(lines, "")
+    if header != HEADER:
+        if not (HEADER.startswith(header) or header.startswith("#")):
+            raise Problem(f"{path}: not a recording of memory.py (made with --csv)", 2)
+        meta["cut"] = "its head is cut off"
+        return
+    last, keys = 0.0, {}  # of the sample before
+    memories, names, age = {}, {}, 0.0
+    for place, line in enumerate(lines, 1):
+        row = ROW_RE.fullmatch(line)
+        if row:
+            now, pid, rss = float(row[1]), int(row[2]), int(row[4])
+        if not row or now < last or (pid and rss < 0):
+            meta["cut"] = f"row {place} is cut off or damaged"
+            return
         if pid:
-            sizes = Memory(*[int(size) if size else None for size in row[3:-1]])
-            if sizes.rss is None or not all(0 <= size < 2**60 for size in sizes if size):
-                raise ValueError("sizes")
-            age = float(row[-1] or 0)
-            if not 0 <= age < 1e9:
-                raise ValueError("age")
-            rows.append((pid, row[2], sizes))
-            oldest = max(oldest, age)
-        else:
-            system = int(row[3]) if row[3] else None
-            if abs(system or 0) >= 2**60:
-                raise ValueError("sizes")
-            yield Sample(now, rows, system, oldest)
-            last, rows, oldest = now, [], 0.0
+            key = keys.get(pid, (pid, now))
+            memories[key] = Memory(rss, *(int(n) if n else None for n in row.groups()[4:10]))
+            names[key] = row[3].replace('""', '"')
+            age = max(age, float(row[11] or 0))
+            continue
+        yield Sample(now, memories, names, age, totals_of(memories.values(), rss))
+        last, keys = now, {key[0]: key for key in memories}
+        memories, names, age = {}, {}, 0.0
 
 
 class Run:
-    """All that the summary and the graph show, read from a recording in one pass.
-
-    Memory stays bounded: where there are too many points, neighbours become one, of the
-    sample with the larger PSS and the largest of each metric, so that peaks survive.
-    """
+    """What a recording shows. Raises Problem when it is none, OSError."""
 
     def __init__(self, path: str) -> None:
-        """Read a recording. Raises Problem when it cannot be read or is none."""
         self.path = path
-        self.meta: dict[str, str] = {}
-        self.metrics = {name: Metric() for name in METRICS}
-        self.uses: dict[int, Use] = {}  # the larger ones, by index
-        self.seen = self.unreadable = 0  # processes; those whose PSS could not be read in a sample
-        self.points: list[Point] = []
-        self.step, self.filled, self.values = 1, 1, 0  # samples a point; in the last one
-        self.samples = self.processes = 0
-        self.split: dict[str, int | None] = dict.fromkeys(("anon", "file", "shmem"))
-        self.at_peak: dict[int, int] = {}
-        self.peak_age = 0.0  # seconds since the oldest value in it was read
-        self.end = 0.0
-        try:
-            with open(path, encoding="utf-8-sig", errors="replace") as file:  # Windows's too
-                self.read(file)
-        except OSError as error:
-            raise Problem(f"{path}: {error.strerror}", 2) from None
-        except Problem as problem:
-            raise Problem(f"{path}: {problem}", 2) from None
+        self.meta: dict[str, str] = {}  # its comments
+        self.metrics: dict[str, dict | None] = dict.fromkeys(METRICS)  # as in the JSON
+        self.areas, self.spans = dict.fromkeys(METRICS, 0), dict.fromkeys(METRICS, 0)  # for means
+        self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
+        self.samples = self.processes = self.forgotten = self.end = 0
+        self.uncertain = self.uncertain_now = self.uncertain_seconds = 0  # bytes: the most, now
+        self.peak = self.last = Sample(0.0, {}, {}, 0.0, {})  # the largest in PSS, and the last
+        self.recent: list[Sample] = []  # to find the end
+        for sample in samples_of(path, self.meta):
+            self.hold(sample.time)
+            self.add(sample)
+            self.add_uses(sample)
         self.finish()
+        self.read_points()
 
-    def read(self, file: TextIO) -> None:
-        """Take in sample by sample. A pid that was absent for one is another process."""
-        indexes: dict[int, int] = {}
-        for sample in samples_of(file, self.meta):
-            before, indexes = indexes, {}
-            pss = {}
-            for pid, name, memory in sample.rows:
-                index = indexes[pid] = before.get(pid, self.seen)
-                if index == self.seen:
-                    self.seen += 1
-                    self.uses[index] = Use(pid)
-                use = self.uses[index]
-                self.unreadable += memory.pss is None and not use.unreadable
-                pss[index] = use.add(name, memory)
-            self.add(sample, pss)
-            if len(self.uses) > MAX_USES:
-                self.forget({*indexes.values(), *self.at_peak})
+    def hold(self, until: float) -> None:
+        """The values of the last sample hold until this time."""
+        held, self.end = until - self.end, until
+        for name, value in self.last.totals.items():
+            if value is not None:
+                self.areas[name] += value * held
+                self.spans[name] += held
+        self.uncertain_seconds += held if self.uncertain_now else 0
 
-    def forget(self, wanted: set[int]) -> None:
-        """Forget the smallest processes but the wanted ones."""
-        largest = sorted(self.uses, key=lambda index: -self.uses[index].drawn)[: MAX_USES // 4]
-        self.uses = {index: self.uses[index] for index in sorted({*largest, *wanted})}
+    def add(self, sample: Sample) -> None:
+        """Take in a sample: its sums."""
+        self.last, self.samples = sample, self.samples + 1
+        self.processes = max(self.processes, len(sample.memories))
+        self.uncertain_now = self.number("uncertain") or 0
+        self.uncertain = max(self.uncertain, self.uncertain_now)
+        self.meta.pop("uncertain", None)
+        for name, value in sample.totals.items():
+            metric = self.metrics[name]
+            if value is not None and (not metric or value > metric["peak"]):
+                self.metrics[name] = {"peak": value, "peak_time": sample.time}
+                self.peak = sample if name == "pss" else self.peak
+        if sample.memories and "ending" not in self.meta:
+            more, since = len(sample.memories), sample.time - EXIT_SECONDS
+            self.recent = [s for s in self.recent if len(s.memories) > more and s.time > since]
+            self.recent.append(sample)
 
-    def add(self, sample: Sample, pss: dict[int, int]) -> None:
-        """Take in a sample; pss: by the processes' indexes."""
-        columns = list(zip(*(memory for _, _, memory in sample.rows))) or [()] * len(FIELDS)
-        totals = {
-            "pss": None if "no pss" in self.meta else sum(pss.values()),
-            "uss": sum(r if u is None else u for r, u in zip(columns[RSS], columns[USS])),
-            "rss": sum(columns[RSS]),
-            "swap": sum_of(columns[SWAP]),
-            "system": sample.system,
-        }
-        peak = self.metrics["pss"].peak
-        for name, value in totals.items():
-            self.metrics[name].add(sample.time, value, bool(sample.rows))
-        if self.metrics["pss"].peak != peak:
-            self.at_peak, self.peak_age = pss, sample.age
-            split = (sum_of(columns[n]) for n in (ANON, FILE, SHMEM))
-            self.split = dict(zip(self.split, split))
-        self.samples += 1
-        self.processes = max(self.processes, len(sample.rows))
-        self.end = sample.time
-        self.draw(Point(sample.time, totals, pss))
-
-    def draw(self, point: Point) -> None:
-        """Add a point to those of the graph, or to the last one if that is not full yet."""
-        if self.points and self.filled < self.step:
-            self.points[-1] = larger(self.points[-1], point)
-            self.filled += 1
-            return
-        self.points.append(point)
-        self.filled = 1
-        self.values += len(point.pss) + len(METRICS)
-        if self.values > MAX_VALUES and len(self.points) > 2:
-            pairs = zip(self.points[::2], self.points[1::2])
-            odd = self.points[-1:] if len(self.points) % 2 else []
-            self.filled = 1 if odd else self.step + 1
-            self.points = [larger(a, b) for a, b in pairs] + odd
-            self.step *= 2
-            self.values = sum(len(p.pss) + len(METRICS) for p in self.points)
+    def add_uses(self, sample: Sample) -> None:
+        """Take in a sample: its processes."""
+        nothing = {"peak_pss": None, "peak_rss": 0, "pss_at_peak": 0}
+        nothing.update(peak_part=0, unreadable=False)  # part: of the sum, RSS may stand in there
+        for key, memory in sample.memories.items():
+            use = self.uses.setdefault(key, {"pid": key[0], "process": "", **nothing})
+            use["process"] = sample.names[key]
+            use["peak_part"] = max(use["peak_part"], memory.part)
+            use["peak_rss"] = max(use["peak_rss"], memory.rss)
+            use["peak_pss"] = known(max, (use["peak_pss"], memory.pss))
+            use["unreadable"] |= memory.pss is None
+        if len(self.uses) > MAX_USES:
+            largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
+            kept = {*largest[: MAX_USES // 4], *self.peak.memories, *sample.memories}
+            self.forgotten += len(self.uses) - len(kept)
+            self.uses = {key: self.uses[key] for key in kept}
 
     def finish(self) -> None:
-        """The end: as the recording's foot tells, else the last sample."""
-        self.end = max(self.end, self.number("duration") or 0)
+        """What is known at the end only."""
+        self.hold(max(self.end, self.number("duration") or 0))
         if "duration" not in self.meta:
             self.meta.setdefault("cut", "it has no end")
-        for metric in self.metrics.values():
-            metric.hold(self.end)
-        for index, size in self.at_peak.items():
-            self.uses[index].pss_at_peak = size
-        uses = list(self.uses.values())
-        for use, name in zip(uses, name_main_processes([use.name for use in uses])):
-            use.name = name
+        # the last sample before the end was asked for, or with the most processes: before exits
+        end = (self.recent or [self.last])[-1 if "ending" in self.meta else 0]
+        for name, metric in self.metrics.items():
+            if metric:
+                area, span = self.areas[name], self.spans[name]
+                metric["mean"] = round(area / span) if span else metric["peak"]
+                metric["end"] = end.totals[name]
+        peak = self.peak.memories
+        for key in peak:
+            self.uses[key]["pss_at_peak"] = peak[key].part
+        split = {kind: known(sum, (getattr(m, kind) for m in peak.values())) for kind in KINDS}
+        self.split = None if None in split.values() else split
+        names = [use["process"] for use in self.uses.values()]  # a main process has no role
+        programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
+        for use in self.uses.values():
+            use["process"] += " main" if use["process"] in programs else ""
+            use["process"] = printable(use["process"])
+        self.unreadable = sum(use["unreadable"] for use in self.uses.values())
+        self.title = self.meta.get("command") or printable(os.path.basename(self.path))
+        largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
+        self.drawn = largest if len(largest) <= STACKED else largest[: STACKED - 1]
+        self.ranking = sorted(map(self.uses.get, largest), key=lambda use: -use["pss_at_peak"])
+
+    def read_points(self) -> None:
+        """The points of the graph, in a second pass: samples with the drawn processes alone.
+
+        Of too many samples several in a row become one point, so that the peaks survive.
+        """
+        self.points: list[Sample] = []
+        samples = itertools.islice(samples_of(self.path, {}), self.samples)
+        samples = (sample for sample in samples if sample.memories)
+        while group := list(itertools.islice(samples, -(-self.samples // MAX_POINTS))):
+            top = max(group, key=lambda sample: sample.totals["pss"])
+            drawn = {key: top.memories[key] for key in self.drawn if key in top.memories}
+            totals = {name: known(max, (s.totals[name] for s in group)) for name in METRICS}
+            self.points.append(top._replace(memories=drawn, names={}, totals=totals))
+        if self.points:  # the last one holds until the end
+            self.points.append(self.points[-1]._replace(time=self.end))
 
     def number(self, key: str) -> float | None:
-        """A number of the recording's comments, None where it has none."""
-        try:
-            value = float(self.meta[key])
-        except (KeyError, ValueError):
+        """The number that a comment ends with; None where there is none or an absurd one."""
+        match = NUMBER_RE.fullmatch(self.meta.get(key, ""))
+        if not match or (match[1][0] == "-" and key != "system after"):
             return None
-        return value if abs(value) < 1e18 else None
+        return float(match[1]) if match[2] else int(match[1])
 
-    def ranking(self) -> list[Use]:
-        """The processes, those with the most PSS at the peak first."""
-        return sorted(
-            self.uses.values(), key=lambda u: (-u.pss_at_peak, -u.drawn, -u.peak_rss, u.pid)
-        )
+    def shown(self, name: str, key: str) -> str:
+        """A figure of a metric; <= where RSS stands in for what could not be read."""
+        bound = "<=" if self.unreadable and name in ("pss", "uss") else ""
+        return bound + mib((self.metrics[name] or {}).get(key))
 
-    def is_bound(self, metric: str) -> bool:
-        """Whether the sums of a metric are upper bounds: RSS stands in for what is not known."""
-        return metric in ("pss", "uss") and self.unreadable > 0 and "no pss" not in self.meta
-
-    @property
-    def title(self) -> str:
-        """The command, or the file's name where it is not told."""
-        return self.meta.get("command") or os.path.basename(self.path)
-
-    def as_json(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """The summary for programs: sizes in bytes, times in seconds, None: nothing to tell."""
-        status, cpu = self.number("exit status"), self.number("own cpu seconds")
-        own_rss, in_doubt = self.number("own peak rss"), self.number("samples in doubt")
-        no_pss = "no pss" in self.meta
+        uncertain = {"peak": self.uncertain, "seconds": round(self.uncertain_seconds, 3)}
+        own = {"cpu_seconds": "own cpu seconds", "peak_rss": "own peak rss"}
         return {
             "command": self.meta.get("command"),
-            "exit_status": None if status is None else int(status),
+            "exit_status": self.number("exit status"),
             "duration": round(self.end, 3),
             "interval": self.number("interval"),
             "samples": self.samples,
             "processes": self.processes,
             "unreadable": self.unreadable,
-            "in_doubt": None if in_doubt is None else int(in_doubt),
-            **{name: metric.as_json() for name, metric in self.metrics.items()},
-            "pss_peak_split": None if set(self.split.values()) == {None} else self.split,
-            "by_process": [use.as_json(no_pss) for use in self.ranking()],
-            "own": {
-                "cpu_seconds": cpu,
-                "peak_rss": None if own_rss is None else int(own_rss),
-            },
+            "uncertain": uncertain if self.uncertain else None,
+            **self.metrics,
+            "pss_peak_split": self.split,
+            "by_process": self.ranking,
+            "kernel_peak_rss": self.number("kernel peak rss"),
+            "own": {name: self.number(key) for name, key in own.items()},
         }
 
 
-def larger(a: Point, b: Point) -> Point:
-    """Two neighbours as one point: the sample with more PSS, the larger of each metric."""
-    main = max(a, b, key=lambda point: sum(point.pss.values()))
-    totals = {
-        name: max((p.totals[name] for p in (a, b) if p.totals[name] is not None), default=None)
-        for name in METRICS
-    }
-    return Point(main.time, totals, main.pss)
-
-
 # ---------------------------------------------------------------- the summary
+# A Run goes in, text under 100 columns comes out.
 
-
-def seconds(time_: float) -> str:
-    """A time for people: '12.0 s', '3 min 05 s', '8 h 00 min'."""
-    if time_ < 120:
-        return f"{time_:.1f} s"
-    minutes, rest = divmod(round(time_), 60)
-    if minutes < 120:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+BLOCKS = "▁▂▃▄▅▆▇█"
+SPARKLINE_WIDTH = 60
+TABLE_ROWS = 12
+BETWEEN_RE = re.compile(r"(\d{1,18}) (\d{1,18}) (\d+) (.+)")  # RSS by kernel, samples; pid, name
 
 
 def caveats(run: Run) -> list[str]:
     """What a reader must know before believing the figures."""
-    found = []
-    if "cut" in run.meta:
-        found.append(f"the recording is not whole ({run.meta['cut']}): figures up to there")
-    if not run.metrics["rss"].peak:
-        found.append("no sample found a process that has memory of its own: nothing was measured")
-    in_doubt = run.number("samples in doubt") or 0
-    if in_doubt > run.samples / 50:  # in the turmoil of the start a few always are
+    found, meta = [], run.meta
+    if "cut" in meta:
+        found.append(f"the recording is not whole ({meta['cut']}): figures up to there")
+    if not run.points:
+        kernel = mib(run.number("kernel peak rss"))
+        found.append(f"too short to be sampled; its largest RSS by the kernel's account: {kernel}")
+    if run.uncertain:
         found.append(
-            f"in {in_doubt:.0f} of {run.samples} samples more had changed than could be read in"
-            " time: PSS and USS may be wrong by a fifth or more there"
+            f"for {seconds(run.uncertain_seconds)} more changed than could be read in time: the"
+            f" sum of PSS may be off by up to {mib(run.uncertain)} there"
         )
-    if "no pss" in run.meta:
+    if run.unreadable:
+        why = meta.get("unreadable", "permission denied")
+        root = "; to read them: sudo ./memory.py --pid ..." if os.geteuid() else ""
         found.append(
-            f"there is no PSS on {run.meta['no pss']}: see RSS, which counts shared pages again"
+            f"PSS of {count(run.unreadable, 'process')} could not be read ({why}): their RSS"
+            f" stands in for it, PSS and USS are upper bounds{root}"
         )
-    elif run.unreadable:
+    if "hidden" in meta:
+        found.append("/proc hides other users' processes (hidepid): such children are missed")
+    missed = BETWEEN_RE.match(meta.get("between samples", ""))
+    if missed and run.points and int(missed[1]) > max(1.1 * int(missed[2]), 4 * MIB):
         found.append(
-            f"PSS of {count(run.unreadable, 'process')} could not be read"
-            f" ({run.meta.get('unreadable', 'permission denied')}): their RSS stands in for it,"
-            " PSS and USS are upper bounds; to read them: sudo ./memory.py --pid ..."
+            f"{missed[4]} ({missed[3]}), or a child of it, had {mib(int(missed[1]))} RSS between"
+            f" two samples, which saw {mib(int(missed[2]))} at most:"
+            f" --interval {(run.number('interval') or 0.1) / 5:g} may see it"
         )
     return found
 
 
-def summary(run: Run, rows: int = 12) -> str:
-    """The run as text, under 100 columns."""
-    status = run.number("exit status")
-    end = "" if status is None else f", exit status {status:.0f}"
-    head = f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"
-    import textwrap
+def peak_line(run: Run) -> list[str]:
+    """What the peak of PSS is made of, in a line; none where it is not known."""
+    if not run.split:
+        return []
+    text = " + ".join(f"{mib(size)} {KINDS[kind]}" for kind, size in run.split.items())
+    rest = run.metrics["pss"]["peak"] - sum(run.split.values())
+    text += f" + {mib(rest)} not readable" if rest > MIB else ""
+    text += f", read up to {seconds(run.peak.age)} before" if run.peak.age >= 0.05 else ""
+    return [f"PSS at its peak: {text}"]
 
-    lines = [printable(run.title), head]
+
+def summary(run: Run) -> str:
+    """The run as text."""
+    status, due, cpu = map(run.number, ("exit status", "samples due", "own cpu seconds"))
+    end = "" if status is None else f", exit status {status}"
+    lines = [run.title, f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"]
     for caveat in caveats(run):
         lines += textwrap.wrap(caveat, 96, initial_indent="! ", subsequent_indent="  ")
-    lines.append("")
-    if run.metrics["rss"].peak:
-        lines += [*metric_table(run), "", *process_table(run, rows), ""]
-    return "\n".join([*lines, own_cost(run)])
+    if run.points:
+        lines += ["", *metric_table(run), *peak_line(run), sparkline(run), "", *process_table(run)]
+    own = f"memory.py itself: {count(run.samples, 'sample', 's')}"
+    own += "" if due is None else f" of {due} due"
+    if cpu is not None and run.end:
+        own += f", {100 * cpu / run.end:.1f} % of a CPU, {mib(run.number('own peak rss'))} RSS"
+    return "\n".join([*lines, "", own])
 
 
 def metric_table(run: Run) -> list[str]:
-    """Peak, mean and end of each metric, the split of PSS at its peak, and its course."""
+    """Peak, mean and end of each metric, and what the system got back."""
     lines = [f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"]
     for name, metric in run.metrics.items():
-        value = metric.as_json()
-        if value is None or (name == "swap" and not value["peak"]):
-            continue
-        cells = [mib(value[key]) for key in ("peak", "mean", "end")]
-        if run.is_bound(name):
-            cells = [f"<={cell}" for cell in cells]
-        label = name if name in ("swap", "system") else name.upper()
-        at = seconds(value["peak_time"])
-        lines.append(f"{label:8}{cells[0]:>14}{at:>12}{cells[1]:>14}{cells[2]:>14}")
+        if metric and metric["peak"]:
+            peak, mean, end = (run.shown(name, key) for key in ("peak", "mean", "end"))
+            at = seconds(metric["peak_time"])
+            lines.append(f"{METRICS[name]:8}{peak:>14}{at:>12}{mean:>14}{end:>14}")
     lines.append("system: change of the whole machine's memory in use since just before the start")
-    after, last = run.number("system after"), run.metrics["system"].end
-    if after is not None and last is not None:
-        lines.append(f"given back to the system when all had ended: {mib(int(last - after))}")
-    peak = run.metrics["pss"].peak
-    lines += kinds(run)
-    if peak:
-        lines.append(f"PSS {course(run, peak)} 0 to {mib(peak)}")
+    after = run.number("system after")
+    if after is not None and run.metrics["system"]:
+        lines.append(f"freed after exit: {mib(run.metrics['system']['end'] - after)}")
     return lines
 
 
-def kinds(run: Run) -> list[str]:
-    """What the peak of PSS is made of, in a line; none where it is not known."""
-    if None in run.split.values() or not run.metrics["pss"].peak:
-        return []
-    parts = dict(zip(("anonymous", "file-backed", "shared"), run.split.values()))
-    rest = run.metrics["pss"].peak - sum(run.split.values())
-    if rest > MIB:
-        parts["not readable"] = rest
-    text = " + ".join(f"{mib(size)} {name}" for name, size in parts.items())
-    age = f", read up to {seconds(run.peak_age)} before" if run.peak_age > 0 else ""
-    return [f"PSS at its peak: {text}{age}"]
+def sparkline(run: Run) -> str:
+    """PSS over time as a line of blocks from 0 to the peak: the largest of each column's time."""
+    peak, width = run.metrics["pss"]["peak"], max(run.end, 1e-9) / SPARKLINE_WIDTH
+    blocks, last = "", run.points[0].totals["pss"]
+    for column in range(SPARKLINE_WIDTH):
+        points = [point for point in run.points if column <= point.time / width < column + 1]
+        last = max((point.totals["pss"] for point in points), default=last)  # it holds till then
+        blocks += BLOCKS[min(7, 8 * last // max(1, peak))]
+    return f"PSS {blocks} 0 to {mib(peak)}"
 
 
-def course(run: Run, peak: int, width: int = 60) -> str:
-    """PSS over time as a sparkline: the largest of each stretch, or what holds from before."""
-    begin = run.points[0].time
-    span = max(run.end - begin, 1e-9)
-    stretches: list[list[int]] = [[] for _ in range(width)]
-    for point in run.points:
-        place = int((point.time - begin) / span * width)
-        stretches[min(width - 1, place)].append(point.totals["pss"])
-    heights, last = [], 0
-    for values in stretches:
-        heights.append(max(values, default=last))
-        last = values[-1] if values else last
-    return sparkline(heights, peak)
-
-
-def process_table(run: Run, rows: int) -> list[str]:
+def process_table(run: Run) -> list[str]:
     """The processes with the most PSS at the peak, and the rest as one line."""
-    ranking = run.ranking()
     lines = [f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"]
-    for use in ranking[:rows]:
-        peak = "not readable" if use.peak_pss is None else mib(use.peak_pss)
-        at_peak = ("<=" if use.unreadable else "") + mib(use.pss_at_peak)
-        at_peak = "-" if "no pss" in run.meta else at_peak
-        name = use.name if len(use.name) <= 46 else use.name[:43] + "..."
-        lines.append(f"{at_peak:>14}{peak:>14}{mib(use.peak_rss):>14}{use.pid:>9}  {name}")
-    rest = run.seen - len(ranking[:rows])
-    if rest:
-        at_peak = mib(sum(use.pss_at_peak for use in ranking[rows:]))
-        lines.append(f"{at_peak:>14}{'':37}  {count(rest, 'more process')}")
+    for use in run.ranking[:TABLE_ROWS]:
+        at_peak = ("<=" if use["unreadable"] else "") + mib(use["pss_at_peak"])
+        pss = "not readable" if use["peak_pss"] is None else mib(use["peak_pss"])
+        rss, name = mib(use["peak_rss"]), use["process"][:46]
+        lines.append(f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}")
+    more = run.forgotten + len(run.ranking[TABLE_ROWS:])
+    if more:
+        rest = mib(sum(use["pss_at_peak"] for use in run.ranking[TABLE_ROWS:]))
+        lines.append(f"{rest:>14}{'':37}  {count(more, 'more process')}")
     return lines
-
-
-def own_cost(run: Run) -> str:
-    """What memory.py itself took, and how many of the samples due it has taken."""
-    due = run.number("samples due")
-    text = count(run.samples, "sample", "s") + ("" if due is None else f" of {due:.0f} due")
-    cpu, rss = run.number("own cpu seconds"), run.number("own peak rss")
-    if cpu is None or rss is None:
-        return f"memory.py: {text}"
-    share = 100 * cpu / run.end if run.end else 0
-    return f"memory.py itself: {share:.1f} % of a CPU, {mib(int(rss))} RSS, {text}"
 
 
 def comparison(runs: Sequence[Run]) -> str:
     """PSS of several runs, one line each."""
     lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
     for run in runs:
-        value = run.metrics["pss"].as_json() or {}
-        bound = "<=" if run.is_bound("pss") else ""
-        cells = "".join(f"{bound + mib(value.get(key)):>14}" for key in ("peak", "mean", "end"))
+        cells = "".join(f"{run.shown('pss', key):>14}" for key in ("peak", "mean", "end"))
         lines.append(f"{cells}{seconds(run.end):>14}  {printable(run.path)}")
     return "\n".join(lines)
 
 
 # ---------------------------------------------------------------- the graph
+# Runs go in, a picture file comes out.
 
 # Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
 COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", "#CC79A7")
 GREY = "#BBBBBB"
 COMPARED = ("#000000", "#D55E00", "#0072B2", "#117733", "#882255")
-CURVES = {  # what it is, colour, line style, width
+CURVES = {  # what it is, and its look
     "rss": ("RSS, shared pages counted in each process", "#D55E00", "-", 1.3),
     "pss": ("PSS, shared pages divided: the true sum", "#000000", "-", 2.4),
     "uss": ("USS, private pages alone", "#0072B2", "-.", 1.6),
     "swap": ("swap (swapped PSS)", "#CC79A7", ":", 2.2),
     "system": ("system, change of all memory in use", "#117733", "--", 1.4),
 }
+# its labels begin with an invisible character, since it leaves out those with a _ there
 LEGEND = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02), "frameon": False}
 
 
-def time_unit(end: float) -> tuple[float, str]:
-    """The unit for an axis of so many seconds: its length in seconds, and its name."""
-    for length, name in ((3600, "hours"), (60, "minutes")):
-        if end >= 3 * length:
-            return length, name
-    return 1, "seconds"
-
-
-def short(text: str, width: int) -> str:
-    """Text for matplotlib: cut to a width in characters, dollars no mathematics."""
-    text = (text if len(text) <= width else text[: width - 3] + "...").replace("$", r"\$")
-    return f"\u200b{text}" if text.startswith("_") else text  # which the legend would leave out
+def label_of(text: str, width: int) -> str:
+    """Text for matplotlib, cut to a width in characters: dollars are no mathematics."""
+    text = text if len(text) <= width else text[: width - 3] + "..."
+    return text.replace("$", r"\$")
 
 
 def save_graph(runs: Sequence[Run], out: str) -> None:
@@ -1491,166 +1414,122 @@ def save_graph(runs: Sequence[Run], out: str) -> None:
     import matplotlib  # only here: it takes some 50 MiB
     from matplotlib.figure import Figure
 
-    data = io.BytesIO()
-    with warnings.catch_warnings(), matplotlib.rc_context():
-        warnings.simplefilter("ignore")  # glyphs that the font does not have
-        matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
-        figure = Figure(figsize=(12, 8), dpi=100)
-        if len(runs) == 1:
-            draw_run(figure, runs[0])
-        else:
-            draw_comparison(figure, runs)
-        figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
-    with open(out, "wb") as file:
-        file.write(data.getvalue())
+    warnings.simplefilter("ignore")  # glyphs that the font does not have
+    matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
+    figure, data = Figure(figsize=(12, 8), dpi=100), io.BytesIO()
+    if len(runs) == 1:
+        draw_run(figure, runs[0])
+    else:
+        draw_comparison(figure, runs)
+    figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
+    write_file(out, data.getvalue())
 
 
-def panels(figure: Figure, title: str, notes: Sequence[str], **options: object) -> list[Axes]:
-    """Two panels, one above the other, under a title and notes, with room for legends."""
-    import textwrap
+def panels(figure: Figure, title: str, notes: Sequence[str], end: float, both: bool) -> tuple:
+    """Two panels under a title and notes, with room for legends: the upper one or both over time.
 
-    axes = figure.subplots(2, 1, **options)
-    figure.subplots_adjust(left=0.07, right=0.68, top=0.875, bottom=0.065, hspace=0.17)
-    figure.text(0.01, 0.985, short(title, 105), size=14, weight="bold", va="top")
-    text = "\n".join(textwrap.wrap(short("; ".join(notes), 300), 165))
+    Returns them, and the unit of time in seconds.
+    """
+    upper, lower = figure.subplots(2, 1, sharex=both)
+    figure.subplots_adjust(left=0.07, right=0.68, top=0.875, bottom=0.065, hspace=0.2)
+    figure.text(0.01, 0.985, label_of(title, 105), size=14, weight="bold", va="top")
+    text = "\n".join(textwrap.wrap(label_of("; ".join(notes), 300), 165))
     figure.text(0.01, 0.945, text, size=9, va="top")
-    for panel in axes:
-        panel.grid(alpha=0.3)
-    return axes
+    upper.grid(alpha=0.3)
+    lower.grid(alpha=0.3)
+    units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+    unit, name = next((unit for unit in units if end >= 3 * unit[0]), units[-1])
+    upper.set_xlim(0, max(end, 0.001) / unit)
+    (lower if both else upper).set_xlabel(f"{name} since the start")
+    return upper, lower, unit
 
 
 def draw_run(figure: Figure, run: Run) -> None:
     """Above the sums of each metric, below PSS by process, over one time axis."""
-    notes = [
-        f"{seconds(run.end)}, {count(run.processes, 'process')} at most",
-        *kinds(run),
-        *caveats(run),
-    ]
-    upper, lower = panels(figure, run.title, notes, sharex=True)
-    unit, name = time_unit(run.end)
-    times = [point.time / unit for point in run.points] + [run.end / unit]
-    lower.set_xlabel(f"{name} since the start")
-    for panel in (upper, lower):
-        panel.set_ylabel("MiB")
-    upper.set_title("Sum over all processes", loc="left", size=10)
-    metric = "RSS" if "no pss" in run.meta else "PSS"
-    lower.set_title(f"{metric} by process, stacked", loc="left", size=10)
-    if run.metrics["rss"].peak:
-        draw_sums(upper, run, times)
-        mark_peak(upper, run, unit)
-        draw_processes(lower, run, times)
-    else:
-        upper.text(0.5, 0.5, "nothing was measured", ha="center", transform=upper.transAxes)
-    lower.set_xlim(0, max(run.end, 0.001) / unit)
+    notes = [f"{seconds(run.end)}, {count(run.processes, 'process')} at most"]
+    notes += [*peak_line(run), *caveats(run)]
+    upper, lower, unit = panels(figure, run.title, notes, run.end, both=True)
+    upper.set_title("Sum over all processes, in MiB", loc="left", size=10)
+    lower.set_title("PSS by process, stacked, in MiB", loc="left", size=10)
+    if run.points:
+        draw_sums(upper, run, unit)
+        draw_processes(lower, run, unit)
 
 
-def draw_sums(panel: Axes, run: Run, times: Sequence[float]) -> None:
-    """The curves of RSS, PSS, USS, swap and the system's change. Each value holds to the next."""
-    low = 0
+def draw_sums(panel: Axes, run: Run, unit: int) -> None:
+    """The sums of all metrics over time, each value held to the next, and the peak of PSS."""
+    times = [point.time / unit for point in run.points]
     for name, (label, colour, style, width) in CURVES.items():
-        peak = run.metrics[name].peak
-        if peak is None or (name == "swap" and not peak):
-            continue
-        sizes = [point.totals[name] for point in run.points]
-        values = [float("nan") if size is None else size / MIB for size in sizes]
-        bound = "at most " if run.is_bound(name) else ""
-        panel.plot(
-            times,
-            [*values, values[-1]],
-            linestyle=style,
-            color=colour,
-            linewidth=width,
-            drawstyle="steps-post",
-            label=f"{label}\n    peak {bound}{mib(peak)}",
-        )
-        low = min(low, *values)
-    high = panel.get_ylim()[1]
-    panel.set_ylim(low * 1.1 if low < -0.1 * high else 0, high * 1.12)
+        if run.metrics[name] and run.metrics[name]["peak"]:
+            sizes = [point.totals[name] for point in run.points]
+            values = [float("nan") if size is None else size / MIB for size in sizes]
+            look = {"color": colour, "linestyle": style, "linewidth": width}
+            label += f"\n    peak {run.shown(name, 'peak')}"
+            panel.step(times, values, where="post", label=label, **look)
+    panel.set_ylim(min(0, panel.dataLim.ymin * 1.1), panel.dataLim.ymax * 1.12)
     panel.legend(labelspacing=0.9, **LEGEND)
-
-
-def mark_peak(panel: Axes, run: Run, unit: float) -> None:
-    """A dot on the peak of PSS, its value and time beside it on the side that has room."""
-    metric = run.metrics["pss"]
-    if not metric.peak:
-        return
-    place = (metric.peak_time / unit, metric.peak / MIB)
-    right = metric.peak_time < run.end * 0.6
+    time_ = run.metrics["pss"]["peak_time"]
+    place = (time_ / unit, run.metrics["pss"]["peak"] / MIB)
+    text = f"PSS peak {run.shown('pss', 'peak')} at {seconds(time_)}"
+    side, offset = ("left", 8) if time_ < run.end * 0.6 else ("right", -8)  # where there is room
+    look = {"weight": "bold", "bbox": {"facecolor": "white", "linewidth": 0, "pad": 1}}
     panel.plot(*place, "o", color="black")
-    bound = "at most " if run.is_bound("pss") else ""
-    panel.annotate(
-        f"PSS peak {bound}{mib(metric.peak)} at {seconds(metric.peak_time)}",
-        place,
-        (8 if right else -8, 7),
-        textcoords="offset points",
-        ha="left" if right else "right",
-        weight="bold",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
-    )
+    panel.annotate(text, place, (offset, 9), textcoords="offset points", ha=side, **look)
 
 
-def draw_processes(panel: Axes, run: Run, times: Sequence[float]) -> None:
+def draw_processes(panel: Axes, run: Run, unit: int) -> None:
     """PSS of the largest processes and of the rest as one, stacked from below."""
-    ranking = sorted(run.uses, key=lambda n: (-run.uses[n].drawn, run.uses[n].pid))
-    top = ranking if run.seen <= STACKED else ranking[: STACKED - 1]
-    layers = [[point.pss.get(n, 0) / MIB for point in run.points] for n in top]
-    labels = [layer_label(run.uses[n]) for n in top]
-    if len(top) < run.seen:
-        whole = [sum(point.pss.values()) / MIB for point in run.points]
-        rest = [max(0, all_ - sum(parts)) for all_, parts in zip(whole, zip(*layers))]
+    layers, labels = [], []
+    rest = [point.totals["pss"] / MIB for point in run.points]
+    for key in run.drawn:
+        memories = [point.memories.get(key) for point in run.points]
+        layers.append([memory.part / MIB if memory else 0 for memory in memories])
+        rest = [left - size for left, size in zip(rest, layers[-1])]
+        use = run.uses[key]
+        peak = ("<=" if use["unreadable"] else "") + mib(use["peak_part"])
+        labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
+    others = run.forgotten + len(run.uses) - len(run.drawn)
+    if others:
+        labels.append(f"{count(others, 'other process')}, peak {mib(max(rest) * MIB)}")
         layers.append(rest)
-        others = count(run.seen - len(top), "other process")
-        labels.append(f"{others}, peak {max(rest):.1f} MiB")
-    base = [0.0] * len(times)
-    for sizes, label, colour in zip(layers, labels, [*COLOURS[: len(top)], GREY]):
-        high = [b + size for b, size in zip(base, [*sizes, sizes[-1]])]
-        look = {"facecolor": colour, "edgecolor": colour, "linewidth": 0.5}  # spikes stay visible
-        panel.fill_between(times, base, high, step="post", label=label, **look)
-        base = high
-    panel.set_ylim(0, max(1, max(base) * 1.05))
+    colours = [*COLOURS[: len(run.drawn)], GREY]
+    times = [point.time / unit for point in run.points]
+    for layer in panel.stackplot(times, *layers, labels=labels, colors=colours, step="post"):
+        layer.set(edgecolor="face", linewidth=0.5)  # so that spikes stay visible
+    panel.set_ylim(0, max(1, panel.dataLim.ymax * 1.05))
     handles, labels = panel.get_legend_handles_labels()
     panel.legend(handles[::-1], labels[::-1], **LEGEND)  # in the order of the stack
-
-
-def layer_label(use: Use) -> str:
-    """The legend's text for one process of the stack."""
-    bound = "at most " if use.unreadable else ""
-    return f"{short(use.name, 34)} ({use.pid})\n    peak {bound}{mib(use.drawn)}"
 
 
 def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
     """Above one line of PSS a run, below its peak and end as bars."""
     notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
-    upper, lower = panels(figure, f"PSS of {len(runs)} runs", notes)
-    unit, name = time_unit(max(run.end for run in runs))
-    upper.set_xlabel(f"{name} since the start of each run")
-    upper.set_ylabel("PSS, MiB")
-    lower.set_xlabel("PSS, MiB")
-    for n, run in enumerate(runs):
+    end = max(run.end for run in runs)
+    upper, lower, unit = panels(figure, f"PSS of {len(runs)} runs, in MiB", notes, end, both=False)
+    for n, run in enumerate(run for run in runs if run.points):
         colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
-        values = [(point.totals["pss"] or 0) / MIB for point in run.points] or [0]
-        times = [point.time / unit for point in run.points] or [0]
-        look = {"color": colour, "linestyle": style, "linewidth": 2, "drawstyle": "steps-post"}
-        label = f"{short(os.path.basename(run.path), 36)}\n    {short(run.title, 40)}"
-        upper.plot([*times, run.end / unit], [*values, values[-1]], label=label, **look)
-        metric = run.metrics["pss"]
-        for shift, kind, size in ((-0.2, "peak", metric.peak), (0.2, "end", metric.end)):
-            alpha = 1 if kind == "peak" else 0.5
-            lower.barh(n + shift, (size or 0) / MIB, 0.38, color=colour, alpha=alpha)
-            bound = "at most " if run.is_bound("pss") else ""
-            text = f" {kind} {bound}{mib(size)}, {short(os.path.basename(run.path), 36)}"
-            lower.text((size or 0) / MIB, n + shift, text, va="center", size=9)
+        file = label_of(os.path.basename(run.path), 36)
+        values = [point.totals["pss"] / MIB for point in run.points]
+        times = [point.time / unit for point in run.points]
+        look = {"color": colour, "linestyle": style, "linewidth": 2}
+        label = f"\u200b{file}\n    {label_of(run.title, 40)}"
+        upper.step(times, values, where="post", label=label, **look)
+        for place, kind, alpha in ((n - 0.2, "peak", 1), (n + 0.2, "end", 0.5)):
+            size, text = run.metrics["pss"][kind] / MIB, f" {kind} {run.shown('pss', kind)}, {file}"
+            lower.barh(place, size, 0.38, color=colour, alpha=alpha)
+            lower.text(size, place, text, va="center", size=9)
     upper.set_ylim(0, None)
-    upper.set_xlim(0, None)
     upper.legend(labelspacing=0.9, **LEGEND)
     lower.margins(x=0.4)
-    lower.set_yticks(range(len(runs)))
-    lower.set_yticklabels([])
+    lower.set_yticks([])
     lower.invert_yaxis()
 
 
 # ---------------------------------------------------------------- the command line
 
+FORMATS = (".png", ".svg", ".pdf")
+QUOTED_RE = re.compile(r"'[^']*'|\"[^\"]*\"")
+SHELL_RE = re.compile(r"[|>]|&&|^\s*\w+=")
 EXAMPLES = """\
 examples:
   ./memory.py --cmd scratch3 --out graph.png
@@ -1660,23 +1539,16 @@ examples:
 """
 
 
-def positive(text: str) -> float:
-    """A number above 0, for argparse."""
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds above 0")
-    return value
-
-
-def picture(text: str) -> str:
-    """The name of a picture that can be drawn, for argparse."""
-    if os.path.splitext(text)[1].lower() not in FORMATS:
-        raise argparse.ArgumentTypeError(f"{text}: the ending must be one of {', '.join(FORMATS)}")
-    return text
+def time_span(text: str) -> float:
+    """A number of seconds, for argparse."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < 1e9:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds, like 0.5")
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, as the README's table tells it."""
+    """The command line, as the README shows it."""
     result = argparse.ArgumentParser(
         prog="memory.py",
         usage="memory.py [options] COMMAND [ARG ...]  (or --cmd, --pid, --in)",
@@ -1689,169 +1561,180 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument_group("what to measure").add_argument
     add("words", nargs=argparse.REMAINDER, metavar="COMMAND ARG...", help="the command to measure")
     add("--cmd", metavar="COMMAND", help="the same in one word, split as a shell splits")
-    add("--pid", metavar="PID", type=int, nargs="+", help="watch running processes instead")
+    add("--pid", metavar="PID", nargs="*", help="processes that run already, and their descendants")
     add("--in", metavar="CSV", nargs="+", dest="recordings", help="draw or compare recordings")
     add = result.add_argument_group("what to write, and how").add_argument
-    add("--out", metavar="FILE", type=picture, help="the graph: .png, .svg or .pdf")
+    add("-o", "--out", metavar="FILE", help="the graph: .png, .svg or .pdf")
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
-    add("--interval", metavar="S", type=positive, default=0.1, help="seconds between samples (0.1)")
-    add("--duration", metavar="S", type=positive, help="stop after S seconds; ends the command")
+    add("--interval", metavar="S", type=time_span, default=0.1, help="between samples (0.1 s)")
+    add("--duration", metavar="S", type=time_span, help="stop after S seconds, and end the command")
     add("--quiet", action="store_true", help="no status line, no summary")
+    add("--no-status", action="store_true", help="no status line (shown if only stderr is a tty)")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
 
 
 def command_words(options: argparse.Namespace) -> list[str]:
-    """The command as words. Raises Problem for wrong usage."""
+    """The command as words; none with --pid and --in. Raises Problem for wrong usage."""
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
-    given = [options.cmd is not None, bool(words), bool(options.pid), bool(options.recordings)]
-    if sum(given) != 1:
+    given = [options.cmd, words or None, options.pid, options.recordings]
+    if given.count(None) != len(given) - 1:
         raise Problem("give one of: COMMAND, --cmd, --pid, --in (see --help)", 2)
-    if words and not words[0]:
+    if not options.interval or (options.duration == 0 and not options.pid):
+        raise Problem("0: must be above 0 for --interval, and without --pid for --duration", 2)
+    if options.out and not options.out.lower().endswith(FORMATS):
+        raise Problem(f"{options.out}: the ending must be one of {', '.join(FORMATS)}", 2)
+    if options.csv and options.recordings:
+        raise Problem("--csv needs a run: --in takes no samples", 2)
+    if options.cmd is not None:
+        try:
+            words = shlex.split(options.cmd)
+        except ValueError as error:
+            raise Problem(f"--cmd {options.cmd}: {error}", 2) from None
+        if SHELL_RE.search(QUOTED_RE.sub("", options.cmd)):
+            say("--cmd is run without a shell; if it needs one: --cmd \"sh -c '...'\"")
+    if (options.cmd is not None and not words) or words[:1] == [""]:
         raise Problem("the command is empty", 2)
-    if options.cmd is None:
-        return words
-    try:
-        words = shlex.split(options.cmd)
-        syntax = list(shlex.shlex(options.cmd, posix=False, punctuation_chars=True))
-    except ValueError as error:
-        raise Problem(f"--cmd {options.cmd}: {error}", 2) from None
-    if not words or not words[0]:
-        raise Problem("--cmd is empty", 2)
-    if ASSIGNMENT_RE.match(words[0]) or any(SHELL_RE.search(token) for token in syntax):
-        say("--cmd is run without a shell; if it needs one: --cmd \"sh -c '...'\"")
     return words
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Find out before the command starts what can be known to fail. Raises Problem."""
-    paths = [p for p in (options.out, options.csv, options.json) if p and p != "-"]
-    try:
-        same = [os.path.realpath(path) for path in [*paths, *(options.recordings or ())]]
-    except OSError as error:
-        raise Problem(f"the current folder: {error.strerror}", 2) from None
-    for path in paths:
-        if same.count(os.path.realpath(path)) > 1:
-            raise Problem(f"{path}: named twice; each file needs a name of its own", 2)
-        folder = os.path.dirname(path) or "."
-        if os.path.isdir(path):
-            raise Problem(f"{path}: is a folder; name a file", 2)
-        if not os.path.isdir(folder):
-            raise Problem(f"{path}: there is no folder {folder}", 2)
-        if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-            raise Problem(f"{path}: cannot be written", 2)
-    if options.csv and options.recordings:
-        raise Problem("--csv records a run; --in has none", 2)
-    if options.csv and os.path.exists(options.csv) and not os.path.isfile(options.csv):
-        raise Problem(f"{options.csv}: must be a regular file, since it is read again", 2)
-    wanted = ([] if options.recordings else ["psutil"]) + (["matplotlib"] if options.out else [])
-    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
-    if missing:
-        packages = " ".join(f"python3-{name}" for name in missing)
-        words = f"{' and '.join(missing)} missing for {sys.executable}"
-        raise Problem(f"{words}: apt install {packages} (or pip install {' '.join(missing)})")
+    """Find before the command starts what can be known to fail. Raises Problem."""
+    outputs = [options.out, options.csv, None if options.json == "-" else options.json]
+    outputs = [path for path in outputs if path]
+    files = [os.path.realpath(path) for path in [*outputs, *(options.recordings or ())]]
+    for path in outputs:
+        folder, there = os.path.dirname(path) or ".", os.path.exists(path)
+        readable = path != "-" and (os.path.isfile(path) or not there)
+        reasons = {
+            "is named twice": files.count(os.path.realpath(path)) > 1,
+            "is a folder; name a file": os.path.isdir(path),
+            "must be a regular file, since it is read again": path == options.csv and not readable,
+            f"there is no folder {folder}": not os.path.isdir(folder),
+            "cannot be written": not os.access(path if there else folder, os.W_OK),
+        }
+        for reason in filter(reasons.get, reasons):
+            raise Problem(f"{path}: {reason}", 2)
+    wanted = {"psutil": not options.recordings, "matplotlib": options.out}
+    for name in filter(wanted.get, wanted):
+        if importlib.util.find_spec(name) is None:
+            how = f"apt install python3-{name} (or pip install {name})"
+            raise Problem(f"{name} missing for {sys.executable}: {how}", 125)
 
 
-def check_system() -> None:
-    """Find out whether processes can be measured here. Raises Problem."""
-    if not hasattr(os, "posix_spawnp"):
-        raise Problem("on Windows there is only --in: recordings made elsewhere are drawn")
-    if os.path.islink("/proc/self") and os.readlink("/proc/self") != str(os.getpid()):
-        raise Problem("/proc is another pid namespace's: mount this one's (unshare --mount-proc)")
-
-
-def watched_processes(pids: Sequence[int]) -> list[psutil.Process]:
-    """The processes of --pid. Raises Problem when one is not there."""
-    found = []
+def watched_processes(options: argparse.Namespace) -> list[psutil.Process]:
+    """The processes of --pid. Raises Problem, also where processes cannot be measured at all."""
+    if not LIBC:
+        raise Problem("processes can be measured on Linux alone; --in draws recordings", 125)
+    if os.path.realpath("/proc/self") != f"/proc/{os.getpid()}":
+        raise Problem("/proc is another pid namespace's or missing: mount -t proc proc /proc", 125)
+    if not os.path.exists("/proc/self/smaps_rollup"):
+        raise Problem("there is no /proc/PID/smaps_rollup: it needs Linux 4.14 or newer", 125)
+    found, pids = [], re.findall(r"[^,\s]+", " ".join(options.pid or ()))
+    if options.pid is not None and not pids:
+        raise Problem("--pid: no process is named (did pgrep find none?)", 2)
     for pid in pids:
         try:
-            if os.path.exists("/proc/self/status"):  # a thread's id is none of a process
-                text = read_file(f"/proc/{pid}/status")
-                pid = int(re.search(rb"^Tgid:\s+(\d+)", text, re.M)[1])
-            found.append(psutil.Process(pid))
-        except (psutil.Error, OSError, ValueError, OverflowError):
+            found.append(psutil.Process(process_of_thread(int(pid))))
+        except (psutil.Error, OSError, ValueError, OverflowError, TypeError):
             raise Problem(f"--pid {pid}: there is no such process", 2) from None
     return found
 
 
 def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run and sample, then report from the recording. Returns the exit status."""
-    check_system()
-    watched = watched_processes(options.pid or ())
-    try:
-        recording = Recording(options.csv) if options.csv else Recording.beside(options.out)
-    except OSError as error:
-        raise Problem(f"{options.csv}: {error.strerror}", 2) from None
+    watched = watched_processes(options)
+    recording = Recording(options.csv, options.out)
     session = Session(options, recording)
-    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
-    try:
-        session.run(words, watched)
+    with signals_blocked(session.signals) as mask:
+        try:
+            session.run(words, watched, mask)
+        except Problem:  # not started
+            if recording.created:
+                os.unlink(recording.path)
+            raise
         recording.close()
-        done = report([Run(recording.path)], options, sys.stderr) and not recording.failed
+        done = report([recording.path], options, sys.stderr) and not recording.failed
         if not done:
             say(f"the samples are kept: draw them again with --in {shlex.quote(recording.path)}")
         elif recording.temporary:
             os.unlink(recording.path)
-    except KeyboardInterrupt as end:
-        say(f"stopped; the samples are in {recording.path}: draw them with --in")
-        return session.status or 128 + (end.args or [signal.SIGINT])[0]
-    except Problem as problem:
-        recording.close(keep=session.command is not None or bool(watched))
-        if not (session.command or watched):
-            raise
-        say(str(problem))
-        done = False
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    ours = [word for word in words[1:] if word in ("-o", "--out", "--csv", "--json")]
+    if session.status and ours and not (options.out or options.csv or options.json):
+        say(f"{ours[0]} stood behind the command and was handed to it; options go before it")
     return session.status or (0 if done else 125)
 
 
-def report(runs: Sequence[Run], options: argparse.Namespace, stream: TextIO) -> bool:
+def report(paths: Sequence[str], options: argparse.Namespace, stream: TextIO) -> bool:
     """Summary, JSON and graph. False when something could not be written, which is then said."""
-    done = True
-    if not options.quiet:
-        tables = [summary(run) for run in runs] + ([comparison(runs)] if len(runs) > 1 else [])
-        done = tell("\n\n".join(tables), stream) or not options.recordings
-    if options.json:
-        import json
-
-        found = [run.as_json() for run in runs]
-        text = json.dumps(found if len(runs) > 1 else found[0], indent=2)
+    runs = [Run(path) for path in paths]
+    done, written = True, [*paths] if options.csv else []
+    for path, write in ((options.json, write_json), (options.out, save_graph)):
         try:
-            if options.json == "-":
-                done = tell(text, sys.stdout) and done
-            else:
-                with open(options.json, "w", encoding="utf-8") as file:
-                    file.write(text + "\n")
-        except OSError as error:
-            say(f"{options.json}: {error.strerror}")
-            done = False
-    if options.out:
-        try:
-            save_graph(runs, options.out)
+            if path:
+                write(runs, path)
+                written += [path] if path != "-" else []
         except Exception as error:  # whatever matplotlib raises: the samples must not be lost
-            say(f"{options.out}: {error}")
+            say(f"{path}: {getattr(error, 'strerror', None) or error}")
             done = False
+    if not options.quiet:
+        tables = [*map(summary, runs), *([comparison(runs)] if len(runs) > 1 else [])]
+        last = [f"written: {printable(', '.join(written))}"] if written else []
+        text = "\n".join(["\n\n".join(tables), *last])
+        done = write_text(text, stream) and (stream or not options.recordings) and done
     return done
 
 
+def write_json(runs: Sequence[Run], path: str) -> None:
+    """The summary for programs; of several runs a list. Raises OSError."""
+    import json
+
+    found = [run.to_dict() for run in runs]
+    text = json.dumps(found if len(runs) > 1 else found[0], indent=2)
+    if path != "-":
+        write_file(path, (text + "\n").encode())
+    elif not (sys.stdout and write_text(text, sys.stdout)):
+        raise OSError(errno.EIO, "stdout cannot be written")
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a whole file or none: a full disk leaves the one that was there. Raises OSError."""
+    path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f".{name}.{os.getpid()}.part")
+    if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.path.isfile(path)):
+        part = path  # a device, a pipe, or a file in another's folder: in place
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+        os.replace(part, path)
+    finally:
+        if part != path and os.path.exists(part):
+            os.unlink(part)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, or draw recordings. Returns the exit status that the README's table tells."""
+    """Measure, or draw recordings. Returns the exit status that the README's table has."""
     options = parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # closed, or a test's
+            stream.reconfigure(errors="backslashreplace")
     try:
         words = command_words(options)
         check_outputs(options)
         if not options.recordings:
             return measure(options, words)
-        runs = [Run(path) for path in options.recordings]
         stream = sys.stderr if options.json == "-" else sys.stdout
-        return 0 if report(runs, options, stream) else 125
+        return 0 if report(options.recordings, options, stream) else 125
     except Problem as problem:
-        say(str(problem))
-        return problem.status
+        message, status = problem.args
+        say(message)
+        return status
+    except OSError as error:
+        say(f"{error.filename or 'the current folder'}: {error.strerror}")
+        return 2
     except KeyboardInterrupt:
         return 130
 

@@ -4,9 +4,10 @@
     sudo apt install chromium npm procps
     .venv/bin/python tests/bench_memory.py
     .venv/bin/python tests/bench_memory.py --only rest 4GiB --tools memory.py mprof --seconds 20
+    .venv/bin/python tests/bench_memory.py --only truth --cases frames cow --script memory.py old.py
 
-All of it takes some 25 minutes. psrecord, mprof (memory_profiler), procpath and con-duct come
-from PyPI into a venv of their own in the cache; "full read" is a loop of this file that reads the
+All of it takes some 30 minutes. psrecord, mprof (memory_profiler), procpath and con-duct come
+from PyPI into a venv of their own in the cache; "full read" is tests/full_read.py, which reads the
 smaps_rollup of every process at every sample. They watch the same target one after another, but
 where the target's start is measured, and but for con-duct, which has to start the target itself.
 
@@ -25,6 +26,26 @@ Each target has one process more than its name tells: the one that starts it. An
 the machine shares file pages with Scratch, whose PSS is then smaller. Which metric a tool
 has, and whether it sees a daemon, is found out with tests/tree.py: --shared 100 --forks 4, of
 which PSS is 100 MiB and RSS 500, and --daemon 100.
+
+"truth" runs the start of Scratch and each program of tests/restless.py under one or several
+memory.py, beside tests/full_read.py, and holds each sample's sum of PSS against the full reads
+around it: the last before it, the first after the time until the next one, and those between.
+What is inside of their range is right.
+
+  MiB        the mean of the full reads
+  mean       of what the samples are outside of that range, signed
+  peak       the largest sample against the largest such range
+  off        samples that are outside by more than 5 %
+  worst, s   the one most outside, and the longest time without one that is not off
+  cpu        of one core, memory.py's own
+  moving     samples that are not judged, as a full read around them has itself caught something
+             in the middle; but a peak among them that is off by more than 20 % is told
+  verdict    "holds": mean, peak and off are at most 1 %; where processes come and go, no samples
+             are off for more than 1 s on end; where a program outside of the tree gives no sign,
+             for more than 4 s; "said": the recording's "uncertain" lines cover each error beyond
+             2 %, by three times the largest at most; "unclear": it would hold, but for the most
+             part it cannot be judged (a machine that is busy otherwise makes this more)
+  what was said: JSON's "uncertain", and how many times the largest error the largest bound is
 """
 
 from __future__ import annotations
@@ -48,12 +69,15 @@ import sys
 import tempfile
 import time
 import tty
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+from full_read import Read, tree
+from restless import CASES
 
 from conftest import Cgroup, memory_cgroup
 
@@ -77,7 +101,18 @@ PACKAGES = {
 }
 PROCPATH_QUERY = "$..children[?(@.stat.pid == {})]"  # with all below it
 TREE = [sys.executable, str(ROOT / "tests" / "tree.py"), "--seconds", "0"]
+FULL = [sys.executable, str(ROOT / "tests" / "full_read.py")]
 SCRATCH = [sys.executable, str(ROOT / "tests" / "scratch3"), "--old"]
+
+OFF = 0.05  # a sample is off where its sum is wrong by more than this
+TOLD = 0.02  # from here on it has to be told
+ERROR = 0.01  # of the mean and of the peak, and the share of samples that may be off
+TIMES = 3  # the real error: what the bound is told to be at most
+FORKS = ("brief", "storm", "burst", "turnover", "heirs", "vfork", "scratch")
+LATE = 1  # seconds for which samples of these may be off: the race of a fork
+MOVING = 0.7  # of the samples: so many that cannot be judged leave it open whether a case holds
+MOVING_PEAK = 0.2  # a peak that cannot be judged may be off by so much
+OUTSIDER_LATE = 4  # and of what gives no sign, whatever that does to the mean
 
 # The target's first process: starts the command, or the loop, when it is told to. What it starts
 # ends with it. argv: a socket, a file for the loop's count, whether orphans become its children.
@@ -126,25 +161,6 @@ if command:
     command.wait()
 """
 
-FULL = """import psutil, sys, time
-root, interval = psutil.Process(int(sys.argv[1])), float(sys.argv[2])
-out = open(sys.argv[3], "w")
-due = time.monotonic()
-while True:
-    total = 0
-    for process in [root, *root.children(recursive=True)]:
-        try:
-            with open(f"/proc/{process.pid}/smaps_rollup", "rb") as file:
-                data = file.read()
-        except (OSError, psutil.Error):
-            continue
-        if b"\\nPss:" in data:
-            total += int(data.partition(b"\\nPss:")[2].split()[0])
-    print(total / 1024, file=out, flush=True)
-    due = max(due + interval, time.monotonic())
-    time.sleep(max(0, due - time.monotonic()) if interval else 0)
-"""
-
 
 class Failure(Exception):
     """Why there is no figure, in one line."""
@@ -183,8 +199,8 @@ class Tool(NamedTuple):
 # ---------------------------------------------------------------- the tools
 
 
-def csv_values(path: str) -> list[float]:
-    """Of a recording of memory.py."""
+def csv_values(path: str, column: int = 4, instead: int = 3) -> list[float]:
+    """Of a recording of memory.py: PSS, or RSS where there is none."""
     sums, total = [], 0
     with open(path, newline="") as file:
         for row in csv.reader(line for line in file if line[0] != "#" and line[-1] == "\n"):
@@ -192,7 +208,7 @@ def csv_values(path: str) -> list[float]:
                 sums.append(total / MIB)
                 total = 0
             elif row[1] != "pid":
-                total += int(row[4] or row[3])
+                total += int(row[column] or row[instead])
     return sums
 
 
@@ -220,7 +236,6 @@ def duct_values(path: str) -> list[float]:
 def our_tools() -> list[Tool]:
     """What needs no installation."""
     ours = [sys.executable, str(ROOT / "memory.py"), "--quiet", "--interval", str(INTERVAL)]
-    full = [sys.executable, "-c", FULL]
     return [
         Tool(
             "memory.py",
@@ -230,9 +245,9 @@ def our_tools() -> list[Tool]:
         ),
         Tool(
             "full read",
-            lambda pid, out: [*full, str(pid), str(INTERVAL), out],
+            lambda pid, out: [*FULL, str(pid), str(INTERVAL), out],
             None,
-            lambda path: word_values(path, 0),
+            lambda path: [size / MIB for size in word_values(path, 2)],
         ),
     ]
 
@@ -652,48 +667,236 @@ def abilities(tools: dict[str, Tool | str]) -> None:
 # ---------------------------------------------------------------- what is true
 
 
-def full_read(target: Target) -> int:
-    """The sum of PSS of all the target's processes, each read now."""
-    total = 0
-    for process in target.processes():
-        with contextlib.suppress(OSError):
-            text = memory.read_file(f"/proc/{process.pid}/smaps_rollup")
-            total += memory.parse_rollup(text).pss
-    return total
+class Around(NamedTuple):
+    """A sample's sum of PSS, and what the full reads around it say, in bytes."""
 
-
-class Reading(NamedTuple):
-    """The sum of PSS in bytes, as memory.py has it, and by a full read before and after it."""
-
-    ours: int
-    before: int
-    after: int
+    time: float
+    shown: int
+    low: int
+    high: int
+    still: bool  # none of them has caught something in the middle
 
     @property
-    def true(self) -> float:
-        return (self.before + self.after) / 2
+    def error(self) -> int:
+        """Bytes by which it is outside of these full reads."""
+        return max(0, self.shown - self.high) - max(0, self.low - self.shown)
 
     @property
-    def outside(self) -> float:
-        """By how much it is not between the two."""
-        low, high = sorted((self.before, self.after))
-        return max(0, low - self.ours, self.ours - high)
+    def share(self) -> float:
+        return self.error / max(1, self.high if self.error > 0 else self.low)
 
 
-def readings(command: Sequence[str], start: bool, seconds: float) -> list[Reading]:
-    """Samples of memory.py's tree at 10 Hz, and full reads around each."""
-    found = []
-    with Target(command, reaper=True).run() as target:
-        tree = memory.Tree(memory.watched_processes([target.pid]))
-        target.order("start") if start else target.begin()
-        due = begin = time.monotonic()
-        while due < begin + seconds:
-            before = full_read(target)
-            ours = sum(process.memory.pss for process in tree.sample())
-            found.append(Reading(ours, before, full_read(target)))
-            due += INTERVAL
-            time.sleep(max(0.0, due - time.monotonic()))
+class Recorded(NamedTuple):
+    """A run of memory.py beside full reads."""
+
+    samples: list[Read]  # what was shown, from each sample's time to the next one's
+    bounds: dict[float, int]  # of the samples that said how uncertain they are
+    summary: dict
+    caveat: bool  # in the summary, of whatever kind
+    reads: list[Read]
+
+
+class Judged(NamedTuple):
+    """What became of a case: shares of the true value or of the samples."""
+
+    size: float  # bytes, the mean
+    mean: float
+    peak: float
+    off: float  # samples that are off by more than OFF
+    worst: float
+    longest: float  # seconds without a sample that is not off
+    moving: float  # samples that are not judged
+
+    def holds(self, case: str) -> bool:
+        if case == "outsider":
+            return self.longest <= OUTSIDER_LATE
+        few = self.longest <= LATE if case in FORKS else self.off <= ERROR
+        return few and abs(self.mean) <= ERROR and abs(self.peak) <= ERROR
+
+
+def surrounded(recorded: Recorded) -> list[Around]:
+    """Each sample with the last full read before it, the first one after it, and those between."""
+    reads, found = recorded.reads, []
+    begins, ends = [read.begin for read in reads], [read.end for read in reads]
+    for sample in recorded.samples:
+        first, last = bisect_left(ends, sample.begin) - 1, bisect_right(begins, sample.end)
+        if first < 0 or last >= len(reads):
+            continue
+        near = reads[first : last + 1]
+        sums = [read.pss for read in near]
+        still = all(read.still for read in near)
+        found.append(Around(sample.begin, sample.pss, min(sums), max(sums), still))
     return found
+
+
+def peak_share(found: Sequence[Around]) -> float:
+    """How far the largest sample is outside of the largest range."""
+    shown, low, high = (max(column) for column in list(zip(*found))[1:4])
+    return Around(0, shown, low, high, True).share
+
+
+def judge(everything: Sequence[Around]) -> Judged:
+    """How far a series of samples is off."""
+    found = [around for around in everything if around.still]
+    if not found:
+        raise Failure("no sample is between two full reads of something at rest")
+    off = longest = begin = 0.0
+    for around in found:
+        if abs(around.share) <= OFF:
+            begin = 0.0
+            continue
+        begin = begin or around.time
+        off, longest = off + 1, max(longest, around.time - begin)
+    true = statistics.mean((around.low + around.high) / 2 for around in found)
+    peak, top = peak_share(found), peak_share(everything)
+    return Judged(
+        true,
+        statistics.mean(around.error for around in found) / true,
+        top if abs(top) > MOVING_PEAK else peak,
+        off / len(found),
+        max((around.share for around in found), key=abs),
+        longest,
+        1 - len(found) / len(everything),
+    )
+
+
+def bound_said(found: Sequence[Around], bounds: dict[float, int]) -> tuple[bool, float]:
+    """Whether the bounds cover each error beyond 2 %, and how many times the largest they are."""
+    covered = all(
+        abs(around.error) <= bounds.get(around.time, 0)
+        for around in found
+        if around.still and abs(around.share) > TOLD
+    )
+    real = max((abs(around.error) for around in found if around.time in bounds), default=0)
+    return covered, max(bounds.values()) / max(1, real)
+
+
+def read_recording(path: str) -> tuple[list[Read], dict[float, int]]:
+    """The sum of PSS of each sample, and the bounds of those that have one, by their time."""
+    times, sums, bounds, total = [], [], {}, 0
+    with open(path, newline="") as file:
+        for row in csv.reader(file):
+            if row[0].startswith("# uncertain: "):
+                when, size = row[0].split()[2:4]
+                bounds[float(when)] = int(float(size))
+            elif row[0][0] != "#" and row[1] == "0":
+                times.append(float(row[0]))
+                sums.append(total)
+                total = 0
+            elif row[0][0] != "#" and row[1] != "pid":
+                total += int(row[4] or row[3])
+    samples = [Read(*values, True) for values in zip(times, times[1:], sums)]
+    near = [min(times, key=lambda time: abs(time - when)) for when in bounds]
+    return samples, dict(zip(near, bounds.values()))
+
+
+def start_below(pid: int) -> float:
+    """When the first child of a process was started, in seconds since boot."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        for child in tree(pid, itself=False):
+            with contextlib.suppress(OSError):
+                return memory.read_stat(child).started / os.sysconf("SC_CLK_TCK")
+        time.sleep(0.01)
+    raise Failure("it has not started the command")
+
+
+def record(script: Path, command: Sequence[str], more: Sequence[str]) -> Recorded:
+    """Run a command under memory.py beside a reader of everything."""
+    with tempfile.TemporaryDirectory(prefix="bench-memory-") as folder:
+        csv_path, json_path, reads_path = (f"{folder}/{name}" for name in ("csv", "json", "reads"))
+        words = [sys.executable, str(script), "--csv", csv_path, "--json", json_path, *more]
+        with open(f"{folder}/errors", "w+") as errors:
+            run = subprocess.Popen(
+                [*words, *command],
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                stdin=subprocess.DEVNULL,
+            )
+            reader = subprocess.Popen([*FULL, str(run.pid), "0.03", reads_path, "--beside"])
+            try:
+                start = start_below(run.pid)
+                run.wait()
+            finally:
+                run.terminate()
+                stop(run, PATIENCE)
+                stop(reader, PATIENCE)
+            errors.seek(0)
+            text = errors.read()
+        if run.returncode or not os.path.getsize(csv_path):
+            raise Failure(f"status {run.returncode}: {text.strip()[-200:]}")
+        lines = Path(reads_path).read_text().splitlines()
+        reads = [
+            Read(begin - start, end - start, int(pss), bool(still))
+            for begin, end, pss, still in (map(float, line.split()) for line in lines)
+        ]
+        summary = json.loads(Path(json_path).read_text())
+        return Recorded(*read_recording(csv_path), summary, "\n!" in text, reads)
+
+
+def record_case(script: Path, case: str, seconds: float) -> Recorded:
+    """A case of tests/restless.py, or the start of Scratch."""
+    if case == "scratch":
+        return record(script, SCRATCH, ["--duration", str(seconds)])
+    program = [sys.executable, str(ROOT / "tests" / "restless.py")]
+    if case != "outsider":
+        return record(script, [*program, case, "--seconds", str(seconds)], [])
+    with tempfile.NamedTemporaryFile(prefix="bench-memory-", dir="/var/tmp") as file:
+        os.truncate(file.fileno(), 200 * MIB)
+        words = ["--seconds", str(seconds), "--file", file.name]
+        beside = subprocess.Popen([*program, "outsider", *words])
+        try:
+            return record(script, [*program, "insider", *words], [])
+        finally:
+            beside.terminate()
+            stop(beside, PATIENCE)
+
+
+def said(recorded: Recorded, found: Sequence[Around]) -> tuple[str, bool]:
+    """What was said about uncertainty, and whether that is enough where a case does not hold."""
+    if not recorded.bounds:
+        return "no bound" if recorded.caveat else "", False
+    covered, times = bound_said(found, recorded.bounds)
+    told = recorded.summary.get("uncertain") or {"peak": 0, "seconds": 0}
+    text = f"{told['peak'] / MIB:.0f} MiB for {told['seconds']:.1f} s, "
+    text += f"{times:.1f} times" if times < 100 else "no error"
+    if not covered:
+        text += ", too small"
+    if abs(told["peak"] - max(recorded.bounds.values())) > MIB:
+        text += ", summary differs"
+    return text, covered and times <= TIMES
+
+
+def truth_row(case: str, recorded: Recorded) -> tuple[str, str]:
+    """A row of the table without its first columns, and its verdict."""
+    found = surrounded(recorded)
+    ours, (text, enough) = judge(found), said(recorded, found)
+    verdict = "holds" if ours.holds(case) else "said" if enough else "FAILS"
+    if verdict == "holds" and ours.moving > MOVING:
+        verdict = "unclear"
+    row = f"{ours.size / MIB:8.0f}{100 * ours.mean:+8.1f} %{100 * ours.peak:+8.1f} %"
+    row += f"{100 * ours.off:6.0f} %{100 * ours.worst:+7.0f} %{ours.longest:6.1f}"
+    cpu = recorded.summary["own"]["cpu_seconds"] / recorded.summary["duration"]
+    return f"{row}{100 * cpu:6.1f} %{100 * ours.moving:6.0f} %  {verdict:8}{text}", verdict
+
+
+def truth(scripts: Sequence[Path], cases: Sequence[str], seconds: float) -> dict[str, str]:
+    """Run each case under each memory.py. Returns the verdicts."""
+    print(
+        "\nsums of PSS against full reads around each sample\n"
+        f"{'':15}{'MiB':>8}{'mean':>10}{'peak':>10}{'off':>8}{'worst':>9}{'s':>6}{'cpu':>8}{'moving':>8}"
+    )
+    verdicts = {}
+    for case, script in itertools.product(cases, scripts):
+        try:
+            row, verdict = truth_row(case, record_case(script, case, seconds))
+        except ERRORS as error:
+            row, verdict = f" - {error}", "no figure"
+        print(f"  {case:13}{row}", flush=True)
+        verdicts[f"{case} ({script.name})"] = verdict
+    failed = [name for name, verdict in verdicts.items() if verdict in ("FAILS", "no figure")]
+    print(f"{len(verdicts) - len(failed)} of {len(verdicts)} hold or say so", flush=True)
+    return verdicts
 
 
 DIFFERENCE = f"{'mean':>11}  {'signed':>8}  {'largest':>9} MiB"
@@ -707,67 +910,16 @@ def difference(sizes: Sequence[float], whole: float) -> str:
     return f"{text}{largest / MIB:+9.1f} MiB"
 
 
-def truth(seconds: float) -> dict[str, float]:
-    """Sums at the same instants. Returns the mean differences."""
-    print("\nsum of PSS against a full read just before and one just after (the mean of both),")
-    print(
-        "in % of the mean sum; outside: not between the two; and one of the two against the other"
-    )
-    print(f"{'':11}{'MiB':>9}{DIFFERENCE}{'outside':>9}{DIFFERENCE}", flush=True)
-    means = {}
-    for scenario in scenarios():
-        if scenario.name not in ("start", "rest", "rewrite"):
-            continue
-        found = readings(scenario.command, scenario.start, seconds)
-        true = statistics.mean(reading.true for reading in found)
-        ours = [reading.ours - reading.true for reading in found]
-        outside = statistics.mean(reading.outside for reading in found)
-        between = difference([reading.after - reading.before for reading in found], true)
-        text = f"{true / MIB:9.1f}{difference(ours, true)}{100 * outside / true:7.2f} %{between}"
-        print(f"  {scenario.name:9}{text}", flush=True)
-        means[scenario.name] = statistics.mean(map(abs, ours)) / true
-        means[scenario.name + ", outside the two"] = outside / true
-    return means
-
-
-def peak(runs: int = 3) -> list[float]:
-    """The peak in the start of Scratch against full reads without a pause."""
-    print("\npeak of PSS in the start of Scratch, MiB; full reads as fast as they go beside it")
-    print(f"{'':9}{'memory.py':>10}{'full':>10}{'':10}reads in a second", flush=True)
-    found = []
-    for n in range(runs):
-        ours, reads, seconds = peak_beside()
-        found.append(ours / max(reads) - 1)
-        shown = f"{ours:10.1f}{max(reads):10.1f}{100 * found[-1]:+8.2f} %"
-        print(f"  run {n + 1:<3}{shown}{len(reads) / seconds:10.1f}", flush=True)
-    return found
-
-
-def peak_beside() -> tuple[float, list[float], float]:
-    """memory.py's peak, what a reader beside it has read, and in how many seconds."""
-    tool, reader = our_tools()
-    reader = reader._replace(
-        attach=lambda pid, out: [sys.executable, "-c", FULL, str(pid), "0", out]
-    )
-    with contextlib.ExitStack() as stack:
-        target = stack.enter_context(Target(SCRATCH, reaper=True))
-        run = stack.enter_context(watched(tool, target, launch=True))
-        full = stack.enter_context(watched(reader, target, launch=False))
-        begin = time.monotonic()
-        target.begin()
-        return max(run.values()), full.values(), time.monotonic() - begin
-
-
-def anonymous(group: Cgroup, command: Sequence[str], samples: int) -> list[tuple[int, int]]:
-    """memory.py's anonymous part and the group's, at the same instants."""
+def anonymous(group: Cgroup, command: Sequence[str], samples: int) -> list[tuple[float, int]]:
+    """memory.py's anonymous part of so many samples, and the group's just after each."""
+    ours = our_tools()[0]._replace(values=partial(csv_values, column=7, instead=7))
     pairs = []
     with Target(command, reaper=True).run(group.enter) as target:
-        tree = memory.Tree(memory.watched_processes([target.pid]))
         target.begin()
-        for _ in range(samples):
-            ours = sum(process.memory.anon or 0 for process in tree.sample())
-            pairs.append((ours, group.anonymous()))
-            time.sleep(INTERVAL)
+        with watched(ours, target, launch=False) as run:
+            for _ in range(samples):
+                run.wait(len(run.values()) + 1)
+                pairs.append((run.values()[-1] * MIB, group.anonymous()))
     return pairs
 
 
@@ -820,7 +972,7 @@ def wait_for_spikes(target: Target, count: int) -> float:
     return took / SPIKES
 
 
-def aims(costs: dict[str, dict[str, Row]], truths: dict[str, float], peaks: list[float]) -> None:
+def aims(costs: dict[str, dict[str, Row]]) -> None:
     """What was wanted of memory.py against what was found."""
     found: list[tuple[str, float, float]] = []
     for name, limit in (("start", 10), ("rest", 2)):
@@ -838,10 +990,6 @@ def aims(costs: dict[str, dict[str, Row]], truths: dict[str, float], peaks: list
             found.append(
                 (f"% of the same for each sample, {name}", 100 * per_sample(ours) / each, 10)
             )
-    found += [(f"% from full reads, {name}", 100 * mean, 0.5) for name, mean in truths.items()]
-    if peaks:
-        middle = statistics.median(map(abs, peaks))
-        found.append(("% from the peak of full reads, median", 100 * middle, 1))
     owns = [rows["memory.py"].own for rows in costs.values() if "memory.py" in rows]
     if owns:
         found.append(("MiB of own RSS, largest", max(owns), 16))
@@ -854,12 +1002,17 @@ def aims(costs: dict[str, dict[str, Row]], truths: dict[str, float], peaks: list
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "scratch-profiling")
     names = [tool.name for tool in our_tools()] + list(PACKAGES)
-    parts = [s.name for s in scenarios()] + ["abilities", "truth", "peak", "cgroup", "spikes"]
+    parts = [s.name for s in scenarios()] + ["abilities", "truth", "cgroup", "spikes"]
+    cases = ["scratch", *(name for name in CASES if name != "insider")]
     result = argparse.ArgumentParser(description="What memory.py and others cost, and the truth.")
     add = result.add_argument
     add("--only", nargs="+", choices=parts, default=parts, metavar="PART", help=", ".join(parts))
     add("--tools", nargs="+", choices=names, default=names, metavar="TOOL", help=", ".join(names))
     add("--seconds", type=float, default=10, metavar="N", help="of each window (%(default)s)")
+    add("--cases", nargs="+", choices=cases, default=cases, metavar="CASE", help="of truth")
+    add(
+        "--script", nargs="+", type=Path, default=[ROOT / "memory.py"], metavar="PATH", help="truth"
+    )
     add("--rivals", type=Path, default=cache / "rivals", metavar="FOLDER", help="their venv")
     return result.parse_args(argv)
 
@@ -867,7 +1020,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table."""
     args = parse(argv)
-    failed = install(args.rivals, args.tools)
+    costs_wanted = {"abilities", *(s.name for s in scenarios())} & set(args.only)
+    failed = install(args.rivals, args.tools) if costs_wanted else {}
     tools: dict[str, Tool | str] = {
         tool.name: failed.get(tool.name, tool)
         for tool in [*our_tools(), *rival_tools(args.rivals)]
@@ -876,7 +1030,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parts = {s.name: partial(cost, s, tools, args.seconds) for s in scenarios()}
     parts = {"abilities": partial(abilities, tools), **parts}
-    parts.update(truth=partial(truth, args.seconds), peak=peak, cgroup=cgroup, spikes=spikes)
+    parts["truth"] = partial(truth, args.script, args.cases, args.seconds)
+    parts.update(cgroup=cgroup, spikes=spikes)
     found: dict[str, object] = {}
     for name in filter(args.only.__contains__, parts):
         try:
@@ -884,7 +1039,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ERRORS as error:
             print(f"  - {error}", flush=True)
     costs = {s.name: found[s.name] for s in scenarios() if s.name in found}
-    aims(costs, found.get("truth", {}), found.get("peak", []))
+    if costs:
+        aims(costs)
     return 0
 
 

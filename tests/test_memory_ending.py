@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import random
+import re
 import resource
 import select
 import shutil
@@ -75,13 +76,13 @@ def test_command_that_cannot_be_executed():
     [
         ([], "give one of"),
         (["--cmd", "true", "true"], "give one of"),
-        (["--cmd", ""], "--cmd is empty"),
-        (["--cmd", "''"], "--cmd is empty"),
+        (["--cmd", ""], "the command is empty"),
+        (["--cmd", "''"], "the command is empty"),
         ([""], "the command is empty"),
         (["--cmd", "echo 'open"], "No closing quotation"),
         (["--pid", "1", "--cmd", "true"], "give one of"),
         (["--pid", "999999999"], "no such process"),
-        (["--pid", "abc"], "invalid int value: 'abc'"),
+        (["--pid", "abc"], "abc: there is no such process"),
         (["--interval", "0", "true"], "0: must be"),
         (["--interval", "nan", "true"], "nan: must be"),
         (["--duration", "-1", "true"], "-1: must be"),
@@ -91,7 +92,7 @@ def test_command_that_cannot_be_executed():
         (["--csv", ".", "true"], "is a folder"),
         (["--csv", "/dev/null", "true"], "must be a regular file"),
         (["--csv", "x", "--json", "./x", "true"], "named twice"),
-        (["--in", "x.csv", "--csv", "y.csv"], "--in has none"),
+        (["--in", "x.csv", "--csv", "y.csv"], "--csv needs a run"),
         (["--in", "x.csv", "--json", "x.csv"], "named twice"),
         (["--dur", "1", "true"], "--dur"),  # no abbreviations
     ],
@@ -270,7 +271,7 @@ def test_watching_ends_with_the_processes():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_memory_py_alone_is_passed_on_once(number):
-    """To the whole tree: the shell and its child both get it, once."""
+    """To the command, once: it ends its own children, as under timeout(1)."""
     code = f"""
 import signal, time
 got = []
@@ -346,16 +347,22 @@ def test_sampling_goes_on_until_the_last_descendant_has_ended():
 
 
 def test_single_instance_hint():
-    shutil.copy(shutil.which("sleep"), "single")
-    other = subprocess.Popen(["./single", "60"])
+    """A program with children of its own may have handed over; any other of that name has not."""
+    shutil.copy(shutil.which("bash"), "single")
+    other = subprocess.Popen(["./single", "-c", "./single -c 'sleep 60; :' & wait"])
+    child = wait_for(psutil.Process(other.pid).children)[0]
+    lonely = subprocess.Popen(["sleep", "60"])
     try:
         time.sleep(1.5)
         hint = f"may have taken over; to measure that one: memory.py --pid {other.pid}\n"
-        assert hint in run("./single", "0.1").stderr
-        assert "another" not in run("sh", "-c", "sleep 0.1").stderr
+        assert hint in run("./single", "-c", "sleep 0.1").stderr
+        assert "another" not in run("./single", "-c", "kill -TERM $$").stderr
+        assert "another" not in run("sleep", "0.1").stderr
     finally:
-        other.kill()
+        for process in (*child.children(), child, other, lonely):
+            process.kill()
         other.wait()
+        lonely.wait()
 
 
 def test_sigchld_that_was_ignored():
@@ -382,30 +389,22 @@ def test_timeout_sends_it_twice_and_means_it_once():
     assert load("s.json")["exit_status"] in (5, 143)  # 143: before the handler was there
 
 
-def test_a_signal_in_the_end_does_not_lose_the_report(monkeypatch, capsys):
-    finish = memory.Session.finish
+@pytest.mark.parametrize("where", ["write_foot", "save_graph"])
+def test_a_signal_in_the_end_does_not_lose_the_report(monkeypatch, capsys, where):
+    """Whatever arrives while the report is made: there is nothing more to end."""
+    done = getattr(memory, where)
 
-    def finish_late(session):
-        finish(session)
+    def interrupted(*args):
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
+        done(*args)
 
-    monkeypatch.setattr(memory.Session, "finish", finish_late)
+    monkeypatch.setattr(memory, where, interrupted)
+    before = signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert memory.main(["--json", "s.json", "--out", "g.png", "sh", "-c", "exit 3"]) == 3
     assert Path("g.png").exists() and load("s.json")["exit_status"] == 3
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_while_it_draws_says_where_the_samples_are(monkeypatch, capsys, number, status):
-    def interrupted(*_):
-        os.kill(os.getpid(), number)
-        time.sleep(5)
-
-    monkeypatch.setattr(memory, "save_graph", interrupted)
-    before = signal.getsignal(signal.SIGTERM)
-    assert memory.main(["--csv", "s.csv", "--out", "g.png", "true"]) == status
-    assert "the samples are in s.csv: draw them with --in" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGTERM) == before
+    after = signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert after == before
 
 
 # ---------------------------------------------------------------- the terminal
@@ -496,11 +495,29 @@ def test_ctrl_c_twice_stops_at_once():
 
 
 def test_status_line_on_a_terminal_and_taken_away():
-    terminal = Terminal("sleep", "1.5")
+    """With --pid it meets nobody's output."""
+    target = subprocess.Popen(["sleep", "60"])
+    try:
+        terminal = Terminal("--pid", target.pid, "--duration", "1.5")
+        assert finish(terminal) == 0
+        line = terminal.text.split(b"\r\x1b[K")
+        assert len(line) > 3 and b"1 process  PSS 0." in line[0]
+        assert b"\x1b" not in line[-1] and b"memory.py itself" in line[-1]
+        for option in ("--no-status", "--quiet"):
+            terminal = Terminal(option, "--pid", target.pid, "--duration", "0.5")
+            assert finish(terminal) == 0
+            assert b"\x1b" not in terminal.text
+            assert (b"memory.py itself" in terminal.text) == (option == "--no-status")
+    finally:
+        target.kill()
+        target.wait()
+
+
+def test_status_line_never_meets_what_the_command_writes():
+    code = "for i in 1 2 3; do printf 'part '; sleep 0.5; echo whole; done"
+    terminal = Terminal("--interval", "0.05", "sh", "-c", code)
     assert finish(terminal) == 0
-    line = terminal.text.split(b"\r\x1b[K")
-    assert len(line) > 3 and b"1 process  PSS 0." in line[1]
-    assert b"\x1b" not in line[-1] and b"memory.py itself" in line[-1]
+    assert terminal.text.startswith(b"part whole\r\n" * 3) and b"\x1b" not in terminal.text
 
 
 def test_quiet_on_a_terminal():
@@ -535,7 +552,10 @@ def test_nobody_listens(closing):
     wait_for(lambda: Path("status").exists() and Path("status").read_text())
     assert Path("status").read_text() == "3\n" and result.stdout == ""
     assert load("s.json")["exit_status"] == 3 and Path("g.png").exists()
-    assert sorted(os.listdir(".")) == ["g.png", "s.json", "status"]
+    left = sorted(name for name in os.listdir(".") if not name.endswith(".csv"))
+    assert left == ["g.png", "s.json", "status"]
+    kept = [name for name in os.listdir(".") if name.startswith(".g.png.")]
+    assert len(kept) == ("full" in closing)  # nobody has seen the summary
 
 
 @pytest.mark.parametrize("words", ["--quiet --json - true", "--in s.csv --json -", "--in s.csv"])
@@ -570,10 +590,22 @@ def test_proc_of_another_pid_namespace():
     assert result.returncode == 125 and "/proc is another pid namespace's" in result.stderr
 
 
-def test_a_recording_that_vanishes():
-    result = run("--csv", "s.csv", "sh", "-c", "rm s.csv; exit 3")
-    assert result.returncode == 3 and "s.csv: No such file" in result.stderr
-    assert run("--csv", "s.csv", "rm", "s.csv").returncode == 125
+def test_a_recording_that_vanishes_is_written_anew():
+    result = run("--csv", "s.csv", "sh", "-c", "sleep 0.3; rm s.csv; sleep 0.3; exit 3")
+    place = re.search(r"s.csv has been removed; the samples are in (\S+)", result.stderr)[1]
+    assert result.returncode == 3 and f"written: {place}\n" in result.stderr
+    assert memory.main(["--in", place, "--json", "s.json"]) == 0
+    assert load("s.json")["duration"] > 0.5 and load("s.json")["samples"] >= 5
+    os.unlink(place)
+
+
+def test_a_folder_of_the_graph_that_is_removed_loses_no_samples():
+    os.mkdir("pictures")
+    result = run("--out", "pictures/g.png", "sh", "-c", "sleep 0.3; rm -r pictures; sleep 0.3")
+    assert result.returncode == 125 and "Traceback" not in result.stderr
+    place = re.search(r"draw them again with --in (\S+)", result.stderr)[1]
+    assert memory.main(["--in", place, "--out", "g.png"]) == 0
+    os.unlink(place)
 
 
 def test_the_commands_environment_is_untouched():
@@ -678,7 +710,7 @@ def test_200_runs_killed_at_random_moments():
             process.communicate()
             if Path(name).exists():
                 whole += memory.Run(name).samples > 0
-                memory.save_graph([memory.Run(name)], "g.png")
+                assert memory.main(["--in", name, "--out", "g.png", "--quiet"]) == 0
                 os.unlink(name)
     assert whole > 50  # the moments are those that matter
 

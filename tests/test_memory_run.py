@@ -20,14 +20,18 @@ from conftest import MIB, TREE, Workload, alive, load, run, start, wait_for
 SUMS = ("rss", "pss", "uss")
 
 
+FIELDS = memory.Memory._fields
+
+
+def sampler_of(pid: int) -> memory.Sampler:
+    """A sampler that watches a process and its descendants."""
+    return memory.Sampler(memory.Tree([psutil.Process(pid)]))
+
+
 def measured(pid: int) -> dict[str, int]:
     """One sample of a process and its descendants, summed by field."""
-    tree = memory.Tree([psutil.Process(pid)])
-    sums = dict.fromkeys(memory.FIELDS, 0)
-    for process in tree.sample():
-        for name, size in zip(memory.FIELDS, process.memory):
-            sums[name] += size
-    return sums
+    memories = [process.memory for process in sampler_of(pid).sample()]
+    return dict(zip(FIELDS, map(sum, zip(*memories))))
 
 
 PARTS = {
@@ -86,7 +90,7 @@ def truth_holds(words: list[object]) -> bool:
 def while_held(path: str) -> pandas.Series:
     """The sums by field while a workload holds what it holds: it ends 5 s after all is there."""
     rows = pandas.read_csv(path, comment="#").query("pid > 0")
-    sums = rows.groupby("time")[list(memory.FIELDS)].sum()
+    sums = rows.groupby("time")[list(FIELDS)].sum()
     end = sums.index.max()
     return sums[(sums.index > end - 1.7) & (sums.index < end - 0.2)].median()
 
@@ -102,7 +106,7 @@ def test_every_process_is_named_and_in_the_tree():
 def test_child_in_a_vfork_is_counted_once_without_kcmp_too(monkeypatch):
     with Workload("--vfork", 60) as workload:
         naive = sum(
-            memory.parse_rollup(memory.read_file(f"/proc/{p.pid}/smaps_rollup")).pss
+            memory.parse_sizes(memory.read_file(f"/proc/{p.pid}/smaps_rollup"))["Pss"]
             for p in psutil.Process(workload.pid).children(recursive=True)
         )
         assert naive >= 120 * MIB
@@ -115,51 +119,13 @@ def test_child_in_a_vfork_is_counted_once_without_kcmp_too(monkeypatch):
 def test_forked_processes_are_not_taken_for_vforks(monkeypatch):
     monkeypatch.setattr(memory, "KCMP_SYSCALLS", {})
     with Workload("--shared", 40, "--forks", 3) as workload:
-        assert len(memory.Tree([psutil.Process(workload.pid)]).sample()) == 5
+        assert len(sampler_of(workload.pid).sample()) == 5
 
 
-def test_psutil_reads_the_same_where_there_is_no_smaps_rollup():
-    with Workload("--private", 40, "--shared", 40, "--file", 20) as workload:
-        exact = measured(workload.pid)
-        tree = memory.Tree([psutil.Process(workload.pid)])
-        tree.check, tree.read = memory.check_psutil, memory.read_psutil
-        sums = [sum(sizes) for sizes in zip(*(process.memory[:4] for process in tree.sample()))]
-        assert sums == pytest.approx([exact[n] for n in (*SUMS, "swap")], rel=0.01, abs=MIB)
-        assert all(process.memory.anon is None for process in tree.sample())
-
-
-def test_psutil_alone_follows_a_whole_run(monkeypatch):
-    monkeypatch.setattr(memory, "read_linux", memory.read_psutil)
-    monkeypatch.setattr(memory, "check_linux", memory.check_psutil)
-    words = [sys.executable, "-c", "import time; a = bytearray(40 << 20); time.sleep(0.7)"]
-    args = ["--quiet", "--json", "s.json", "--out", "g.png", "--interval", "0.1", *words]
-    assert memory.main(args) == 0
-    found = load("s.json")
-    assert found["pss"]["peak"] > 40 * MIB and found["pss_peak_split"] is None
-
-
-def test_without_pss_it_is_said(monkeypatch, capsys):
-    """macOS and Windows cannot be had here: psutil's answer there and the system's name."""
-
-    class Info(tuple):
-        rss, uss = 50 * MIB, 40 * MIB
-
-    monkeypatch.setattr(memory, "read_linux", memory.read_psutil)
-    monkeypatch.setattr(memory, "check_linux", memory.check_psutil)
-    monkeypatch.setattr(memory.platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(psutil.Process, "memory_full_info", lambda self: Info())
-    assert memory.main(["--json", "s.json", "--out", "g.png", "--", "sleep", "0.3"]) == 0
-    assert "there is no PSS on Darwin: see RSS" in capsys.readouterr().err
-    found = load("s.json")
-    assert found["pss"] is None and found["rss"]["peak"] == 50 * MIB
-    assert found["uss"]["peak"] == 40 * MIB
-
-
-def test_waiting_without_sigtimedwait(monkeypatch):
-    """As on macOS, which has no sigtimedwait."""
-    monkeypatch.delattr(signal, "sigtimedwait")
-    assert memory.main(["--quiet", "--json", "s.json", "--interval", "0.1", "sleep", "0.5"]) == 0
-    assert load("s.json")["samples"] >= 4
+def test_elsewhere_than_on_linux_it_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(memory, "LIBC", None)
+    assert memory.main(["true"]) == 125
+    assert "on Linux alone; --in draws recordings" in capsys.readouterr().err
 
 
 def test_zombies_are_not_counted():
@@ -169,8 +135,7 @@ def test_zombies_are_not_counted():
         parent.stdout.readline()
         child = wait_for(psutil.Process(parent.pid).children)[0]
         wait_for(lambda: child.status() == psutil.STATUS_ZOMBIE)
-        tree = memory.Tree([psutil.Process(parent.pid)])
-        assert [process.pid for process in tree.sample()] == [parent.pid]
+        assert [process.pid for process in sampler_of(parent.pid).sample()] == [parent.pid]
     finally:
         parent.kill()
         parent.wait()
@@ -178,34 +143,37 @@ def test_zombies_are_not_counted():
 
 
 def test_a_reused_pid_is_another_process():
-    tree = memory.Tree([psutil.Process()])
     child = subprocess.Popen(["sleep", "60"])
     try:
-        tree = memory.Tree([psutil.Process(child.pid)])
-        assert tree.sample()
-        tree.known[child.pid].started -= 1  # as if that had been the one before
-        assert tree.sample() == []
+        sampler = sampler_of(child.pid)
+        assert sampler.sample()
+        known = sampler.tree.known[child.pid]
+        known.stat = known.stat._replace(started=1)  # as if that had been the one before
+        known.text = b""
+        known.handle._ident = (child.pid, 1)
+        assert sampler.sample() == []
     finally:
         child.kill()
         child.wait()
 
 
-def test_a_process_that_could_not_be_read_once_stays():
+def test_a_process_that_could_not_be_read_once_stays(monkeypatch):
     """As when its main thread ends between two reads: ESRCH, while its memory goes on."""
     parent = subprocess.Popen(["sh", "-c", "sleep 60 & echo; wait"], stdout=subprocess.PIPE)
+    full_read = memory.full_read
+
+    def vanishing(process):
+        monkeypatch.setattr(memory, "full_read", full_read)
+        raise ProcessLookupError
+
     try:
         parent.stdout.readline()
-        tree = memory.Tree([psutil.Process(parent.pid)])
-        assert len(tree.sample()) == 2
-        for process in tree.known.values():
-            process.doubt = 1e9
-
-        def vanishing(process, tree):
-            tree.read = memory.read_linux
-            raise ProcessLookupError
-
-        tree.read = vanishing
-        assert len(tree.sample()) == len(tree.sample()) == 2
+        sampler = sampler_of(parent.pid)
+        assert len(sampler.sample()) == 2
+        sampler.all_read_at = 0  # all is read again
+        monkeypatch.setattr(memory, "full_read", vanishing)
+        assert len(sampler.sample()) == len(sampler.sample()) == 2
+        assert memory.full_read is full_read
     finally:
         for process in [*psutil.Process(parent.pid).children(), parent]:
             process.kill()
@@ -213,58 +181,26 @@ def test_a_process_that_could_not_be_read_once_stays():
         parent.stdout.close()
 
 
-def test_a_process_that_ends_before_it_is_read_is_tried_once_a_sample():
-    """It was seen, then gone when smaps_rollup was opened."""
+def test_a_process_that_ends_before_it_is_read_is_tried_a_few_times(monkeypatch):
+    """It was polled, then gone when smaps_rollup was opened."""
     child = subprocess.Popen(["sleep", "60"])
+    tries = []
+
+    def gone(process):
+        tries.append(process.pid)
+        assert len(tries) < 1000
+        raise ProcessLookupError
+
+    monkeypatch.setattr(memory, "full_read", gone)
     try:
-        tree = memory.Tree([psutil.Process(child.pid)])
-        tries = []
-
-        def gone(process, tree):
-            tries.append(process.pid)
-            assert len(tries) < 1000
-            raise ProcessLookupError
-
-        tree.read = gone
+        sampler = sampler_of(child.pid)
         for count in range(1, 100):
-            tree.allowance = 1.0
-            assert tree.sample() == [] and len(tries) <= 3 * count
+            sampler.all_read_at = 0
+            sampler.sample()
+            assert 0 < len(tries) <= 5 * count
     finally:
         child.kill()
         child.wait()
-
-
-def test_many_processes_at_rest_are_looked_at_in_turn(monkeypatch):
-    """All of them within some samples, those that have just changed in each."""
-    monkeypatch.setattr(memory, "CHECK_SHARE", 1e-9)
-    monkeypatch.setattr(memory, "MANY_AT_REST", 2)
-    monkeypatch.setattr(memory, "BUSY_SECONDS", 0)
-    with Workload("--private", 2, "--children", 11) as work:
-        tree = memory.Tree([psutil.Process(work.pid)])
-        looked: list[int] = []
-        check = tree.check
-
-        def checking(process, tree):
-            looked.append(process.pid)
-            return check(process, tree)
-
-        tree.check = checking
-        assert len(tree.sample()) == 12  # the first looks at all: nothing is known of the cost
-        for _ in range(6):
-            looked.clear()
-            assert len(tree.sample()) == 12 and len(looked) == 2
-        os.kill(work.pids["private"][5], signal.SIGKILL)
-        wait_for(lambda: not alive(work.pids["private"][5]))
-        seen = [len(tree.sample()) for _ in range(6)]
-        assert seen[-1] == 11 and sorted(seen, reverse=True) == seen
-        monkeypatch.setattr(memory, "BUSY_SECONDS", 60)
-        busy = tree.known[work.pids["private"][0]]
-        busy.faults -= 100  # as if it had faulted
-        for _ in range(6):
-            tree.sample()
-        looked.clear()
-        tree.sample()
-        assert busy.pid in looked and len(looked) < 6
 
 
 def test_orphans_of_watched_processes_stay():
@@ -272,17 +208,17 @@ def test_orphans_of_watched_processes_stay():
     parent = subprocess.Popen(["sh", "-c", code], stdout=subprocess.PIPE, text=True)
     orphan = int(parent.stdout.readline())
     try:
-        tree = memory.Tree([psutil.Process(parent.pid)])
-        assert {process.pid for process in tree.sample()} == {parent.pid, orphan}
+        sampler = sampler_of(parent.pid)
+        assert {process.pid for process in sampler.sample()} == {parent.pid, orphan}
         parent.kill()
         parent.wait()
-        assert [process.pid for process in tree.sample()] == [orphan]
+        assert [process.pid for process in sampler.sample()] == [orphan]
     finally:
         parent.kill()
         os.kill(orphan, signal.SIGKILL)
         parent.stdout.close()
     wait_for(lambda: not alive(orphan))
-    assert tree.sample() == []
+    assert sampler.sample() == []
 
 
 def test_memory_py_is_not_counted():
@@ -309,7 +245,6 @@ def test_a_threads_id_is_its_process():
     with Workload("--thread", 10) as workload:
         tids = [int(tid) for tid in os.listdir(f"/proc/{workload.pids['thread'][0]}/task")]
         assert len(tids) == 2
-        assert len({process.pid for process in memory.watched_processes(tids)}) == 1
         args = ["--quiet", "--json", "s.json", "--duration", "0.3", "--pid", *map(str, tids)]
         assert memory.main(args) == 0
         assert len(load("s.json")["by_process"]) == 2  # it and its child, each once
@@ -370,19 +305,19 @@ time.sleep(60)
     parent = subprocess.Popen([sys.executable, "-c", code], **pipes)
     try:
         parent.stdout.readline()
-        tree = memory.Tree([psutil.Process(parent.pid)])
+        sampler, full_read = sampler_of(parent.pid), memory.full_read
 
-        def read_and_fork(process, tree):
-            found = memory.read_linux(process, tree)
+        def read_and_fork(process):
+            found = full_read(process)
             if process.pid == parent.pid and not parent.stdin.closed:
                 parent.stdin.write(b"\n")
                 parent.stdin.close()
                 wait_for(lambda: len(process.handle.children()) == 3)
             return found
 
-        tree.read = read_and_fork
+        monkeypatch.setattr(memory, "full_read", read_and_fork)
         for _ in range(2):
-            living = tree.sample()
+            living = sampler.sample()
             assert 80 * MIB < sum(process.memory.pss for process in living) < 100 * MIB
         assert len(living) == 4
     finally:
@@ -404,8 +339,8 @@ time.sleep(2)  # it is a zombie from the middle on
 """
 
 
-def test_what_a_late_fork_shares_is_read_again_and_what_its_end_gives_back(monkeypatch):
-    """With no allowance but for great doubts: the parent's memory was all its own before."""
+def test_what_a_late_fork_shares_is_counted_once_and_what_its_end_gives_back(monkeypatch):
+    """With no budget but for what must be read: the parent's memory was all its own before."""
     monkeypatch.setattr(memory, "READ_SHARE", 0)
     monkeypatch.setattr(memory, "READ_BURST", 0)
     args = ["--quiet", "--csv", "s.csv", "--json", "s.json", sys.executable, "-c", FORKS_LATE]
@@ -421,14 +356,50 @@ def test_what_a_late_fork_shares_is_read_again_and_what_its_end_gives_back(monke
     assert len(after) > 3 and (after.iloc[:-1] > 200 * MIB).all()
 
 
-def test_what_cannot_be_read_in_time_is_said(monkeypatch, capsys):
-    for name in ("READ_SHARE", "READ_BURST", "READ_DEBT", "TREE_DEBT"):
-        monkeypatch.setattr(memory, name, 0)
-    assert memory.main(["--json", "s.json", sys.executable, "-c", FORKS_LATE]) == 0
+REWRITES = """
+import mmap, os, time
+a = mmap.mmap(-1, 100 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+a.madvise(mmap.MADV_NOHUGEPAGE)
+for n in range(0, len(a), 4096): a[n] = 1
+if os.fork() == 0:
+    time.sleep(1)
+    for n in range(0, len(a), 4096): a[n] = 2
+    time.sleep(1)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_what_cannot_be_read_in_time_is_said_in_bytes(monkeypatch, capsys):
+    """100 MiB that are shared become 200 without a word but the page faults."""
+    read_together = memory.Sampler.read_together
+
+    def read_at_first(sampler, *args, **options):
+        if time.monotonic() - begin < 0.9:
+            read_together(sampler, *args, **options)
+
+    begin = time.monotonic()
+    monkeypatch.setattr(memory.Sampler, "read_together", read_at_first)
+    assert memory.main(["--json", "s.json", sys.executable, "-c", REWRITES]) == 0
     found = load("s.json")
-    assert found["in_doubt"] > 3
-    said = f"in {found['in_doubt']} of {found['samples']} samples more had changed"
-    assert said in capsys.readouterr().err
+    assert 0.5 < found["uncertain"]["seconds"] < 3
+    assert 95 * MIB < found["uncertain"]["peak"] < 300 * MIB
+    said = "more changed than could be read in time: the sum of PSS may be off by up to"
+    assert said in " ".join(capsys.readouterr().err.split()).replace("! ", "")
+
+
+def test_copies_on_write_are_seen_and_nothing_is_uncertain_at_rest():
+    """RSS does not move: page faults tell."""
+    args = ["--quiet", "--csv", "s.csv", "--json", "s.json"]
+    assert run(*args, sys.executable, "-c", REWRITES).returncode == 0
+    found = load("s.json")
+    assert 200 * MIB < found["pss"]["peak"] < 215 * MIB
+    rows = pandas.read_csv("s.csv", comment="#").query("pid > 0")
+    sums = rows.groupby("time").pss.sum()
+    copied = sums[sums > 190 * MIB].index[0]
+    lines = [line.split() for line in Path("s.csv").read_text().splitlines()]
+    told = [float(words[2]) for words in lines if words[:2] == ["#", "uncertain:"]]
+    assert all(at < 0.9 or abs(at - copied) < 0.4 or at > sums.index[-1] - 0.4 for at in told)
 
 
 def test_the_end_of_a_hundred_forks_is_read_anew():
@@ -482,7 +453,7 @@ def test_many_orphans_that_end_do_not_hold_up_the_samples(monkeypatch):
         scan(tree)
 
     monkeypatch.setattr(memory.Tree, "scan", counted)
-    monkeypatch.setattr(memory.Session, "end_tree", lambda session: session.tree.send(9, set()))
+    monkeypatch.setattr(memory, "TERM_SECONDS", 0.2)
     args = ["--quiet", "--json", "s.json", "--duration", "2", sys.executable, "-c", ORPHANS]
     assert memory.main(args) == 0
     found = load("s.json")
@@ -497,14 +468,14 @@ def test_the_end_of_duration_is_sampled():
 
 
 def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
-    sample = memory.Tree.sample
+    sample = memory.Sampler.sample
     slow = iter([0, 0, 0.35, 0])
 
-    def sampled(tree):
+    def sampled(sampler):
         time.sleep(next(slow, 0))
-        return sample(tree)
+        return sample(sampler)
 
-    monkeypatch.setattr(memory.Tree, "sample", sampled)
+    monkeypatch.setattr(memory.Sampler, "sample", sampled)
     words = ["--interval", "0.1", "--csv", "s.csv", "--duration", "0.95", "sleep", "60"]
     assert memory.main(words) == 0
     times = [
@@ -514,7 +485,7 @@ def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
     ]
     assert len(times) < 11 and "samples of 11 due" in capsys.readouterr().err
     late = [(at + 0.001) % 0.1 for at in times]
-    assert sum(at < 0.05 for at in late) >= len(late) - 2  # one was late, and no drift
+    assert sum(at < 0.05 for at in late) >= len(late) - 3  # one took long, and no drift
 
 
 def test_the_systems_change_and_what_was_given_back():
