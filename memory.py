@@ -300,10 +300,12 @@ class Process:
 
     def update_name(self, now: float) -> None:
         """Read the name again: at first often (a zygote turns into a renderer), later rarely."""
-        self.name_due = now + (now - self.seen) / 2
-        with contextlib.suppress(psutil.Error, OSError):
-            self.name = printable(process_name(self.handle.cmdline(), self.handle.name()))[:200]
-        self.name, self.row = self.name or "?", ""
+        self.name_due = now + 2 * (now - self.seen)
+        with contextlib.suppress(OSError):
+            words = read_file(f"/proc/{self.pid}/cmdline").rstrip(b"\0").split(b"\0")
+            comm = read_stat(self.pid).comm
+            self.name = process_name([os.fsdecode(word) for word in words], os.fsdecode(comm))
+        self.name, self.row = printable(self.name)[:200] or "?", ""
 
 
 class Tree:
@@ -392,7 +394,7 @@ READ_BURST = 0.1  # seconds of it that may be saved up
 REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no more
 REFRESH_SECONDS = 1  # but no more often than this
 UNSEEN_TRIES = 4  # to find a child that came or went while its parent was read
-READ_TRIES = 3  # where too much moves while it is read
+READ_TRIES = 2  # where too much moves while it is read
 COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may differ from smaps_rollup
 HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
 HUGE_PAGE_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
@@ -1252,25 +1254,26 @@ class Run:
         bound = "<=" if self.unreadable and name in ("pss", "uss") else ""
         return bound + mib((self.metrics[name] or {}).get(key))
 
-    def to_dict(self) -> dict[str, object]:
-        """The summary for programs: sizes in bytes, times in seconds, None: nothing to tell."""
-        uncertain = {"peak": self.uncertain, "seconds": round(self.uncertain_seconds, 3)}
-        own = {"cpu_seconds": "own cpu seconds", "peak_rss": "own peak rss"}
-        return {
-            "command": self.meta.get("command"),
-            "exit_status": self.number("exit status"),
-            "duration": round(self.end, 3),
-            "interval": self.number("interval"),
-            "samples": self.samples,
-            "processes": self.processes,
-            "unreadable": self.unreadable,
-            "uncertain": uncertain if self.uncertain else None,
-            **self.metrics,
-            "pss_peak_split": self.split,
-            "by_process": self.ranking,
-            "kernel_peak_rss": self.number("kernel peak rss"),
-            "own": {name: self.number(key) for name, key in own.items()},
-        }
+
+def run_to_dict(run: Run) -> dict[str, object]:
+    """The summary for programs: sizes in bytes, times in seconds, None: nothing to tell."""
+    uncertain = {"peak": run.uncertain, "seconds": round(run.uncertain_seconds, 3)}
+    own = {"cpu_seconds": "own cpu seconds", "peak_rss": "own peak rss"}
+    return {
+        "command": run.meta.get("command"),
+        "exit_status": run.number("exit status"),
+        "duration": round(run.end, 3),
+        "interval": run.number("interval"),
+        "samples": run.samples,
+        "processes": run.processes,
+        "unreadable": run.unreadable,
+        "uncertain": uncertain if run.uncertain else None,
+        **run.metrics,
+        "pss_peak_split": run.split,
+        "by_process": run.ranking,
+        "kernel_peak_rss": run.number("kernel peak rss"),
+        "own": {name: run.number(key) for name, key in own.items()},
+    }
 
 
 # ---------------------------------------------------------------- the summary
@@ -1702,7 +1705,7 @@ def write_json(runs: Sequence[Run], path: str) -> None:
     """The summary for programs; of several runs a list. Raises OSError."""
     import json
 
-    found = [run.to_dict() for run in runs]
+    found = [run_to_dict(run) for run in runs]
     text = json.dumps(found if len(runs) > 1 else found[0], indent=2)
     if path != "-":
         write_file(path, (text + "\n").encode())

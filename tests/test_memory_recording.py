@@ -329,7 +329,7 @@ def test_damaged_anywhere_it_is_read_or_refused(tmp_path_factory, place, junk, g
         assert "not a recording" in str(problem)
         assert place <= whole.index(b"\n0.000")
     else:
-        json.dumps(run.to_dict(), allow_nan=False)
+        json.dumps(memory.run_to_dict(run), allow_nan=False)
         memory.summary(run)
 
 

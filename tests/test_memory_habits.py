@@ -1,0 +1,206 @@
+"""memory.py: what users type, what they are told, and what lived between two samples."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import memory
+from conftest import FORBIDDEN, LIMIT, MEMORY, MIB, alive, load, run, start, wait_for
+
+PYTHON = sys.executable
+
+
+def test_a_command_too_short_to_be_sampled_has_the_kernels_figure():
+    """The kernel keeps the largest RSS that a process has had."""
+    code = "x = 'a' * 200_000_000"
+    result = run("--interval", "60", "--json", "s.json", PYTHON, "-c", code)
+    found = load("s.json")
+    assert 195 * MIB < found["kernel_peak_rss"] < 230 * MIB
+    assert "RSS between two samples" in result.stderr or "too short to be sampled" in result.stderr
+
+
+def test_what_lived_between_two_samples_is_said_with_an_interval_that_may_see_it():
+    code = "import time; time.sleep(0.4); x = bytearray(150 << 20); del x; time.sleep(2.2)"
+    result = run("--interval", "1", "--json", "s.json", PYTHON, "-c", code)
+    found = load("s.json")
+    assert found["rss"]["peak"] < 60 * MIB and 150 * MIB < found["kernel_peak_rss"] < 180 * MIB
+    assert "RSS between two samples" in " ".join(result.stderr.split())
+    assert "--interval 0.2 may see it" in " ".join(result.stderr.split())
+
+
+def test_nothing_is_said_where_the_samples_saw_it():
+    code = "import time; x = bytearray(50 << 20); time.sleep(0.6)"
+    result = run("--json", "s.json", PYTHON, "-c", code)
+    assert "between two samples" not in " ".join(result.stderr.split())
+    assert load("s.json")["kernel_peak_rss"] >= 50 * MIB
+
+
+def test_a_child_begins_with_the_mark_of_its_parent_and_that_is_not_believed():
+    ballast = "import sys; x = bytearray(150 << 20); sys.argv = sys.argv[1:]; import memory; "
+    code = ballast + "sys.exit(memory.main())"
+    env = {**os.environ, "PYTHONPATH": str(Path(memory.__file__).parent)}
+    words = [PYTHON, "-c", code, "memory.py", "--quiet", "--json", "s.json", "sleep", "0.3"]
+    assert subprocess.run(words, env=env).returncode == 0
+    assert load("s.json")["kernel_peak_rss"] < 20 * MIB
+
+
+@pytest.mark.parametrize("how", ["commas", "words"])
+def test_several_pids_and_one_sample_of_what_is_now(how):
+    targets = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
+    try:
+        pids = [str(target.pid) for target in targets]
+        words = [",".join(pids)] if how == "commas" else pids
+        result = run("--json", "s.json", "--pid", *words, "--duration", "0")
+        assert result.returncode == 0, result.stderr
+        found = load("s.json")
+        assert found["samples"] == 1 and found["processes"] == 2
+        assert result.stderr.startswith(f"sleep ({pids[0]}), sleep ({pids[1]})\n")
+    finally:
+        for target in targets:
+            target.kill()
+            target.wait()
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["--pid"], 2, "no process is named (did pgrep find none?)"),
+        (["--pid", "--duration", "5"], 2, "no process is named (did pgrep find none?)"),
+        (["sleep 3"], 127, "--cmd 'sleep 3'"),
+        (["--csv", "-", "true"], 2, "read again"),
+        (["--interval", "5s", "true"], 2, "5s: must be a number of seconds"),
+        (["--interval", "0", "true"], 2, "above 0"),
+        (["--duration", "0", "true"], 2, "above 0"),
+        (["sh", "-c", "exit 3", "--out", "g.png"], 3, "--out stood behind the command"),
+    ],
+)
+def test_one_line_says_what_to_do(args, status, message):
+    result = run("--quiet", *args)
+    assert result.returncode == status
+    last = result.stderr.splitlines()[-1]
+    assert message in last and "Traceback" not in result.stderr
+
+
+def test_no_hint_where_the_options_are_the_commands_own():
+    for args in (["sh", "-c", "exit 0", "--out", "g.png"], ["sh", "-c", "exit 3"]):
+        assert "stood behind" not in run("--quiet", *args).stderr
+    given = run("--quiet", "--json", "s.json", "sh", "-c", "exit 3", "--out", "g.png")
+    assert "stood behind" not in given.stderr
+
+
+def test_the_files_written_are_said_last_and_o_is_out():
+    result = run("-o", "g.png", "--csv", "s.csv", "--json", "s.json", "sleep", "0.3")
+    assert result.stderr.splitlines()[-1] == "written: s.csv, s.json, g.png"
+    assert Path("g.png").stat().st_size > 10_000
+
+
+GROUP = """
+import os, signal, sys, time
+child = os.fork()
+def told(number, frame):
+    print("child" if not child else "command", flush=True)
+    if child:
+        time.sleep(0.5)  # as a program that closes its own children
+        os.kill(child, signal.SIGKILL)
+    os._exit(0)
+signal.signal(signal.SIGTERM, told)
+os.write(1, b"ready\\n")
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", ["duration", "signal"])
+def test_the_command_alone_is_told_and_ends_its_own_children(how):
+    args = ["--duration", "1"] if how == "duration" else []
+    process = start(*args, "--json", "s.json", PYTHON, "-c", GROUP)
+    assert process.stdout.readline() == "ready\n" == process.stdout.readline()
+    if how == "signal":
+        process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=LIMIT)
+    assert out == "command\n" and process.returncode == 0
+    assert not any(alive(use["pid"]) for use in load("s.json")["by_process"])
+
+
+def test_what_the_command_leaves_is_ended_later(monkeypatch):
+    """A child that only SIGKILL ends: re-listed until nobody is left."""
+    monkeypatch.setattr(memory, "TERM_SECONDS", 0.5)
+    code = "trap '' TERM; sleep 60 & echo $! >pid; wait; sleep 60"
+    words = ["sh", "-c", f"setsid sh -c '{code}' & exec sleep 60"]
+    assert memory.main(["--quiet", "--duration", "1", *words]) == 0
+    assert not alive(int(Path("pid").read_text()))
+
+
+def test_a_second_ctrl_c_names_who_is_left():
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True)"
+    process = start(PYTHON, "-c", f"{code}; time.sleep(60)")
+    process.stdout.readline()
+    left = wait_for(psutil.Process(process.pid).children)[0]
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.4)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT) == 143 and alive(left.pid)
+    left.kill()
+    assert f"left running: python -c ({left.pid})" in process.communicate()[1]
+
+
+def test_six_runs_of_the_same_program_agree_on_the_end():
+    """The last sample before the exits begin, not one that caught half of the tree exiting."""
+    tree = [PYTHON, str(Path(memory.__file__).parent / "tests" / "tree.py")]
+    words = [*tree, "--private", "20", "--children", "4", "--shared", "40", "--seconds", "1"]
+    ends = []
+    for _ in range(6):
+        assert run("--quiet", "--json", "s.json", *words).returncode == 0
+        ends.append(load("s.json")["pss"]["end"])
+    assert max(ends) < 1.02 * min(ends) and min(ends) > 120 * MIB
+
+
+HIDDEN = """
+mount -t proc -o hidepid=2 proc /proc || exit 77
+exec setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs "$@"
+"""
+
+
+def test_hidden_processes_are_said():
+    if os.geteuid() or not shutil.which("setpriv") or not shutil.which("unshare"):
+        pytest.skip(f"{FORBIDDEN}: another user and a mount of /proc")
+    folder = Path("/var/tmp") / f"hidepid-{os.getpid()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    python = "/usr/bin/python3" if not os.access(PYTHON, os.X_OK) else PYTHON
+    words = [python, shutil.copy(MEMORY[1], folder), "--csv", str(folder / "s.csv"), "sleep", "0.3"]
+    shell = ["unshare", "--mount", "sh", "-c", HIDDEN, "sh", *words]
+    try:
+        result = subprocess.run(shell, capture_output=True, text=True, cwd=folder)
+        if result.returncode in (1, 77, 126, 127):  # no such mount, or no Python for nobody
+            pytest.skip(f"{FORBIDDEN}: {result.stderr.strip()[-100:]}")
+        assert "/proc hides other users' processes (hidepid)" in result.stderr
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_few_threads_and_descriptors_are_enough():
+    limits = "ulimit -u 0 2>/dev/null; ulimit -n 16"
+    words = [*MEMORY, "--json", "s.json", "sh", "-c", "sleep 0.3; for i in 1 2; do sleep 0.1; done"]
+    shell = ["sh", "-c", f'{limits}; exec "$@"', "sh", *words]
+    result = subprocess.run(shell, capture_output=True, text=True)
+    assert result.returncode == 0 and "Traceback" not in result.stderr
+    assert load("s.json")["samples"] >= 3
+
+
+def test_a_pid_that_ends_at_once_is_an_end():
+    target = subprocess.Popen(["sleep", "0.6"])
+    process = start("--pid", target.pid, "--json", "s.json")
+    target.wait()
+    assert process.wait(LIMIT) == 0
+    process.communicate()
+    wait_for(lambda: Path("s.json").exists())
+    assert load("s.json")["exit_status"] is None
