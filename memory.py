@@ -646,19 +646,22 @@ class Sampler(Poller):
     def find_unseen_sharers(self, living: list[Process]) -> None:
         """Read again where somebody who was not read had a part in anonymous memory.
 
-        Only forks share it: what one process shares, the others must. If they do not, a child
-        came or went while its parent was read, or lives outside of the tree: then it stays so.
+        Only forks share it. A child that came meanwhile is found now; of one that came and went,
+        or lives outside of the tree, the parent shares what no other does: that may stay so.
         """
         for _ in range(UNSEEN_TRIES):
             shared = [process.reading.shared_anon for process in living if process.reading]
             alone = max(0, 2 * max(shared, default=0) - sum(shared))
             least = max(SMALL, self.sums(living)[0] * WORTH_READING)
-            if alone <= self.outsiders_share + least:
-                break
             self.tree.find(time.monotonic())
+            new = {process for process in self.tree.known.values() if not process.stat}
+            if not new and alone <= self.outsiders_share + least:
+                break
             living += [process for process in self.poll() if process not in living]
-            for process in living:
-                if process.resident[0] >= alone:
+            change = sum(self.read_one(process) for process in living if process in new)
+            change = max(change, alone - self.outsiders_share)
+            for process in living if change > least else ():
+                if process not in new and process.resident[0] >= change:
                     self.read_one(process)
         self.outsiders_share = alone
 
