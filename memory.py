@@ -395,6 +395,7 @@ REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no
 REFRESH_SECONDS = 1  # but no more often than this
 UNSEEN_TRIES = 4  # to find a child that came or went while its parent was read
 READ_TRIES = 2  # where too much moves while it is read
+READ_SECONDS = 0.2  # after which nothing is tried again in a sample
 COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may differ from smaps_rollup
 HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
 HUGE_PAGE_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
@@ -581,7 +582,8 @@ class Sampler(Poller):
             for _ in range(READ_TRIES):
                 self.read_together(living, worth, everything=stale)
                 total, uncertain = self.sums(living)
-                if uncertain <= max(SMALL, total * MUST_READ):
+                late = time.monotonic() - now > READ_SECONDS
+                if uncertain <= max(SMALL, total * MUST_READ) or late:
                     break
             self.tokens = max(-READ_BURST, self.tokens - (time.process_time() - cpu))
             self.forced_until = 2 * time.monotonic() - now
@@ -655,7 +657,8 @@ class Sampler(Poller):
             least = max(SMALL, self.sums(living)[0] * WORTH_READING)
             self.tree.find(time.monotonic())
             new = {process for process in self.tree.known.values() if not process.stat}
-            if not new and alone <= self.outsiders_share + least:
+            late = time.monotonic() - self.now > READ_SECONDS
+            if late or (not new and alone <= self.outsiders_share + least):
                 break
             living += [process for process in self.poll() if process not in living]
             change = sum(self.read_one(process) for process in living if process in new)
