@@ -6,17 +6,17 @@
 """Which big base64 literals a bundle, a folder or an app.asar holds, and where they sit in memory.
 
     $ ./asar_investigate.py --top 3 --in $(tests/scratch3 --old --bundle)
-    .../scratch-gui.js
+    .../1.bundle.js
       18.5 MiB: 91 base64 literals of 256 characters or more, 3500516 characters, 18.1 %
 
     The largest of 91 contents
         characters    string   decoded times  kind                    place
-      1     603480    603480    452608     1  font/ttf                .../scratch-gui.js:189249:19
-      2     296508    296508    222380     1  font/otf                .../scratch-gui.js:189255:19
-      3     278368    278368    208776     1  font/ttf                .../scratch-gui.js:189273:19
+      1     603480    603480    452608     1  font/ttf                .../1.bundle.js:189249:19
+      2     296508    296508    222380     1  font/otf                .../1.bundle.js:189255:19
+      3     278368    278368    208776     1  font/ttf                .../1.bundle.js:189273:19
     ...
     As V8 keeps it
-      .../scratch-gui.js
+      .../1.bundle.js
         18948992 characters, 292248 beyond Latin-1: two bytes each, 36.1 MiB in memory
         the first at line 28037, column 57; as \\u escapes: one byte each, 19.5 MiB, 16.7 MiB less
 

@@ -2,6 +2,7 @@
 """memory.py beside other samplers of process trees at 10 Hz: what they cost, and what is true.
 
     sudo apt install chromium npm procps
+    tests/scratch3 --fetch
     .venv/bin/python tests/bench_memory.py
     .venv/bin/python tests/bench_memory.py --only rest 4GiB --tools memory.py mprof --seconds 20
     .venv/bin/python tests/bench_memory.py --only truth --cases frames cow --script memory.py old.py
@@ -102,7 +103,7 @@ PACKAGES = {
 PROCPATH_QUERY = "$..children[?(@.stat.pid == {})]"  # with all below it
 TREE = [sys.executable, str(ROOT / "tests" / "tree.py"), "--seconds", "0"]
 FULL = [sys.executable, str(ROOT / "tests" / "full_read.py")]
-SCRATCH = [sys.executable, str(ROOT / "tests" / "scratch3"), "--old"]
+SCRATCH = [sys.executable, str(ROOT / "tests" / "scratch3"), "--chromium", "--old"]
 
 OFF = 0.05  # a sample is off where its sum is wrong by more than this
 TOLD = 0.02  # from here on it has to be told

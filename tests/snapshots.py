@@ -218,8 +218,10 @@ def devtools_url_of(lines: Iterator[str]) -> str:
 @contextlib.contextmanager
 def editor(old: bool) -> Iterator[str]:
     """The running editor's DevTools URL, once it is loaded and at rest."""
-    command = [sys.executable, ROOT / "tests" / "scratch3", "--port", "0", *["--old"] * old]
-    scratch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, ROOT / "tests" / "scratch3", "--chromium", *["--old"] * old]
+    if subprocess.run([*command, "--bundle"], stdout=subprocess.DEVNULL).returncode:  # fetches it
+        raise Unavailable("the editor cannot be fetched, see above")
+    scratch = subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True)
     try:
         url = devtools_url_of(scratch.stdout)
         wait_loaded(url, SHOWN)

@@ -15,7 +15,9 @@ import pytest
 from conftest import LIMIT, ROOT
 
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^    (\./(?:memory|asar_investigate)\.py .*)$", README, re.M)
+COMMANDS = re.findall(
+    r"^    ((?:xvfb-run -a )?\./(?:memory|asar_investigate)\.py .*)$", README, re.M
+)
 
 
 @pytest.mark.parametrize("script", [path.name for path in sorted(ROOT.glob("*.py"))])
@@ -47,12 +49,18 @@ def test_nothing_else_is_visible_at_the_top():
 
 
 def test_test_command_is_what_ci_runs():
-    pattern = re.search(r"grep -m 1 '(.*)' README.md", (ROOT / ".ci" / "run").read_text())[1]
-    assert len(re.findall(pattern, README, re.M)) == 1
+    """With the packages that the README names for it, and the editor fetched before."""
+    ci = (ROOT / ".ci" / "run").read_text()
+    pattern = re.search(r"grep -m 1 '(.*)' README.md", ci)[1]
+    (command,) = re.findall(pattern + "$", README, re.M)
+    assert 0 < command.index("tests/scratch3 --fetch") < command.index("pytest")
+    packages = re.findall(r"packages\+?=\(([^)]*)\)", ci)
+    named = re.findall(r"^    sudo apt install -y (.*)$", README, re.M)
+    assert set(" ".join(named).split()) <= set(" ".join(packages).split())
 
 
 def memory_commands() -> list[str]:
-    return [c for c in COMMANDS if c.startswith("./memory.py") and "--pid" not in c]
+    return [c for c in COMMANDS if "./memory.py" in c and "--pid" not in c]
 
 
 @pytest.mark.parametrize("command", memory_commands())
@@ -62,6 +70,7 @@ def test_memory_commands_run(command, tmp_path):
         os.symlink(ROOT / name, tmp_path / name)
     os.mkdir("images")
     words = shlex.split(command)
+    display, words = words[: words.index("./memory.py")], words[words.index("./memory.py") :]
     if "--in" in words:
         for name in ("before.csv", "after.csv"):
             record = [sys.executable, "memory.py", "--quiet", "--csv", name, "sleep", "0.2"]
@@ -73,7 +82,8 @@ def test_memory_commands_run(command, tmp_path):
         words[1:1] = ["--duration", "6"]
     if "--duration" in words[3:]:
         words[words.index("--duration", 3) + 1] = "6"
-    result = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=LIMIT)
+    words[:0] = [*display, sys.executable]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
     assert result.returncode == 0, result.stderr
     assert "PSS" in result.stdout + result.stderr
     if "--out" in words:
