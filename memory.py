@@ -1556,6 +1556,9 @@ examples:
   ./memory.py --out graph.svg --csv samples.csv chromium --app=http://localhost:8601
   ./memory.py --pid $(pgrep -o scratch) --duration 60 --out graph.png
   ./memory.py --in before.csv after.csv --out compare.png
+
+The status line is shown where stderr is a terminal and memory.py in its foreground;
+with a command only if stdin and stdout are none, so that it never meets its output.
 """
 
 
@@ -1588,9 +1591,14 @@ def parser() -> argparse.ArgumentParser:
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
     add("--interval", metavar="S", type=time_span, default=0.1, help="between samples (0.1 s)")
-    add("--duration", metavar="S", type=time_span, help="stop after S seconds, and end the command")
+    add(
+        "--duration",
+        metavar="S",
+        type=time_span,
+        help="end after S seconds; --pid: 0 takes one sample",
+    )
     add("--quiet", action="store_true", help="no status line, no summary")
-    add("--no-status", action="store_true", help="no status line (shown if only stderr is a tty)")
+    add("--no-status", action="store_true", help="no status line")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result

@@ -194,13 +194,3 @@ def test_few_threads_and_descriptors_are_enough():
     result = subprocess.run(shell, capture_output=True, text=True)
     assert result.returncode == 0 and "Traceback" not in result.stderr
     assert load("s.json")["samples"] >= 3
-
-
-def test_a_pid_that_ends_at_once_is_an_end():
-    target = subprocess.Popen(["sleep", "0.6"])
-    process = start("--pid", target.pid, "--json", "s.json")
-    target.wait()
-    assert process.wait(LIMIT) == 0
-    process.communicate()
-    wait_for(lambda: Path("s.json").exists())
-    assert load("s.json")["exit_status"] is None
