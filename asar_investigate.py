@@ -44,7 +44,7 @@ import time
 from array import array
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
 from typing import NamedTuple, TextIO
@@ -1173,13 +1173,11 @@ class Reader:
 # ---------------------------------------------------------------- where the literals sit
 #
 # Memory of processes and core files, region by region -> its base64 runs, of one byte a character
-# or of two -> which of them are copies of the inputs' literals, whole or in part.
+# or of two -> which of them are copies of the inputs' literals.
 
 NEEDLE = 24  # characters that lead from a place in memory to a literal
 NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE - 1))
 CUT = 1024  # characters of a string that V8 writes into a heap snapshot
-NEEDLES = 2**16  # at most, beside one for each literal
-HEAD = 256  # characters of a beginning in which no needle is
 ALIKE = 1000  # literals that begin alike, of which more are not told apart
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
 CHARACTER_OR_ZERO = bytes(EITHER[byte] or 2 * (not byte) for byte in range(256))
@@ -1271,36 +1269,6 @@ def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
                 yield odd, 2, narrowed(window[odd:])
 
 
-class Ranges:
-    """A set of numbers, kept as ranges that neither touch nor overlap."""
-
-    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
-        self.starts = [start for start, _ in ranges]
-        self.ends = [end for _, end in ranges]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return zip(self.starts, self.ends)
-
-    def add(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Add a range. Returns the parts of it that were not in the set."""
-        first, behind = bisect.bisect_left(self.ends, start), bisect.bisect(self.starts, end)
-        new, at = [], start
-        for low, high in zip(self.starts[first:behind], self.ends[first:behind]):
-            if at < low:
-                new.append((at, low))
-            at = max(at, high)
-        if at < end:
-            new.append((at, end))
-        self.starts[first:behind] = [min([start, *self.starts[first:behind]])]
-        self.ends[first:behind] = [max([end, *self.ends[first:behind]])]
-        return new
-
-    def overlap(self, start: int, end: int) -> bool:
-        """Whether a range has a number of the set."""
-        at = bisect.bisect(self.ends, start)
-        return at < len(self.starts) and self.starts[at] < end
-
-
 class Texts:
     """The literals' characters, read where they stand in the inputs."""
 
@@ -1319,59 +1287,43 @@ class Texts:
         except (OSError, Problem, Ended):
             return b""
 
-    def matched(self, content: int, run: Source, first: int) -> int:
-        """How many of its characters stand in a run in which its first one is, or would be."""
-        low, high = max(0, first), min(run.size, first + self.lengths[content])
-        total = 0
-        for offset, piece in run.pieces(low, high, 2**18):
-            wanted = self.read(content, offset - first, len(piece))
-            if piece == wanted:
-                total += len(piece)
-                continue
-            for n in range(0, len(piece), 256):
-                if piece[n : n + 256] == wanted[n : n + 256]:
-                    total += len(piece[n : n + 256])
-        return total
+    def same(self, content: int, run: Source, first: int) -> bool:
+        """Whether a run has at a place what a literal has, as far as both of them go."""
+        start, end = max(0, first), min(run.size, first + self.lengths[content])
+        if run.read(end - 16, 16) != self.read(content, end - 16 - first, 16):
+            return False  # most that begin alike end otherwise
+        pieces = run.pieces(start, end, 2**18)
+        return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
 
 class Index:
-    """Finds literals by needles: short pieces of them, each of which leads to one place.
+    """Finds literals by needles: a short piece of the beginning and of the end of each.
 
-    A needle begins behind an x, and so at the same characters in each copy. A literal has one in
-    each of its pieces; literals that begin alike share their first one.
+    A needle stands behind an x, and so is found in a run whatever stands before the literal. Where
+    there is none at the beginning that itself is one.
     """
 
     def __init__(self, texts: Texts, count: int) -> None:
         self.texts = texts
-        self.head = min(count, HEAD)
+        self.head = min(count, 256)
         self.needles: dict[bytes, int] = {}  # -> number of the literal << 40 | offset in it
-        self.more: dict[bytes, list[int]] = {}  # of other literals that begin with the same one
-        self.step = max(CUT, sum(texts.lengths) // NEEDLES)
-        for content in range(len(texts.lengths)):
-            self.add(content)
+        self.more: dict[bytes, list[int]] = {}  # of other literals that have the same one
+        for content, length in enumerate(texts.lengths):
+            for offset in (0, length - CUT) if length > 2 * CUT else (0,):
+                text = texts.read(content, offset, min(CUT, length))
+                matches = list(NEEDLE_RE.finditer(text))
+                if matches:
+                    match = matches[-1 if offset else 0]
+                    self.put(match[1], content << 40 | offset + match.start())
+                elif not offset:
+                    self.put(text[: self.head], content << 40)
 
-    def add(self, content: int) -> None:
-        """Put a literal in."""
-        length, first, size = self.texts.lengths[content], True, 2**8 * self.step
-        for offset in range(0, length, size):
-            text = self.texts.read(content, offset, min(size, length - offset))
-            for start in range(0, len(text), self.step):
-                for match in NEEDLE_RE.finditer(text, start, start + self.step):
-                    new = self.put(match[1], content, offset + match.start(), first)
-                    first = False
-                    if new:
-                        break
-                if first:
-                    self.put(text[: self.head], content, 0, first)
-                    first = False
-
-    def put(self, needle: bytes, content: int, offset: int, first: bool) -> bool:
-        """Keep a needle if it is new; a literal's first one in any case."""
-        place = content << 40 | offset
-        known = self.needles.setdefault(needle, place)
-        if first and known != place and len(self.more.setdefault(needle, [])) < ALIKE:
-            self.more[needle].append(place)
-        return known == place
+    def put(self, needle: bytes, place: int) -> None:
+        """Keep where a needle is."""
+        if self.needles.setdefault(needle, place) != place:
+            others = self.more.setdefault(needle, [])
+            if len(others) < ALIKE:
+                others.append(place)
 
     def places(self, needle: bytes) -> Iterator[tuple[int, int]]:
         """The literals that have a needle, and where."""
@@ -1386,78 +1338,54 @@ class Index:
         places += [content for content, _ in self.places(text[: self.head])]
         return [n for n in places if self.texts.read(n, 0, len(text)) == text]
 
-    def in_run(self, run: Source) -> list[tuple[int, int, int]]:
-        """What a run holds: each literal, where its first character is or would be, matched.
+    def in_run(self, run: Source) -> list[tuple[int, int, bool]]:
+        """Each literal that a run holds, where its first character is, and whether it is whole.
 
-        None overlaps another. How much is compared is bounded, for what repeats itself.
+        None overlaps another; one that is not whole goes on beyond the run. How much is compared
+        is bounded, for what repeats itself.
         """
-        lengths, tried, found = self.texts.lengths, set(), []
+        lengths, found = self.texts.lengths, []
         done = compared = 0
         for position, needle in self.known_needles(run):
-            if position < done or compared > 16 * run.size + 2**18:
-                continue
-            new = {(n, position - offset) for n, offset in self.places(needle)} - tried
-            tried |= new
-            for content, first in sorted(new, key=lambda place: abs(lengths[place[0]] - run.size)):
-                matched = self.texts.matched(content, run, first)
-                low, high = max(0, first), min(run.size, first + lengths[content])
-                compared += high - low + 2**10
-                if matched == high - low:
-                    done = max(done, high)
-                if matched == run.size:
-                    return [(content, first, matched)]
-                if 2 * matched > high - low:  # what mp3s have in common is no copy
-                    found.append((matched, content, first))
-        taken, result = Ranges(), []
-        for matched, content, first in sorted(found, reverse=True):
-            if not taken.overlap(first, first + lengths[content]):
-                taken.add(first, first + lengths[content])
-                result.append((content, first, matched))
-        return result
+            places = ((content, position - offset) for content, offset in self.places(needle))
+            for content, first in sorted(places, key=lambda one: abs(lengths[one[0]] - run.size)):
+                if max(first, position) < done or compared > 16 * run.size + 2**20:
+                    continue
+                compared += 2**10
+                if self.texts.same(content, run, first):
+                    done = first + lengths[content]
+                    found.append((content, first, first >= 0 and done <= run.size))
+        return found
 
     def known_needles(self, run: Source) -> Iterator[tuple[int, bytes]]:
         """The needles in a run, and where they begin."""
         head = run.read(0, self.head)
         if head in self.needles:
             yield 0, head
-        begin = min(run.size, 2**12)  # in most runs it tells all
-        rest = begin - NEEDLE if begin < run.size else run.size
-        pieces = (run.pieces(0, begin), run.pieces(rest, run.size, 2**18))
-        for start, piece in itertools.chain(*pieces):
-            if not self.needles.keys().isdisjoint(NEEDLE_RE.findall(piece)):
-                for match in NEEDLE_RE.finditer(piece):
-                    if match[1] in self.needles:
-                        yield start + match.start(), match[1]
+        for start in range(0, run.size, 2**18):
+            piece = run.read(start, 2**18 + NEEDLE)
+            for match in NEEDLE_RE.finditer(piece):
+                if match[1] in self.needles:
+                    yield start + match.start(), match[1]
 
 
-class Other(NamedTuple):
-    """Base64 in memory that is in none of the inputs."""
+def search(
+    regions: Iterator[Region], index: Index, count: int
+) -> tuple[dict[tuple[int, int, int], bool], tuple[int, int]]:
+    """Content, address and width of each copy, and whether it is whole; other base64 in memory.
 
-    runs: int
-    bytes: int
-
-
-class Found(NamedTuple):
-    """What memory holds."""
-
-    copies: dict[tuple[int, int, int], int]  # content, address, width -> characters that are there
-    other: Other
-
-
-def search(regions: Iterator[Region], index: Index, count: int) -> Found:
-    """Look for literals."""
-    copies: dict[tuple[int, int, int], int] = {}
-    runs = size = 0
+    The latter in runs and bytes.
+    """
+    copies, runs, size = {}, 0, 0
     for region in regions:
         for run in memory_runs(region, count):
             address = run.base - region.memory.base + region.address
             there = index.in_run(run)
-            for content, first, matched in there:
-                key = content, address + run.width * first, run.width
-                copies[key] = copies.get(key, 0) + matched
+            for content, first, whole in there:
+                copies[content, address + run.width * first, run.width] = whole
             if not there and data_in(run):
                 runs, size = runs + 1, size + run.width * run.size
-    return Found(copies, Other(runs, size))
+    return copies, (runs, size)
 
 
 def data_in(run: Source) -> Content | None:
@@ -1554,6 +1482,31 @@ class Process(NamedTuple):
     coredump_filter: int | None
 
 
+class Ranges:
+    """A set of numbers, kept as ranges that neither touch nor overlap."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        self.starts = [start for start, _ in ranges]
+        self.ends = [end for _, end in ranges]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self.starts, self.ends)
+
+    def add(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Add a range. Returns the parts of it that were not in the set."""
+        first, behind = bisect.bisect_left(self.ends, start), bisect.bisect(self.starts, end)
+        new, at = [], start
+        for low, high in zip(self.starts[first:behind], self.ends[first:behind]):
+            if at < low:
+                new.append((at, low))
+            at = max(at, high)
+        if at < end:
+            new.append((at, end))
+        self.starts[first:behind] = [min([start, *self.starts[first:behind]])]
+        self.ends[first:behind] = [max([end, *self.ends[first:behind]])]
+        return new
+
+
 class Pages:
     """The pages of a live process, as /proc/PID/maps and pagemap tell; nothing is faulted in.
 
@@ -1568,11 +1521,11 @@ class Pages:
         for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):  # the first may have ended
             with open(f"/proc/{tid}/maps", "rb") as lines:
                 self.mappings = [found for line in lines for found in searchable(os.fsdecode(line))]
-            self.file = f"/proc/{tid}/mem"
             if self.mappings:
                 break
         else:
             raise Ended
+        self.file = f"/proc/{tid}/mem"
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -1613,26 +1566,26 @@ class Pages:
     def regions(self, seen: dict[tuple, Ranges]) -> Iterator[Region]:
         """Its resident memory, but for the pages of files that are in seen; these are added."""
         last, new = 0, Ranges()
-        for start, end, mapping, of_file in self.resident():
-            self.searched += end - start
-            if start != last:
-                yield from (self.region(*part, last) for part in new)
+        for start, end, mapping, of_file in itertools.chain(self.resident(), [(-1, 0, None, None)]):
+            if start != last:  # a gap: what is before it is whole
+                for low, high in new:
+                    yield Region(self.memory(low, last), low, high - low)
                 new = Ranges()
+            if not mapping:
+                return
+            self.searched += end - start
             last, parts, shift = end, [(start, end)], mapping.offset - mapping.start
             if of_file and mapping.file:
                 ranges = seen.setdefault(mapping.file, Ranges())
                 parts = [(a - shift, b - shift) for a, b in ranges.add(start + shift, end + shift)]
             for part in parts:
                 new.add(*part)
-        yield from (self.region(*part, last) for part in new)
 
-    def region(self, start: int, end: int, gap: int) -> Region:
-        """A region of memory that goes on to a gap."""
-        return Region(self.memory(start, gap), start, end - start)
-
-    def mapping_of(self, address: int) -> Mapping:
-        """The mapping that an address is in; the first if it is before all of them."""
-        return self.mappings[max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)]
+    def place_in_file(self, address: int) -> tuple[Mapping, tuple | None, int]:
+        """The mapping that an address is in, its file, and the place in that."""
+        at = max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)
+        mapping = self.mappings[at]
+        return mapping, mapping.file, mapping.offset + address - mapping.start
 
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
@@ -1641,16 +1594,14 @@ class Pages:
         anonymous one that is mapped more than once was shared by fork, at the same address.
         """
         flags = self.flags(max(0, address), address + size)
-        present, mapping = flags.translate(PRESENT), self.mapping_of(address)
+        present, (mapping, file, place) = flags.translate(PRESENT), self.place_in_file(address)
         if b"s" in present:
             return "swap", (self.pid, address)
         if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
-        place = mapping.offset + address - mapping.start
-        page = (mapping.file, place) if mapping.file else (self.pid, address)
-        return "shared" if ram else "file", page
+        return "shared" if ram else "file", (file, place) if file else (self.pid, address)
 
 
 class FilePages:
@@ -1662,35 +1613,27 @@ class FilePages:
         self.copies: dict[tuple, set[tuple[int, int, int]]] = {}  # content, place in it, width
 
     def seen_by_now(self) -> dict[tuple, Ranges]:
-        """A copy of what was seen, to which a process's pages can be added."""
+        """A copy of what was seen, to which a process's pages are added; kept if it lives on."""
         return {file: Ranges(ranges) for file, ranges in self.seen.items()}
 
-    def put(
-        self, pages: Pages, copies: Iterable[tuple[int, int, int]], seen: dict[tuple, Ranges]
-    ) -> None:
-        """Keep where in files the copies of a process are, and which pages were seen by now."""
+    def put(self, pages: Pages, copies: Iterable[tuple[int, int, int]]) -> None:
+        """Keep where in files the copies of a process are."""
         for content, address, width in copies:
-            mapping, size = pages.mapping_of(address), width * self.texts.lengths[content]
-            if mapping.file and pages.backing(address, size)[0] in ("file", "shared"):
-                place = mapping.offset + address - mapping.start
-                self.copies.setdefault(mapping.file, set()).add((content, place, width))
-        self.seen = seen  # not before: the process may have ended
+            _, file, place = pages.place_in_file(address)
+            if file:
+                self.copies.setdefault(file, set()).add((content, place, width))
 
-    def found(self, pages: Pages) -> dict[tuple[int, int, int], int]:
-        """The copies that a process has in such pages, as search() tells them."""
-        result = {}
+    def copies_in(self, pages: Pages) -> Iterator[tuple[int, int, int]]:
+        """The copies that a process has in such pages."""
         for mapping in pages.mappings:
             for content, place, width in self.copies.get(mapping.file, ()):
                 address = mapping.start + place - mapping.offset
                 end = address + width * self.texts.lengths[content]
                 if mapping.start <= address < mapping.end:
-                    present = pages.flags(address, end).translate(PRESENT)
-                    whole = not present.strip(b"af")
-                    memory = pages.memory(address, end if whole else address, width)
-                    matched = self.texts.matched(content, memory, 0)
-                    if whole or b"f" in present:
-                        result[content, address, width] = matched
-        return result
+                    resident = not pages.flags(address, end).translate(PRESENT).strip(b"af")
+                    memory = pages.memory(address, end, width)
+                    if resident and self.texts.same(content, memory, 0):
+                        yield content, address, width
 
 
 def searchable(line: str) -> Iterator[Mapping]:
@@ -1745,15 +1688,14 @@ def process_and_descendants(
     return found
 
 
-def process_name(pid: int) -> str:
-    """A process's name, with its role in Chromium or Electron: 'chromium renderer'."""
+def process_of(pid: int, pages: Pages | None) -> Process:
+    """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5)).
+
+    Its name has its role in Chromium or Electron: 'chromium renderer'.
+    """
     role = ROLE_RE.search(proc_text(f"/proc/{pid}/cmdline"))
     name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
-    return f"{name} {role[1]}" if role else name
-
-
-def process_of(pid: int, name: str, pages: Pages | None) -> Process:
-    """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5))."""
+    name = f"{name} {role[1]}" if role else name
     rollup = proc_text(f"/proc/{pid}/smaps_rollup")
     sizes = {field: int(size) * 1024 for field, size in ROLLUP_RE.findall(rollup)}
     bits = proc_text(f"/proc/{pid}/coredump_filter").strip()
@@ -1764,6 +1706,8 @@ def process_of(pid: int, name: str, pages: Pages | None) -> Process:
 
 def why_unreadable(error: OSError) -> str:
     """Why a process's memory may not be read, and what would help (ptrace(2), Yama)."""
+    if not isinstance(error, PermissionError):
+        return error.strerror
     scope = proc_text("/proc/sys/kernel/yama/ptrace_scope").strip()
     also = f"; kernel.yama.ptrace_scope is {scope}, 0 allows it" if scope.strip("0") else ""
     return f"its memory may not be read ({error.strerror}): be its user, or use sudo{also}"
@@ -1816,7 +1760,7 @@ def read_core(source: Source) -> Core:
         elif kind == PT_NOTE and not files:
             try:
                 files = sorted(file_mappings(source.read(offset, min(there, MAX_NOTES)), wide))
-            except ValueError:
+            except (ValueError, struct.error):
                 damage = f"byte {offset}: a damaged list of file mappings: all is told as anonymous"
     in_memory = [(address, address + size) for address, _, size in segments]
     in_file = [(offset, offset + size) for _, offset, size in segments]
@@ -1888,7 +1832,7 @@ def file_mappings(notes: bytes, wide: bool) -> list[tuple[int, int, str]]:
 
 
 def core_regions(core: Core, fd: int) -> Iterator[Region]:
-    """A core's memory, the holes of a sparse file left out."""
+    """A core's memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
     joined: list[list[int]] = []
     for address, offset, size in core.segments:
         last = joined[-1] if joined else [0, 0, 0]
@@ -1897,22 +1841,17 @@ def core_regions(core: Core, fd: int) -> Iterator[Region]:
         else:
             joined.append([address, offset, size])
     for address, offset, size in joined:
-        for start, end in data_extents(fd, offset, offset + size):
-            memory = Memory(core.path, core.path, start, end - start, fd)
-            yield Region(memory, address + start - offset, end - start)
-
-
-def data_extents(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of a file that are no holes (lseek(2), SEEK_DATA)."""
-    while start < end:
-        try:
-            start = os.lseek(fd, start, os.SEEK_DATA)
-        except OSError:  # a hole to the end of the file
-            return
-        hole = min(end, os.lseek(fd, start, os.SEEK_HOLE)) if start < end else end
-        if start < hole:
-            yield start, hole
-        start = hole
+        start, end = offset, offset + size
+        while start < end:
+            try:
+                start = os.lseek(fd, start, os.SEEK_DATA)
+            except OSError:  # a hole to the end of the file
+                break
+            hole = min(end, os.lseek(fd, start, os.SEEK_HOLE)) if start < end else end
+            if start < hole:
+                memory = Memory(core.path, core.path, start, hole - start, fd)
+                yield Region(memory, address + start - offset, hole - start)
+            start = hole
 
 
 # ---------------------------------------------------------------- heap snapshots
@@ -1925,9 +1864,7 @@ def data_extents(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 COLUMNS = ("type", "name", "id", "self_size", "edge_count")
-EXTERNAL_NAME = b"system / ExternalStringData"
-EXTERNAL_STRING = 256  # bytes: more than the object in V8's heap has
-PIECE = 2**16  # bytes of strings that are looked at together
+TEXT_READ = 2**16  # bytes of strings that are read together
 SPACE = rb"[ \t\r\n]*"
 KEY_RE = re.compile(rb'%b([{,])%b"([\w ]{1,64})"%b:%b([\[{])' % (SPACE, SPACE, SPACE, SPACE))
 BRACKET_RE = re.compile(rb"[\[\]]")
@@ -1951,20 +1888,13 @@ class HeapString(NamedTuple):
     content: int | None  # which literal; None: in none of the inputs
     node_id: int
     self_size: int
-    external: int  # of its characters, where they lie outside of V8's heap
     width: int | None
     whole: bool  # it holds that and nothing else, but for what stands before it in a data URI
     kind: str
 
-    @property
-    def size(self) -> int:
-        """Bytes of the string, wherever its characters lie."""
-        return self.self_size + self.external
-
     def as_json(self) -> dict[str, object]:
         """For programs."""
-        names = ("node_id", "self_size", "external", "width", "whole")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("node_id", "self_size", "width", "whole")}
 
 
 class Heap(NamedTuple):
@@ -1975,34 +1905,29 @@ class Heap(NamedTuple):
     strings: list[HeapString]
     damage: str  # what is wrong with it; the figures are those of what is not
 
-    @property
-    def size(self) -> int:
-        """Bytes of all nodes."""
-        return sum(size for _, size in self.types.values())
+    def totals(self) -> tuple[int, int, int]:
+        """Nodes, their bytes, and those of the strings, as DevTools' statistics count them."""
+        nodes, size = (sum(total[n] for total in self.types.values()) for n in (0, 1))
+        return nodes, size, sum(self.types[name][1] for name in STRING_TYPES if name in self.types)
 
-    @property
-    def strings_size(self) -> int:
-        """Bytes of the strings, as DevTools' statistics count them."""
-        return sum(size for name, (_, size) in self.types.items() if name in STRING_TYPES)
-
-    @property
     def base64(self) -> list[HeapString]:
         """The strings that are base64 and nothing else, the largest first."""
-        return sorted((text for text in self.strings if text.whole), key=lambda t: -t.size)
+        return sorted((text for text in self.strings if text.whole), key=lambda t: -t.self_size)
 
     def as_json(self) -> dict[str, object]:
         """The totals for programs."""
+        nodes, size, strings = self.totals()
         types = {name: {"count": n, "self_size": size} for name, (n, size) in self.types.items()}
-        base64 = self.base64
+        base64 = self.base64()
         return {
             "path": self.path,
             "complete": not self.damage,
-            "nodes": sum(number for number, _ in self.types.values()),
-            "self_size": self.size,
-            "strings": self.strings_size,
+            "nodes": nodes,
+            "self_size": size,
+            "strings": strings,
             "base64": {
                 "strings": len(base64),
-                "self_size": sum(text.size for text in base64),
+                "self_size": sum(text.self_size for text in base64),
                 "largest": [{**text.as_json(), "kind": text.kind} for text in base64[:1000]],
             },
             "types": types,
@@ -2031,24 +1956,22 @@ class Snapshot:
         try:
             meta = self.about["meta"]
             self.types = [str(name) for name in meta["node_types"][0]]
-            fields, edges = meta["node_fields"], meta["edge_fields"]
+            fields = meta["node_fields"]
             self.columns, self.stride = [fields.index(name) for name in COLUMNS], len(fields)
-            self.to_node, self.edge_stride = edges.index("to_node"), len(edges)
+            self.edge_stride = len(meta["edge_fields"])
         except (LookupError, TypeError, ValueError, AttributeError):
             wrong = 'byte 0: no heap snapshot: "snapshot" does not name the fields'
             raise Problem(self.damage or wrong) from None
-
-    def note(self, problem: object) -> None:
-        """Keep what is wrong, if it is the first."""
-        self.damage = self.damage or str(problem)
+        if "nodes" not in self.arrays:
+            raise Problem(self.damage)
 
     @contextlib.contextmanager
     def noting(self) -> Iterator[None]:
-        """Keep a Problem."""
+        """Keep what is wrong, if it is the first."""
         try:
             yield
         except Problem as problem:
-            self.note(problem)
+            self.damage = self.damage or str(problem)
 
     def read_outline(self) -> None:
         """Find the arrays."""
@@ -2096,19 +2019,38 @@ class Snapshot:
                     raise Problem(f"byte {place + wrong}: damaged or cut short within {key}")
                 place += len(text) + 1
 
-    def nodes(self) -> Iterator[list[list[int]]]:
-        """The columns of the nodes, piece by piece."""
-        left: list[int] = []
-        for numbers in self.numbers("nodes"):
-            if set(map(type, numbers)) - {int} or min(numbers, default=0) < 0:
-                self.note("its nodes are no whole numbers")
-                return
-            numbers = left + numbers
-            whole = len(numbers) - len(numbers) % self.stride
-            left = numbers[whole:]
-            yield [numbers[column : whole : self.stride] for column in self.columns]
-        if left:
-            self.note("its nodes end within a record")
+    def nodes(self, names: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """The COLUMNS of each node; a name is the number of one of the strings."""
+        left, number = [], 0
+        limits = len(self.types), names, 2**63, 2**63, 2**63
+        with self.noting():
+            for numbers in self.numbers("nodes"):
+                numbers = left + numbers
+                whole = len(numbers) - len(numbers) % self.stride
+                left = numbers[whole:]
+                columns = [numbers[column : whole : self.stride] for column in self.columns]
+                for column, limit in zip(columns, limits):
+                    no_number = set(map(type, column)) - {int}
+                    if no_number or (column and not 0 <= min(column) <= max(column) < limit):
+                        raise Problem(f"its nodes from {number} on: a value that cannot be")
+                yield from zip(*columns)
+                number += len(columns[0])
+            if left:
+                raise Problem("its nodes end within a record")
+
+    def check(self, nodes: int, edges: int) -> None:
+        """Whether the rest is JSON, and there are as many nodes and edges as it says."""
+        keys = self.arrays.keys() - {"nodes", "strings"}
+        numbers = {key: sum(map(len, self.numbers(key))) for key in keys}
+        counts = (
+            (nodes, self.about.get("node_count", nodes), "nodes"),
+            (edges, self.about.get("edge_count", edges), "edges"),
+            (numbers.get("edges", 0), edges * self.edge_stride, "numbers in edges"),
+        )
+        with self.noting():
+            for found, expected, what in counts:
+                if found != expected:
+                    raise Problem(f"{found} {what} instead of {expected}")
 
     def strings(self) -> Iterator[tuple[int, int, bytes]]:
         """Where each text begins, its length, and the text as it is written unless it is long."""
@@ -2118,7 +2060,7 @@ class Snapshot:
                 match = STRING_RE.match(text, at)
                 if not match:
                     place, at = place + at, 0
-                    text = self.source.read(place, PIECE)
+                    text = self.source.read(place, TEXT_READ)
                     match = STRING_RE.match(text)
                 if match:
                     yield place + match.start(1), len(match[1]), match[1]
@@ -2127,7 +2069,7 @@ class Snapshot:
                     start, end, separator, place = long_string(self.source, place)
                     yield start, end - start, b""
                     text = b""
-            if not END_RE.fullmatch(self.source.read(place + at, PIECE)):
+            if not END_RE.fullmatch(self.source.read(place + at, TEXT_READ)):
                 raise Problem(f"byte {place + at}: damaged or cut short behind strings")
 
 
@@ -2145,10 +2087,10 @@ def end_of_array(source: Source, start: int) -> int:
 
 def long_string(source: Source, place: int) -> tuple[int, int, bytes, int]:
     """Start and end of a string's text, what separates it from the next, where that begins."""
-    opening = OPENING_RE.match(source.read(place, PIECE))
+    opening = OPENING_RE.match(source.read(place, TEXT_READ))
     start = end = place + (opening.end() if opening else 0)
     while opening:
-        piece = source.read(end, PIECE)
+        piece = source.read(end, TEXT_READ)
         length = TEXT_RE.match(piece).end()
         closing = CLOSING_RE.match(piece, length)
         if closing:
@@ -2175,20 +2117,18 @@ def numbers_of(text: bytes, flat: bool) -> tuple[list[float], int | None]:
 
 def base64_texts(
     snapshot: Snapshot, index: Index, count: int
-) -> tuple[dict[int, list[Base64]], int, int]:
-    """The base64 in strings, by the string's number; that of EXTERNAL_NAME; how many there are."""
+) -> tuple[dict[int, list[Base64]], int]:
+    """The base64 in strings, by the string's number; and how many strings there are."""
     found: dict[int, list[Base64]] = {}
-    external = number = -1
+    number = -1
     for number, (start, length, text) in enumerate(snapshot.strings()):
-        if text == EXTERNAL_NAME:
-            external = number
         if length >= count:
             string = snapshot.source.part(start, length)
             runs = window_runs(text, count) if text else long_runs(string, count)
             held = [base64_text(string, *run, index) for run in runs]
             if any(held):
                 found[number] = [text for text in held if text]
-    return found, external, number + 1
+    return found, number + 1
 
 
 def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | None:
@@ -2205,110 +2145,44 @@ def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | 
     return Base64(contents, prefix, run.size, kind_of(data.head))
 
 
-class Nodes(NamedTuple):
-    """What the nodes of a snapshot tell."""
-
-    types: dict[str, list[int]]  # number and bytes
-    strings: list[tuple[int, int, int, int, int]]  # wanted ones: name, id, size, edges from, to
-    edges: int
-    externals: dict[int, int]  # number of the node -> bytes of characters outside of V8's heap
-
-
-def read_nodes(snapshot: Snapshot, wanted: Container[int], external: int, names: int) -> Nodes:
-    """Total the nodes, find those with wanted names; a name is the number of one of the strings."""
-    nodes = Nodes({name: [0, 0] for name in snapshot.types}, [], 0, {})
-    totals = [nodes.types[name] for name in snapshot.types]
-    is_string = [name in STRING_TYPES for name in snapshot.types]
-    number = edge = 0
-    for columns in snapshot.nodes():
-        limits = len(totals), names, 2**63, 2**63, 2**63
-        if any(max(column, default=0) >= limit for column, limit in zip(columns, limits)):
-            snapshot.note(f"its nodes from {number} on: a type, a name or a size that cannot be")
-            break
-        for kind, name, node_id, size, edges in zip(*columns):
-            total = totals[kind]
-            total[0] += 1
-            total[1] += size
-            if name in wanted and is_string[kind]:
-                nodes.strings.append((name, node_id, size, edge, edge + edges))
-            elif name == external:
-                nodes.externals[number] = size
-            number, edge = number + 1, edge + edges
-    for key, found in (("node_count", number), ("edge_count", edge)):
-        if snapshot.about.get(key, found) != found:
-            snapshot.note(f"{found} as {key} instead of {snapshot.about[key]}")
-    return nodes._replace(edges=edge)
-
-
-def outside(snapshot: Snapshot, nodes: Nodes) -> dict[int, int]:
-    """Node id -> bytes of its characters, for strings that lie outside of V8's heap.
-
-    Such a string has an edge to a native node that has the size.
-    """
-    stride, found, done = snapshot.edge_stride, {}, 0
-    wanted = [
-        (first * stride, min(end, first + 100) * stride, node_id)
-        for _, node_id, size, first, end in nodes.strings
-        if size < EXTERNAL_STRING and nodes.externals
-    ][:10000]
-    for numbers in snapshot.numbers("edges"):
-        for first, end, node_id in wanted:
-            if first < done + len(numbers) and end > done:
-                part = numbers[max(0, first - done) : end - done]
-                found[node_id] = [*found.get(node_id, ()), *part]
-        done += len(numbers)
-    if done != nodes.edges * stride:
-        snapshot.note(f"{done} numbers in edges instead of {nodes.edges * stride}")
-    sizes = {place * snapshot.stride: size for place, size in nodes.externals.items()}
-    for node_id, edges in found.items():
-        targets = (to for to in edges[snapshot.to_node :: stride] if isinstance(to, int))
-        found[node_id] = max((sizes.get(to, 0) for to in targets), default=0)
-    return found
-
-
 def read_heap(source: Source, index: Index, count: int) -> Heap:
     """Its totals, and its strings that hold base64; of a damaged one what can be read."""
-    snapshot, texts, external, names = Snapshot(source), {}, -1, 0
-    if "nodes" not in snapshot.arrays:
-        raise Problem(snapshot.damage)
+    snapshot, texts, names, found = Snapshot(source), {}, 0, []
     if "strings" in snapshot.arrays:
-        texts, external, names = base64_texts(snapshot, index, min(count, CUT // 2))
-    nodes = read_nodes(snapshot, texts, external, 2**63 if snapshot.damage else names)
-    sizes = outside(snapshot, nodes) if "edges" in snapshot.arrays else {}
-    for key in snapshot.arrays.keys() - {"nodes", "edges", "strings"}:
-        for _ in snapshot.numbers(key):
-            pass  # whether they are JSON
-    found = [
-        heap_string(index.texts.rows, text, node_id, size, sizes.get(node_id, 0))
-        for name, node_id, size, *_ in nodes.strings
-        for text in texts[name]
-    ]
-    return Heap(source.path, nodes.types, found, snapshot.damage)
+        texts, names = base64_texts(snapshot, index, min(count, CUT // 2))
+    totals = [[0, 0] for _ in snapshot.types]
+    is_string = [name in STRING_TYPES for name in snapshot.types]
+    edges = 0
+    for kind, name, node_id, size, to in snapshot.nodes(2**63 if snapshot.damage else names):
+        total = totals[kind]
+        total[0] += 1
+        total[1] += size
+        edges += to
+        if name in texts and is_string[kind]:
+            found += (heap_string(index.texts.rows, text, node_id, size) for text in texts[name])
+    snapshot.check(sum(number for number, _ in totals), edges)
+    return Heap(source.path, dict(zip(snapshot.types, totals)), found, snapshot.damage)
 
 
-def heap_string(
-    rows: Sequence[Row], text: Base64, node_id: int, self_size: int, external: int
-) -> HeapString:
+def heap_string(rows: Sequence[Row], text: Base64, node_id: int, size: int) -> HeapString:
     """What a string of a snapshot holds: a literal as a whole if its size is the literal's."""
-    size, alone = external or self_size, text.prefix is not None
+    alone = text.prefix is not None
     for content in text.contents if alone else ():
         literal = rows[content].literal
         for characters in (literal.length + text.prefix, literal.string_length or 0):
             # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
             for width in (1, 2):
                 if 12 <= size - characters * width < 24:
-                    return HeapString(content, node_id, self_size, external, width, True, text.kind)
+                    return HeapString(content, node_id, size, width, True, text.kind)
     if alone and size >= text.length:  # another, alike
-        return HeapString(None, node_id, self_size, external, None, True, text.kind)
-    content = text.contents[0] if text.contents else None  # in a longer one, or Node.js's external
-    return HeapString(content, node_id, self_size, external, None, False, text.kind)
+        return HeapString(None, node_id, size, None, True, text.kind)
+    content = text.contents[0] if text.contents else None  # in a longer one, or outside of the heap
+    return HeapString(content, node_id, size, None, False, text.kind)
 
 
 # ---------------------------------------------------------------- all of it joined
 #
 # What the command line asks for -> where each literal sits, as the report tells it.
-
-Backing = Callable[[int, int], "tuple[str, tuple]"]  # address, bytes -> Copy's backing and page
 
 
 class Copy(NamedTuple):
@@ -2316,25 +2190,15 @@ class Copy(NamedTuple):
 
     owner: str  # the process's name, or the core's path
     pid: int | None
-    address: int  # where its first character is, or would be
+    address: int
     width: int
-    backing: str
-    whole: bool
+    backing: str  # swap: a part of it is there
     page: tuple  # in RAM: tells its memory from other memory, of several processes too
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
         owner = {"pid": self.pid, "process": self.owner} if self.pid else {"path": self.owner}
         return {**owner, "address": self.address, "width": self.width, "backing": self.backing}
-
-
-class SearchedCore(NamedTuple):
-    """A core file that was searched. Sizes in bytes."""
-
-    path: str
-    searched: int
-    file_mappings: int
-    file_mappings_dumped: int
 
 
 class Where:
@@ -2345,65 +2209,49 @@ class Where:
         self.asked = asked  # of pid, core, heap
         self.partly: set[str] = set()  # of the columns: not all that was asked for could be read
         self.processes: list[Process] = []
-        self.cores: list[SearchedCore] = []
+        self.cores: list[dict[str, object]] = []  # path, sizes in bytes
         self.heaps: list[Heap] = []
         self.copies: dict[int, list[Copy]] = {}  # of each literal
         self.strings: dict[int, list[tuple[str, HeapString]]] = {}  # path of the snapshot, string
-        self.other = Other(0, 0)
+        self.other = (0, 0)  # runs and bytes in memory that are in none of the inputs
 
     def columns(self) -> list[str]:
         """What was asked for and could be looked at."""
-        searched = [process for process in self.processes if process.searched is not None]
+        searched = any(process.searched is not None for process in self.processes)
         columns = (("heaps", self.heaps), ("RAM", searched), ("cores", self.cores))
         return [name for name, found in columns if found]
 
-    def keep(
-        self, owner: tuple[str, int | None], found: Found, lengths: Sequence[int], backing: Backing
-    ) -> None:
-        """Keep what was found in a process or a core: all of it, or nothing if that has ended."""
-        placed = []
-        for (content, address, width), matched in sorted(found.copies.items()):
-            kind, page = backing(address, lengths[content] * width)
-            whole = matched == lengths[content]
-            placed.append((content, Copy(*owner, address, width, kind, whole, page)))
-        for content, copy in placed:
-            self.copies.setdefault(content, []).append(copy)
-        self.other = Other(*(a + b for a, b in zip(self.other, found.other)))
-
-    def copies_of(self, content: int) -> list[Copy]:
-        """A literal's copies."""
-        return self.copies.get(content, [])
+    def in_memory(self, content: int, of_process: bool) -> list[Copy]:
+        """A literal's copies in processes, or in core files."""
+        return [one for one in self.copies.get(content, ()) if bool(one.pid) == of_process]
 
     def ram(self, content: int) -> int:
         """Bytes of RAM that the whole copies of a literal take, memory of several once."""
-        copies = [copy for copy in self.copies_of(content) if copy.pid and copy.whole]
+        copies = [one for one in self.in_memory(content, True) if one.backing != "swap"]
         widths = {(copy.page, copy.width) for copy in copies}
         return self.rows[content].literal.length * sum(width for _, width in widths)
 
     def sizes(self, content: int) -> list[tuple[int, int]]:
         """Bytes and number of a literal's whole copies: strings in heaps, in RAM, in cores."""
-        strings = [text for _, text in self.strings.get(content, []) if text.whole]
-        whole = [copy for copy in self.copies_of(content) if copy.whole]
-        cores = [self.rows[content].literal.length * copy.width for copy in whole if not copy.pid]
+        strings = [text for _, text in self.strings.get(content, ()) if text.whole]
+        ram = [one for one in self.in_memory(content, True) if one.backing != "swap"]
+        cores = self.in_memory(content, False)
+        length = self.rows[content].literal.length
         found = {
-            "heaps": (sum(text.size for text in strings), len(strings)),
-            "RAM": (self.ram(content), len(whole) - len(cores)),
-            "cores": (sum(cores), len(cores)),
+            "heaps": (sum(text.self_size for text in strings), len(strings)),
+            "RAM": (self.ram(content), len(ram)),
+            "cores": (length * sum(copy.width for copy in cores), len(cores)),
         }
         return [found[name] for name in self.columns()]
 
     def as_json(self, content: int) -> dict[str, object]:
-        """A literal's copies for programs: whole ones, and those of which a part is in swap."""
+        """A literal's copies for programs."""
         found: dict[str, object] = {}
-        copies = self.copies_of(content)
-        told = [copy for copy in copies if copy.whole or copy.backing == "swap"]
         if "pid" in self.asked:
-            found["memory"] = [copy.as_json() for copy in told if copy.pid]
+            found["memory"] = [copy.as_json() for copy in self.in_memory(content, True)]
             found["ram"] = self.ram(content) if "RAM" in self.columns() else None
         if "core" in self.asked:
-            found["cores"] = [copy.as_json() for copy in told if not copy.pid]
-        if self.asked & {"pid", "core"}:
-            found["partial"] = len(copies) - len(told)
+            found["cores"] = [copy.as_json() for copy in self.in_memory(content, False)]
         if "heap" in self.asked:
             strings = self.strings.get(content, [])
             found["heaps"] = [{"path": path, **text.as_json()} for path, text in strings]
@@ -2414,61 +2262,98 @@ class Search:
     """Looks for a report's literals in processes and their descendants, cores and snapshots."""
 
     def __init__(self, report: Report, asked: set[str]) -> None:
-        self.report = report
+        self.report, self.count = report, report.min_size
         self.where = Where([], asked)
-        self.index = Index(Texts([]), report.min_size)
-        self.file_pages = FilePages(self.index.texts)
+        self.file_pages = FilePages(Texts([]))
 
     def index_literals(self) -> None:
         """From now on look for the literals that the report has by now."""
         texts = Texts(rows_of(self.report))
         self.where.rows = texts.rows
-        self.index, self.file_pages = Index(texts, self.report.min_size), FilePages(texts)
+        self.index, self.file_pages = Index(texts, self.count), FilePages(texts)
+
+    def look(self, column: str, path: str, look: Callable[[], None], quiet: bool = False) -> str:
+        """Look in a process or a file. Returns what was wrong; quiet: not if it has ended."""
+        wrong = ""
+        try:
+            look()
+        except (Ended, FileNotFoundError, ProcessLookupError) as error:
+            if quiet:
+                return "ended"
+            wrong = "it has become shorter while it was read"
+            if column == "RAM":
+                wrong = "it has ended; none of its memory is in the report"
+            elif isinstance(error, OSError):
+                wrong = error.strerror
+        except Problem as problem:
+            wrong = str(problem)
+        except OSError as error:
+            wrong = why_unreadable(error) if column == "RAM" else error.strerror
+        finally:
+            self.report.progress(path)
+        if wrong:
+            self.problem(column, path, wrong)
+        return wrong
 
     def problem(self, column: str, path: str, text: str) -> None:
         """Say what could not be read, or not all of it."""
         self.where.partly.add(column)
         self.report.problem(path, text)
 
-    def process(self, pid: int, named: bool, look: Callable[[Pages, str], None]) -> bool:
+    def process(self, pid: int, named: bool, use: Callable[[Pages, Process], None]) -> bool:
         """Look in a process; False where that failed. One that has ended is said if it is named."""
-        name, pages = process_name(pid), None
-        shown, wrong = f"process {pid} ({name})", ""
-        try:
-            pages = Pages(pid)
-            look(pages, name)
-        except PermissionError as error:
-            wrong = why_unreadable(error)
-        except (FileNotFoundError, ProcessLookupError, Ended):
-            if not named:
-                return False
-            wrong = "it has ended; none of its memory is in the report"
-        except OSError as error:
-            wrong = error.strerror
-        finally:
-            if pages:
-                pages.close()
-            self.report.progress(shown)
-        if wrong:
-            self.problem("RAM", shown, wrong)
-            self.where.processes.append(process_of(pid, name, None))
+        before = process_of(pid, None)
+
+        def look() -> None:
+            with contextlib.closing(Pages(pid)) as pages:
+                use(pages, before)
+
+        wrong = self.look("RAM", f"process {pid} ({before.name})", look, quiet=not named)
+        if wrong and wrong != "ended":
+            self.where.processes.append(before)
         return not wrong
 
-    def find_in_process(self, pages: Pages, name: str) -> None:
+    def file(self, column: str, path: str, use: Callable[[Source], None]) -> bool:
+        """Look in a core file or a heap snapshot; False where that failed."""
+
+        def look() -> None:
+            with open_regular(path) as source:
+                use(source)
+
+        return not self.look(column, path, look)
+
+    def find_in_process(self, pages: Pages, process: Process) -> None:
         """Without inputs: what base64 it holds."""
-        seen, shown = self.file_pages.seen_by_now(), f"process {pages.pid} {name}"
-        self.add(shown, memory_literals(pages.regions(seen), shown, self.report.min_size))
+        seen, name = self.file_pages.seen_by_now(), f"process {pages.pid} {process.name}"
+        self.add(name, memory_literals(pages.regions(seen), name, self.count))
         self.file_pages.seen = seen
 
-    def search_process(self, pages: Pages, name: str) -> None:
+    def search_process(self, pages: Pages, process: Process) -> None:
         """Find the literals' copies in a process."""
         seen = self.file_pages.seen_by_now()
-        found = search(pages.regions(seen), self.index, self.report.min_size)
-        for key, matched in self.file_pages.found(pages).items():
-            found.copies[key] = max(matched, found.copies.get(key, 0))
-        self.file_pages.put(pages, found.copies, seen)
-        self.where.keep((name, pages.pid), found, self.index.texts.lengths, pages.backing)
-        self.where.processes.append(process_of(pages.pid, name, pages))
+        copies, other = search(pages.regions(seen), self.index, self.count)
+        copies.update((copy, True) for copy in self.file_pages.copies_in(pages))
+        self.keep((process.name, pages.pid), copies, other, pages.backing)
+        self.file_pages.put(pages, copies)
+        self.file_pages.seen = seen
+        self.where.processes.append(process_of(pages.pid, pages))
+
+    def keep(
+        self,
+        owner: tuple[str, int | None],
+        copies: dict[tuple[int, int, int], bool],
+        other: tuple[int, int],
+        backing: Callable[[int, int], tuple[str, tuple]],
+    ) -> None:
+        """Keep what was found in a process or a core: all of it, or nothing if that has ended."""
+        kept = []
+        for (content, address, width), whole in sorted(copies.items()):
+            kind, page = backing(address, width * self.index.texts.lengths[content])
+            if whole or kind == "swap":
+                kept.append((content, Copy(*owner, address, width, kind, page)))
+        for content, copy in kept:
+            self.where.copies.setdefault(content, []).append(copy)
+        self.where.other = (self.where.other[0] + other[0], self.where.other[1] + other[1])
 
     def add(self, name: str, found: Iterator[Scanned]) -> None:
         """Add the base64 of a process or a core to the report."""
@@ -2476,41 +2361,25 @@ class Search:
         self.report.scanned += found
         self.report.inputs.append((name, begin, begin + len(found)))
 
-    def file(self, column: str, path: str, look: Callable[[Source], None]) -> bool:
-        """Look in a core file or a heap snapshot."""
-        try:
-            with open_regular(path) as source:
-                look(source)
-                return True
-        except Problem as problem:
-            self.problem(column, path, str(problem))
-        except OSError as error:
-            self.problem(column, path, error.strerror)
-        except Ended:
-            self.problem(column, path, "it has become shorter while it was read")
-        finally:
-            self.report.progress(path)
-        return False
-
     def find_in_core(self, source: Source) -> None:
         """Without inputs: what base64 it holds."""
         regions = core_regions(read_core(source), source.fd)
-        self.add(source.path, memory_literals(regions, source.path, self.report.min_size))
+        self.add(source.path, memory_literals(regions, source.path, self.count))
 
     def search_core(self, source: Source) -> None:
         """Find the literals' copies in a core file."""
         core = read_core(source)
         regions = list(core_regions(core, source.fd))
-        found = search(iter(regions), self.index, self.report.min_size)
-        self.where.keep((core.path, None), found, self.index.texts.lengths, core.backing)
-        searched = sum(region.size for region in regions)
-        self.where.cores.append(SearchedCore(core.path, searched, *core.dumped()))
+        self.keep((core.path, None), *search(iter(regions), self.index, self.count), core.backing)
+        sizes = (sum(region.size for region in regions), *core.dumped())
+        names = ("searched", "file_mappings", "file_mappings_dumped")
+        self.where.cores.append({"path": core.path, **dict(zip(names, sizes))})
         if core.damage:
             self.problem("cores", core.path, core.damage)
 
     def read_heap(self, source: Source) -> None:
         """Find the strings of a heap snapshot that hold literals."""
-        heap = read_heap(source, self.index, self.report.min_size)
+        heap = read_heap(source, self.index, self.count)
         self.where.heaps.append(heap)
         for text in heap.strings:
             if text.content is not None:
@@ -2876,10 +2745,9 @@ def where_section(where: Where, top: int) -> list[str]:
 def owner_lines(where: Where, content: int) -> list[str]:
     """A literal's copies by process or core, width and backing."""
     owners: dict[tuple[int | None, str], Counter] = {}
-    for copy in where.copies_of(content):
-        kind = "partly in swap" if copy.backing == "swap" else "partial"
-        if copy.whole:
-            kind = copy.backing if copy.width == 1 else f"{copy.backing} two-byte"
+    for copy in where.copies.get(content, ()):
+        kind = "partly in swap" if copy.backing == "swap" else copy.backing
+        kind = kind if copy.width == 1 else f"{kind} two-byte"
         owners.setdefault((copy.pid, copy.owner), Counter())[kind] += 1
     lines = []
     for (pid, owner), kinds in owners.items():
@@ -2888,7 +2756,7 @@ def owner_lines(where: Where, content: int) -> list[str]:
         lines.append(f"{name}: {copies}"[:84])
     longer = sum(not text.whole for _, text in where.strings.get(content, []))
     if longer:
-        lines.append(f"in heaps also inside other strings, or as external ones: {longer}")
+        lines.append(f"in heaps also inside other strings, or outside of the heap: {longer}")
     return lines
 
 
@@ -2916,7 +2784,8 @@ def processes_section(where: Where) -> list[str]:
 def cores_section(where: Where) -> list[str]:
     """The core files that were searched, and how much of the file mappings is in them."""
     lines = []
-    for path, searched, mapped, dumped in where.cores:
+    for core in where.cores:
+        path, searched, mapped, dumped = core.values()
         lines += [
             f"  {elide(printable(path), 96)}",
             f"    {size_text(searched)} searched; of {size_text(mapped)} of file mappings "
@@ -2929,23 +2798,26 @@ def heaps_section(where: Where, top: int) -> list[str]:
     """The totals of the heap snapshots, and their base64 strings."""
     lines = []
     for heap in where.heaps:
-        nodes = sum(number for number, _ in heap.types.values())
+        nodes, whole, strings = heap.totals()
+        base64 = heap.base64()
         lines += [
             f"  {elide(printable(heap.path), 96)}",
-            f"    {nodes} nodes, {size_text(heap.size)}; strings {size_text(heap.strings_size)}; "
-            f"base64 strings {len(heap.base64)}, {size_text(sum(t.size for t in heap.base64))}",
+            f"    {nodes} nodes, {size_text(whole)}; strings {size_text(strings)}; base64 strings "
+            f"{len(base64)}, {size_text(sum(text.self_size for text in base64))}",
         ]
         if heap.damage:
             lines.append("    it is damaged: these are the figures of what could be read")
         largest = sorted(heap.types.items(), key=lambda item: (-item[1][1], item[0]))
         for name, (number, size) in largest[:8]:
-            cells = f"{size:>14}{share(size, heap.size):>9}{number:>10}"
+            cells = f"{size:>14}{share(size, whole):>9}{number:>10}"
             lines.append(f"{cells}  {printable(name)[:60]}")
-        for text in [text for text in heap.base64 if text.content is None][: min(top, 5)]:
-            lines.append(f"{text.size:>14}  {text.kind} in none of the inputs, @{text.node_id}")
+        for text in [one for one in base64 if one.content is None][: min(top, 5)]:
+            lines.append(
+                f"{text.self_size:>14}  {text.kind} in none of the inputs, @{text.node_id}"
+            )
     pss = sum(process.pss or 0 for process in where.processes)
     if where.heaps and pss:
-        whole = sum(heap.size for heap in where.heaps)
+        whole = sum(heap.totals()[1] for heap in where.heaps)
         of_pss = f"{share(whole, pss)} of the processes' PSS, {size_text(pss)}"
         lines.append(f"  heaps {size_text(whole)}, {of_pss}")
     return lines
@@ -3001,8 +2873,8 @@ def rest_json(report: Report, where: Where) -> dict[str, object]:
     }
     if where.asked & {"pid", "core"}:
         found["processes"] = [process._asdict() for process in where.processes]
-        found["cores"] = [core._asdict() for core in where.cores]
-        found["other"] = where.other._asdict()
+        found["cores"] = where.cores
+        found["other"] = dict(zip(("runs", "bytes"), where.other))
     return found
 
 

@@ -112,16 +112,14 @@ EDGES = [(1, 1, 10 * len(FIELDS)), (1, 2, 11 * len(FIELDS))]
 def test_strings_of_a_snapshot(bundle, separators):
     found = of_heap(snapshot(NODES, NAMES, EDGES, separators=separators))
     assert strings_of(found, 0) == [(3, 1, True), (5, 1, True), (13, None, False)]
-    assert strings_of(found, 1) == [(7, 2, True), (19, 1, True)]
+    assert strings_of(found, 1) == [(7, 2, True), (19, None, False)]
     assert strings_of(found, 2) == [(11, 1, True)]
-    external = found["sources"][0]["literals"][1]["heaps"][1]
-    assert external["self_size"] == 60 and external["external"] == 3012
     heap = found["heaps"][0]
     assert heap["nodes"] == len(NODES) and heap["self_size"] == sum(node[3] for node in NODES)
     assert heap["types"]["native"] == {"count": 2, "self_size": 3164}
     kinds = (STRING, CONCATENATED)
     assert heap["strings"] == sum(node[3] for node in NODES if node[0] in kinds)
-    assert heap["base64"]["strings"] == 7  # five of the bundle's, two that are in no input
+    assert heap["base64"]["strings"] == 6  # four of the bundle's, two that are in no input
     status, out, err = call("bundle.js", "--heap", "s.heapsnapshot")
     assert status == 0 and not err
     assert "10028 in 2" in out and "in none of the inputs, @15" in out
@@ -135,7 +133,7 @@ def test_columns_are_found_by_name(order, more):
     edges = [(kind, name, to // len(FIELDS) * len(fields)) for kind, name, to in EDGES]
     found = of_heap(snapshot(NODES, NAMES, edges, fields))
     assert strings_of(found, 0) == [(3, 1, True), (5, 1, True), (13, None, False)]
-    assert strings_of(found, 1) == [(7, 2, True), (19, 1, True)]
+    assert strings_of(found, 1) == [(7, 2, True), (19, None, False)]
 
 
 def test_strings_by_the_thousand_and_across_windows(bundle):
@@ -160,9 +158,9 @@ def test_strings_by_the_thousand_and_across_windows(bundle):
     (b'{"snapshot":{"a"', "byte 12: damaged or cut short within snapshot"),
     (b'{"nodes":[],"strings":[]}', "no edges"),
     (snapshot(NODES, NAMES)[:-400], "cut short within strings"),
-    (snapshot([(9, 2, 3, 4, 5)], NAMES), "a type, a name or a size that cannot be"),
-    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[3.5'), "no whole numbers"),
-    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[[3]'), "no whole numbers"),
+    (snapshot([(9, 2, 3, 4, 5)], NAMES), "a value that cannot be"),
+    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[3.5'), "a value that cannot be"),
+    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[[3]'), "a value that cannot be"),
     (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[3,3'), "end within a record"),
 ])  # fmt: skip
 def test_bad_snapshots(bundle, data, place):
@@ -232,14 +230,6 @@ def test_a_string_that_only_begins_with_base64(bundle):
     found = of_heap(snapshot([(STRING, 1, 3, 50_012, 0), (STRING, 2, 5, 412, 0)], names))
     base64 = found["heaps"][0]["base64"]
     assert base64["strings"] == 1 and base64["largest"][0]["node_id"] == 5
-
-
-def test_external_strings_behind_many_others(bundle):
-    """The edges of one string are found behind those of 12,000 others."""
-    nodes = [(STRING, 2, 2 * n + 1, 5012, 1) for n in range(12_000)]
-    nodes += [(STRING, 3, 30_001, 60, 2), (NATIVE, 8, 30_003, 3012, 0)]
-    edges = [(1, 1, 0)] * 12_000 + [(1, 1, 0), (1, 2, 12_001 * len(FIELDS))]
-    assert strings_of(of_heap(snapshot(nodes, NAMES, edges)), 1) == [(30_001, 1, True)]
 
 
 @pytest.mark.parametrize("data", [
@@ -410,7 +400,6 @@ def test_copies_in_a_core(bundle, wide):
     assert copies_of(found, 0) == [(0x1011, 1, "anonymous")]
     assert copies_of(found, 1) == [(0x10002, 2, "anonymous")]
     assert copies_of(found, 2) == [(0x30000, 1, "file"), (0x40000, 1, "shared")]
-    assert found["sources"][0]["literals"][0]["partial"] == 1
     told = found["cores"][0]
     assert told["searched"] == sum(len(data) for _, data in segments)
     assert told["file_mappings"] == 0x12000 and told["file_mappings_dumped"] == 1600
@@ -604,9 +593,9 @@ def test_runs_of_memory(data, count, window):
     assert sorted((m.width, m.base, m.base + m.width * m.size) for m in runs) == sorted(expected)
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20))), st.integers(0, 80))
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20))))
 @many
-def test_ranges(added, place):
+def test_ranges(added):
     """As a set of numbers."""
     ranges, numbers = Ranges(), set()
     for start, length in added:
@@ -617,36 +606,29 @@ def test_ranges(added, place):
         numbers.update(range(start, start + length))
         assert {n for a, b in ranges for n in range(a, b)} == numbers
         assert all(a[1] < b[0] for a, b in zip(list(ranges), list(ranges)[1:]))
-    assert ranges.overlap(place, place + 3) == bool(numbers & set(range(place, place + 3)))
 
 
 @given(st.data())
 @many
-def test_whole_and_partial_copies(data):
-    """What a run of memory holds, with anything before and behind it."""
+def test_whole_copies(data):
+    """What a run of memory holds, with anything before and behind it; the end may be missing."""
     texts = [base64_of(size, seed).decode() for seed, size in enumerate((400, 1200, 5000, 9000))]
     Path("b.js").write_text("".join(f'"{text}"\n' for text in texts))
     report = asar_investigate.Report(256)
     asar_investigate.Reader(report).add("b.js")
     rows = asar_investigate.rows_of(report)
-    inputs = Texts(rows)
     number = data.draw(st.integers(0, 3))
     text = texts[::-1][number]
-    start = data.draw(st.integers(0, len(text) // 3))
-    end = data.draw(st.integers(2 * len(text) // 3, len(text)))
+    start = data.draw(st.sampled_from([0, 0, 0, 1]))
+    end = data.draw(st.sampled_from([len(text), len(text), len(text) - 100]))
     before = base64_of(data.draw(st.integers(0, 300)) // 4 * 4 + 4, 77).decode()
-    behind = base64_of(data.draw(st.integers(0, 300)) // 4 * 4 + 4, 78).decode()
+    behind = base64_of(data.draw(st.integers(0, 300)) // 4 * 4, 78).decode()
     Path("m").write_text(before + text[start:end] + behind)
     memory = opened("m")
-    found = Index(inputs, 256).in_run(memory)
+    found = Index(Texts(rows), 256).in_run(memory)
     os.close(memory.fd)
-    if end - start < 2048 and not (start == 0 and not before):
-        return  # too short for a needle to be in it in any case
-    ((content, first, matched),) = found
-    assert content == number and first == len(before) - start
-    assert abs(matched - (end - start)) < 512  # compared in pieces of 256
-    if end - start == len(text):
-        assert matched == len(text)
+    whole = [(number, len(before), True)] if start == 0 and end == len(text) else []
+    assert [one for one in found if one[2]] == whole
 
 
 def test_a_page_that_cannot_be_read_is_zeros():
@@ -888,7 +870,7 @@ def test_pages_of_a_file_are_read_once(bundle):
     assert sizes[0] > size // 2
     font, other, _ = found["sources"][0]["literals"]
     assert sorted(copy["pid"] for copy in font["memory"]) == sorted(pids[2:])
-    assert font["partial"] == 2 and font["ram"] == 5000
+    assert font["ram"] == 5000
     assert sorted(copy["pid"] for copy in other["memory"]) == sorted([pids[0], *pids[2:]])
     assert other["ram"] == 3000
 
