@@ -142,32 +142,21 @@ class Literals(Sequence):
         """Add one."""
         if literal.in_comment:
             self.in_comments.append(len(self))
-        total = self.totals.setdefault(literal.kind, [0, 0, 0])
-        total[0] += literal.length
-        total[1] += literal.decoded
-        total[2] += 1
+        old = self.totals.get(literal.kind, (0, 0, 0))
+        new = literal.length, literal.decoded, 1
+        self.totals[literal.kind] = [a + b for a, b in zip(old, new)]
         self.packed.append(marshal.dumps(tuple(literal)))
 
 
 class Script(NamedTuple):
-    """A text as V8 keeps it: UTF-16 units, those beyond Latin-1, and the size in bytes."""
+    """A text as V8 keeps it: one byte a UTF-16 unit, or two if any is beyond Latin-1."""
 
     characters: int
     beyond_latin1: int
-    units: int
-    units_beyond: int
+    size: int  # bytes in memory
+    escaped_size: int  # bytes if each unit beyond Latin-1 were written as \\uXXXX
     first: tuple[int, int] | None  # line and column of the first one beyond Latin-1
     valid: bool  # UTF-8
-
-    @property
-    def size(self) -> int:
-        """Bytes in memory: two a unit if any is beyond Latin-1, else one."""
-        return self.units * (2 if self.beyond_latin1 else 1)
-
-    @property
-    def escaped_size(self) -> int:
-        """Bytes if each unit beyond Latin-1 were written as an escape of six characters."""
-        return self.units + 5 * self.units_beyond
 
 
 class Scanned(NamedTuple):
@@ -177,7 +166,6 @@ class Scanned(NamedTuple):
     literals: Literals
     script: Script | None  # None: no text
     left_out: dict[str, int]  # why, and how many runs
-    problems: Sequence[str] = ()
 
 
 def size_text(size: int) -> str:
@@ -195,11 +183,8 @@ def count_text(number: int, name: str) -> str:
 
 def printable(text: str) -> str:
     """Text with control, format and undecodable characters escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text if text.isprintable() else "".join(escaped)
 
 
 # ---------------------------------------------------------------- the scan
@@ -243,29 +228,21 @@ def runs_by_alphabet(
     source: Source, start: int, end: int, count: int
 ) -> Iterator[tuple[int, int, bool]]:
     """The runs of one alphabet within a run of either."""
-    for _, piece in source.pieces(start, end):
-        if b"-" in piece or b"_" in piece:
-            break
-    else:
+    if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
         yield start, end, False
         return
-    standard = runs_within(source, start, end, count, IN_STANDARD)
+    part, size = source._replace(size=end), min(count, LONG)
+    standard, url_safe = (
+        [run for run in long_runs(part, size, alphabet, start) if run[1] - run[0] >= count]
+        for alphabet in (IN_STANDARD, IN_URL_SAFE)
+    )
     found = [(*run, False) for run in standard]
-    for run in runs_within(source, start, end, count, IN_URL_SAFE):
+    for run in url_safe:
         at = bisect.bisect(standard, run)
         neighbours = standard[max(0, at - 1) : at + 1]
         if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
             found.append((*run, True))
     yield from sorted(found)
-
-
-def runs_within(
-    source: Source, start: int, end: int, count: int, alphabet: bytes
-) -> list[tuple[int, int]]:
-    """The runs of an alphabet within a part of a source."""
-    part = source._replace(size=end)
-    runs = long_runs(part, min(count, LONG), alphabet, start)
-    return [run for run in runs if run[1] - run[0] >= count]
 
 
 def long_runs(
@@ -295,7 +272,8 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
     """The runs of count or more within one window.
 
     Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
-    them. Where that is in vain too often a regular expression takes over.
+    them. Where that is in vain too often a regular expression takes over: slower on plain code, but
+    linear on anything.
     """
     stride = stride_for(count)
     samples = window[::stride].translate(alphabet)
@@ -303,7 +281,8 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
     found, vain, end = samples.find(wanted), 0, 0
     while found >= 0:
         if stride == 1 or vain > MAX_VAIN:
-            yield from dense_runs(window, count, alphabet, end)
+            matches = run_expression(count, alphabet).finditer(window, end)
+            yield from (match.span() for match in matches)
             return
         place = found * stride
         behind = window[max(0, place - stride) : place].translate(alphabet)
@@ -314,11 +293,6 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
         else:
             vain += 1
         found = samples.find(wanted, max(found + 1, end // stride))
-
-
-def dense_runs(window: bytes, count: int, alphabet: bytes, begin: int) -> Iterator[tuple[int, int]]:
-    """The same by a regular expression: slower on plain code, but linear on anything."""
-    return (match.span() for match in run_expression(count, alphabet).finditer(window, begin))
 
 
 @functools.lru_cache
@@ -357,18 +331,14 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run, at least and at most
 MAX_DEPTH = 4  # strings of code within strings of code
 MAX_QUOTES = 64  # escaped ones that are passed over on the way to the one that counts
-QUOTES = ('"', "'", "`")
 DATA_URI_RE = re.compile(rb"data:([\w.+-]{1,127}/[\w.+-]{1,127})?(?:;[\w.-]+=[^;,]*)*;", re.I)
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}$")
 VALUE_END_RE = re.compile(rb"[\s\"'\\*]")
-INSIDE = {  # JavaScript's strings and comments: mark, inside, end
-    '"': (r'[^"\\\n]*(?:\\.[^"\\\n]*)*', '"'),
-    "'": (r"[^'\\\n]*(?:\\.[^'\\\n]*)*", "'"),
-    "`": (r"[^`\\]*(?:\\.[^`\\]*)*", "`"),
-    "/*": (r"[^*]*(?:\*(?!/)[^*]*)*", r"\*/"),
-    "//": (r"[^\n]*", r"\n"),
+CLOSING_QUOTE_RE = {  # the rest of a string, and its end
+    '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*(")?', re.S),
+    "'": re.compile(r"[^'\\\n]*(?:\\.[^'\\\n]*)*(')?", re.S),
+    "`": re.compile(r"[^`\\]*(?:\\.[^`\\]*)*(`)?", re.S),
 }
-OPEN_RE = {mark: re.compile(f"{inside}({end})?", re.S) for mark, (inside, end) in INSIDE.items()}
 NEWLINE_RE = re.compile(r"(?<!\\)\n")
 EVAL_RE = re.compile(r"\beval\((?:[\w$.]{1,80}\()?\s*$")
 CSS_URL_RE = re.compile(r"\burl\([ \t]{0,4}$", re.I)
@@ -394,20 +364,12 @@ class Around(NamedTuple):
     escape: int  # characters of the run that end an escape: the n of \nAAAA
 
 
-class Quoted(NamedTuple):
-    """The string or comment that a run is in."""
-
-    mark: str  # what it begins with
-    start: int  # of its inside, in what stands before the run
-    end: int  # of its inside, in what stands behind
-
-
 def look_around(source: Source, start: int, end: int, reach: int, is_text: bool) -> Around:
     """The string or comment value around a run, and its data URI's type, within reach."""
     before = source.read(max(0, start - reach), min(reach, start))
     mime = declared_type(before[-512:])
-    value = comment_value(before[-NEAR:]) if mime else None
-    if value is not None:
+    comment, name, value = before[-NEAR:].rpartition(b"sourceMappingURL=")
+    if mime and name and SOURCE_MAP_RE.search(comment[-12:]) and not VALUE_END_RE.search(value):
         behind = source.read(end, NEAR)
         rest = VALUE_END_RE.search(behind)
         more = rest.start() if rest else len(behind)
@@ -416,8 +378,7 @@ def look_around(source: Source, start: int, end: int, reach: int, is_text: bool)
         return Around(None, mime, False, 0)
     head = source.read(start, min(8, end - start))  # an escape may end in it: \u002bAAA
     text = (before + head).decode("utf-8", "replace")
-    behind = source.read(end, reach).decode("utf-8", "replace")
-    found = string_around(text, behind, len(head), start <= reach)
+    found = string_around(text, source.read(end, reach).decode("utf-8", "replace"))
     length, depth = found or (None, 0)
     if found:
         length += end - start - len(head)
@@ -433,13 +394,6 @@ def declared_type(before: bytes) -> str | None:
     return (uri[1] or b"text/plain").decode().lower() if uri else None
 
 
-def comment_value(before: bytes) -> bytes | None:
-    """The beginning of a sourceMappingURL comment's value that goes on to the end of this."""
-    comment, name, value = before.rpartition(b"sourceMappingURL=")
-    is_value = name and SOURCE_MAP_RE.search(comment[-12:]) and not VALUE_END_RE.search(value)
-    return value if is_value else None
-
-
 def escape_length(text: str, start: int, depth: int) -> int:
     """How many characters of a run at start belong to an escape before it (not those of \\/)."""
     before = text[max(0, start - 16) : start]
@@ -448,87 +402,37 @@ def escape_length(text: str, start: int, depth: int) -> int:
     return escape.end() - start if escape and backslashes & ((2 << depth) - 1) else 0
 
 
-def string_around(
-    before: str, behind: str, head: int, at_start: bool, depth: int = 0
-) -> tuple[int, int] | None:
-    """UTF-16 units, run left out, and depth of the innermost string of code around a run.
+def string_around(before: str, behind: str, depth: int = 0) -> tuple[int, int] | None:
+    """UTF-16 units and depth of the innermost string of code that goes on from before to behind.
 
-    Args: before: what stands before the run, and the first characters of it, whose number is head;
-    at_start: whether `before` begins where no string is open, as each line is taken to.
+    It is the outermost of the nearest quotes of each kind that have code before and behind them;
+    HTML and CSS have none there.
     """
-    line = before.rfind("\n") + 1
-    found = token_around(before, behind, line, len(before) - head) if line or at_start else None
-    if found and found.mark in ("//", "/*"):
-        return None
-    if not (found and is_code(before, behind, found)):  # HTML or CSS in a template
-        found = nearest_quotes(before, behind)
-    if not found:
-        return None
-    inside, rest = unescaped(before[found.start :]), unescaped(behind[: found.end])
-    opening = before[max(0, found.start - 120) : found.start - 1]
-    if depth < MAX_DEPTH and "eval" in opening and EVAL_RE.search(opening):
-        inner = string_around(inside, rest, head, True, depth + 1)
-        if inner:
-            return inner
-    return units(inside) + units(rest), depth
-
-
-@functools.lru_cache
-def code_expression(unclosed: str) -> re.Pattern:
-    """Code up to a string or comment that is not closed; the quotes in `unclosed` are no quotes."""
-    quotes = "".join(quote for quote in QUOTES if quote not in unclosed)
-    tokens = [quote + INSIDE[quote][0] + quote for quote in quotes]
-    if "*" not in unclosed:
-        tokens.append(r"/\*{}\*/".format(INSIDE["/*"][0]))
-    slash = r"(?<=[\\:])/|/(?!/)" if "*" in unclosed else r"(?<=[\\:])/|/(?![/*])"
-    return re.compile(f"(?:[^{quotes}/]+|{slash}|{'|'.join(tokens)})*", re.S)
-
-
-def token_around(before: str, behind: str, place: int, end: int) -> Quoted | None:
-    """Tokenize code from a place where no string is open: the token that the run at end is in.
-
-    A mark whose end is missing is passed over, and then all of its kind are, as they share the end
-    that is missing: so the code is read once for each kind at most.
-    """
-    unclosed = ""
-    while True:
-        place = code_expression(unclosed).match(before, place).end()
-        if place >= end:
-            return None
-        mark = before[place : place + 2] if before[place] == "/" else before[place]
-        place += len(mark)
-        if OPEN_RE[mark].match(before, place).end() == len(before):
-            closing = OPEN_RE[mark].match(behind)
-            if closing[1] or mark == "//":
-                return Quoted(mark, place, closing.start(1))
-        unclosed += mark[-1]
-
-
-def is_code(before: str, behind: str, found: Quoted) -> bool:
-    """Whether code is behind a string, and not CSS's url( before it: HTML has neither."""
-    css = CSS_URL_RE.search(before, max(0, found.start - 10), found.start - 1)
-    return not css and bool(CODE_BEHIND_RE.match(behind, found.end + 1))
-
-
-def nearest_quotes(before: str, behind: str) -> Quoted | None:
-    """The outermost of the nearest quotes of each kind that have code before and behind them.
-
-    For lines that begin too far away, and for templates of many lines.
-    """
-    outermost = None
-    for quote in QUOTES:
-        start = last_quote(before, quote)
-        if not start or (outermost and outermost.start <= start):
+    start, end = len(before) + 1, 0
+    for quote, closing_re in CLOSING_QUOTE_RE.items():
+        opening = last_quote(before, quote)
+        closing = closing_re.match(behind)
+        if not (opening and opening < start and closing[1]):
             continue
-        closing = OPEN_RE[quote].match(behind)
-        found = Quoted(quote, start, closing.start(1))
-        one_line = quote == "`" or not NEWLINE_RE.search(before, start)
-        code = before[max(0, start - 25) : start - 1]
+        code = before[max(0, opening - 25) : opening - 1]
         tagged = quote == "`" and code[-1:].isidentifier()
         follows_code = not code or tagged or CODE_BEFORE_RE.search(code)
-        if closing[1] and one_line and follows_code and is_code(before, behind, found):
-            outermost = found
-    return outermost
+        if (
+            not follows_code
+            or CSS_URL_RE.search(code)
+            or not CODE_BEHIND_RE.match(behind, closing.end())
+        ):
+            continue
+        if quote == "`" or not NEWLINE_RE.search(before, opening):
+            start, end = opening, closing.start(1)
+    if start > len(before):
+        return None
+    inside, rest = unescaped(before[start:]), unescaped(behind[:end])
+    opening = before[max(0, start - 120) : start - 1]
+    inner = None
+    if depth < MAX_DEPTH and "eval" in opening and EVAL_RE.search(opening):
+        inner = string_around(inside, rest, depth + 1)
+    return inner or (units(inside) + units(rest), depth)
 
 
 def last_quote(before: str, quote: str) -> int:
@@ -792,14 +696,9 @@ class Text:
     def script(self) -> Script:
         """How V8 keeps it. Reads to the end."""
         self.go_to(self.source.size)
-        return Script(
-            characters=self.characters,
-            beyond_latin1=self.beyond,
-            units=self.characters + self.astral,
-            units_beyond=self.beyond + self.astral,
-            first=self.first,
-            valid=self.valid,
-        )
+        units = self.characters + self.astral
+        size, escaped = units * (2 if self.beyond else 1), units + 5 * (self.beyond + self.astral)
+        return Script(self.characters, self.beyond, size, escaped, self.first, self.valid)
 
 
 class Scan:
@@ -811,10 +710,10 @@ class Scan:
         self.literals = Literals()
         self.left_out: dict[str, int] = {}
         self.previous, self.credit = 0, 16 * FAR  # where the run before began; see around()
+        self.problem = ""
 
     def result(self) -> Scanned:
-        """What is found; with what was found before a Problem goes that."""
-        problems = []
+        """What is found; what was found before a Problem too."""
         try:
             for start, end, url_safe in find_runs(self.source, self.count):
                 literal = self.literal(start, end, url_safe)
@@ -823,10 +722,10 @@ class Scan:
                 else:
                     self.literals.append(literal)
         except Problem as problem:
-            problems.append(str(problem))
+            self.problem = str(problem)
         script = self.text.script() if self.text else None
         source = Source(*self.source)._replace(fd=-1)
-        return Scanned(source, self.literals or NONE, script, self.left_out or NOTHING, problems)
+        return Scanned(source, self.literals or NONE, script, self.left_out or NOTHING)
 
     def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
         """A run that holds data; or why it is left out."""
@@ -916,11 +815,9 @@ def archive_header(text: bytes) -> object:
 
     try:
         return json.loads(text, object_pairs_hook=without_hashes)
-    except RecursionError:
-        why = "folders too deep in the header"
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         why = f"the header is no JSON ({error})"
-    raise Problem(f"byte 16: {why}; searched as a plain file")
+        raise Problem(f"byte 16: {why}; searched as a plain file") from None
 
 
 def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
@@ -930,10 +827,16 @@ def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
     while todo:
         path, entry = todo.pop()
         shown = f"{archive.source.path}/{path}" if path else archive.source.path
-        if not isinstance(entry, dict):
+        files = entry.pop("files", None) if isinstance(entry, dict) else None
+        if isinstance(files, dict):
+            for name in sorted(files, reverse=True):
+                below = f"{path}/{name}" if path else name
+                if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > MAX_PATH:
+                    yield f"{shown}/{name:.40}", "the name is none of a file, or too long; not read"
+                else:
+                    todo.append((below, files[name]))
+        elif not isinstance(entry, dict) or not path:
             yield shown, "the entry is no object"
-        elif "files" in entry:
-            yield from ((f"{shown}/{name:.40}", why) for name, why in below(path, entry, todo))
         elif "link" not in entry:
             found = member(archive, path, shown, entry)
             packed = isinstance(found, Source) and found.file == archive.source.file
@@ -944,52 +847,31 @@ def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
             yield shown, found
 
 
-def below(path: str, entry: dict, todo: list[tuple[str, object]]) -> Iterator[tuple[str, str]]:
-    """Move a folder's entries to the list of what to do; yield the names that cannot be."""
-    files = entry.pop("files")
-    if not isinstance(files, dict):
-        yield "", '"files" is no object'
-        return
-    for name in sorted(files, reverse=True):
-        inside = files.pop(name)
-        if name in ("", ".", "..") or re.search(r"[/\\\0]", name):
-            yield name, "the name is none of a file; not read"
-        elif len(path) + len(name) >= MAX_PATH:
-            yield name, "a path of more than 4096 characters; not read"
-        else:
-            todo.append((f"{path}/{name}" if path else name, inside))
-
-
 def member(archive: Archive, path: str, shown: str, entry: dict) -> Source | str:
-    """One file of an archive, checked against the archive's size; or what is wrong with it."""
-    size, offset = entry.get("size"), entry.get("offset")
+    """One file of an archive, checked against the archive's size; or what is wrong with it.
+
+    An unpacked one lies beside the archive.
+    """
+    size, offset, whole = entry.get("size"), entry.get("offset"), archive.source
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
         return '"size" is no number of bytes'
     if entry.get("unpacked") is True:
-        return unpacked_member(archive, path, shown)
+        folder = f"{whole.file}.unpacked"
+        file = os.path.join(folder, path)
+        try:
+            if not os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), "")):
+                return "an unpacked file outside of the archive's folder; not read"
+            return Source(shown, file, 0, os.stat(file).st_size)
+        except (UnicodeEncodeError, OSError) as error:
+            return (
+                f"{printable(file)}: {getattr(error, 'strerror', 'a name that no file can have')}"
+            )
     if not isinstance(offset, str) or not NUMBER_RE.fullmatch(offset):
         return '"offset" is no number in a string'
-    start, whole = archive.data + int(offset), archive.source
+    start = archive.data + int(offset)
     if start + size > whole.size:
         return f"bytes {start} to {start + size} are beyond the archive's end at {whole.size}"
     return Source(shown, whole.file, start, size, whole.fd)
-
-
-def unpacked_member(archive: Archive, path: str, shown: str) -> Source | str:
-    """A file that lies beside the archive."""
-    folder = f"{archive.source.file}.unpacked"
-    file = os.path.join(folder, path)
-    try:
-        if not os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), "")):
-            return "an unpacked file outside of the archive's folder; not read"
-        found = os.stat(file)
-    except UnicodeEncodeError:
-        return "a name that no file can have"
-    except OSError as error:
-        return f"{file}: {error.strerror}"
-    if not stat.S_ISREG(found.st_mode):
-        return f"{file}: not a regular file"
-    return Source(shown, file, 0, found.st_size)
 
 
 # ---------------------------------------------------------------- inputs
@@ -1007,34 +889,24 @@ class Report:
         self.scanned: list[Scanned] = []
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
-        self.status = StatusLine()
+        self.begin, self.shown = time.monotonic(), 0.0
 
     def problem(self, path: str, text: str) -> None:
         """Say at once what could not be read, and go on."""
-        self.status.clear()
+        self.clear()
         self.problems.append((path, text))
         say(f"{path}: {text}")
 
     def progress(self, path: str) -> None:
-        """On a terminal, after a second: how far it is."""
-        self.status.show(f"{len(self.scanned)} files, {printable(path)}")
-
-
-class StatusLine:
-    """A line on a terminal that is written anew in place, from the second second on."""
-
-    def __init__(self) -> None:
-        self.begin, self.shown = time.monotonic(), 0.0
-
-    def show(self, text: str) -> None:
-        """Show how far it is, five times a second at most."""
+        """On a terminal, after a second and five times a second at most: how far it is."""
         now = time.monotonic()
         if now - self.begin > 1 and now - self.shown > 0.2 and sys.stderr and sys.stderr.isatty():
             self.shown = now
-            print(f"\r\033[K{text}"[:79], end="", file=sys.stderr, flush=True)
+            text = f"\r\033[K{len(self.scanned)} files, {printable(path)}"
+            print(text[:79], end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Take the line away that tells of progress."""
         if self.shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
             self.shown = 0.0
@@ -1075,17 +947,16 @@ class Reader:
         before = len(self.report.scanned)
         try:
             mode = os.fstat(0).st_mode if path == "-" else os.stat(path).st_mode
+            if stat.S_ISDIR(mode) and path != "-":
+                if not [self.add_file(file, os.O_NOFOLLOW) for file in self.walk(path)]:
+                    self.report.problem(path, "there is no file in this folder")
+            elif path == "-" or stat.S_ISFIFO(mode):
+                self.add_pipe(path)
+            else:
+                self.add_file(path)
         except (OSError, ValueError) as error:
             self.report.problem(path, getattr(error, "strerror", None) or str(error))
             return
-        if stat.S_ISDIR(mode) and path != "-":
-            files = [self.add_file(file, os.O_NOFOLLOW) for file in self.walk(path)]
-            if not files:
-                self.report.problem(path, "there is no file in this folder")
-        elif path == "-" or stat.S_ISFIFO(mode):
-            self.add_pipe(path)
-        else:
-            self.add_file(path)
         self.report.inputs.append((path, before, len(self.report.scanned)))
 
     def walk(self, folder: str) -> Iterator[str]:
@@ -1107,39 +978,30 @@ class Reader:
         import tempfile
 
         is_stdin = path == "-"
-        try:
-            with tempfile.TemporaryFile(dir="/var/tmp") as kept:
-                with open(0 if is_stdin else path, "rb", closefd=not is_stdin) as pipe:
-                    shutil.copyfileobj(pipe, kept, WINDOW)
-                kept.flush()
-                fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
-            size = os.fstat(fd).st_size
-            self.scan_file(Source("stdin" if is_stdin else path, f"/dev/fd/{fd}", 0, size, fd))
-        except OSError as error:
-            self.report.problem(path, error.strerror)
+        with tempfile.TemporaryFile(dir="/var/tmp") as kept:
+            with open(0 if is_stdin else path, "rb", closefd=not is_stdin) as pipe:
+                shutil.copyfileobj(pipe, kept, WINDOW)
+            kept.flush()
+            fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
+        size = os.fstat(fd).st_size
+        self.scan_file(Source("stdin" if is_stdin else path, f"/dev/fd/{fd}", 0, size, fd))
 
     def add_file(self, path: str, flags: int = 0, member: str | None = None) -> None:
         """Scan one file, or each member if it is an archive; or a member that lies beside one."""
         shown = member or path
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
+            with open_regular(path, flags) as source:
+                found = os.fstat(source.fd)
+                identity = found.st_dev, found.st_ino
+                if member:
+                    self.unpacked.add(identity)
+                    self.scan(source._replace(path=shown))
+                elif identity not in self.unpacked:
+                    self.scan_file(source)
+        except Problem as problem:
+            self.report.problem(shown, str(problem))
         except OSError as error:
             self.report.problem(shown, error.strerror)
-            return
-        try:
-            found = os.fstat(fd)
-            identity = found.st_dev, found.st_ino
-            if not stat.S_ISREG(found.st_mode):
-                self.report.problem(shown, "not a regular file")
-            elif member:
-                self.unpacked.add(identity)
-                self.scan(Source(shown, path, 0, found.st_size, fd))
-            elif identity not in self.unpacked:
-                self.scan_file(Source(shown, path, 0, found.st_size, fd))
-        except OSError as error:
-            self.report.problem(shown, error.strerror)
-        finally:
-            os.close(fd)
 
     def scan_file(self, source: Source) -> None:
         """Scan an open file, or each member if it is an archive."""
@@ -1163,11 +1025,24 @@ class Reader:
         """Scan one source and keep what it holds."""
         if source.read(0, len(GZIP)) == GZIP:
             self.report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
-        result = Scan(source, self.report.min_size).result()
-        for problem in result.problems:
-            self.report.problem(source.path, problem)
-        self.report.scanned.append(result)
+        scan = Scan(source, self.report.min_size)
+        self.report.scanned.append(scan.result())
+        if scan.problem:
+            self.report.problem(source.path, scan.problem)
         self.report.progress(source.path)
+
+
+@contextlib.contextmanager
+def open_regular(path: str, flags: int = 0) -> Iterator[Source]:
+    """A regular file as a source, until the end of the block."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise Problem("not a regular file")
+        yield Source(path, path, 0, found.st_size, fd)
+    finally:
+        os.close(fd)
 
 
 # ---------------------------------------------------------------- where the literals sit
@@ -2268,7 +2143,7 @@ class Search:
 
     def index_literals(self) -> None:
         """From now on look for the literals that the report has by now."""
-        texts = Texts(rows_of(self.report))
+        texts = Texts(Rows(self.report))
         self.where.rows = texts.rows
         self.index, self.file_pages = Index(texts, self.count), FilePages(texts)
 
@@ -2414,19 +2289,6 @@ def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: 
     return search.where
 
 
-@contextlib.contextmanager
-def open_regular(path: str) -> Iterator[Source]:
-    """A regular file as a source, until the end of the block."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise Problem("not a regular file")
-        yield Source(path, path, 0, found.st_size, fd)
-    finally:
-        os.close(fd)
-
-
 # ---------------------------------------------------------------- the report
 #
 # In: a Report and, where it was asked for, where its literals sit. Out: text, in sections of lines.
@@ -2457,9 +2319,15 @@ class Rows(Sequence):
         scanned = [one for one in report.scanned if len(one.literals)]
         self.scanned = sorted(scanned, key=lambda one: one.source.path)
         self.occurrences = [array("I", [0]) * len(one.literals) for one in self.scanned]
-        rows = array("Q")
         self.again = self.wasted = 0  # contents that occur again, their characters
-        for same in self.alike():
+        hashes = sorted(
+            literal.sha256 + (source << 32 | n).to_bytes(8, "big")
+            for source, one in enumerate(self.scanned)
+            for n, literal in enumerate(one.literals)
+        )
+        rows = array("Q")
+        for _, entries in groupby(hashes, key=lambda entry: entry[:32]):
+            same = [int.from_bytes(entry[32:], "big") for entry in entries]
             rows.append(min(same, key=self.order))
             for number in same:
                 self.occurrences[number >> 32][number & 0xFFFFFFFF] = len(same)
@@ -2467,17 +2335,6 @@ class Rows(Sequence):
                 self.again += 1
                 self.wasted += self.literal(same[0]).length * (len(same) - 1)
         self.rows = array("Q", sorted(rows, key=self.order))
-
-    def alike(self) -> Iterator[list[int]]:
-        """The numbers of the literals that hold the same."""
-        hashes = [
-            literal.sha256 + (source << 32 | n).to_bytes(8, "big")
-            for source, one in enumerate(self.scanned)
-            for n, literal in enumerate(one.literals)
-        ]
-        hashes.sort()
-        for _, same in groupby(hashes, key=lambda entry: entry[:32]):
-            yield [int.from_bytes(entry[32:], "big") for entry in same]
 
     def literal(self, number: int) -> Literal:
         """A literal by its number."""
@@ -2498,9 +2355,13 @@ class Rows(Sequence):
         return Row(scanned.literals[n], scanned.source, self.occurrences[source][n])
 
 
-def rows_of(report: Report) -> Rows:
-    """Each content once, the largest first."""
-    return Rows(report)
+def table(widths: Sequence[int], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Rows of cells as lines: each cell to the right of its column, the one more behind them."""
+    return [
+        "".join(f"{'-' if cell is None else cell:>{width}}" for cell, width in zip(row, widths))
+        + "".join(f"  {cell}" for cell in row[len(widths) :])
+        for row in rows
+    ]
 
 
 def place_of(row: Row) -> str:
@@ -2534,6 +2395,7 @@ def share(part: int, whole: int) -> str:
 
 def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) -> str:
     """The whole report, under 100 columns. Never a literal's content."""
+    left_out = sorted(left_out_of(report).items())
     sections = [
         ("", inputs_section(report)),
         (f"The largest of {count_text(len(rows), 'content')}", largest_section(rows[:top])),
@@ -2545,7 +2407,7 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
         ("Core files", cores_section(where)),
         ("Heap snapshots: bytes, share, nodes, type", heaps_section(where, top)),
         ("As V8 keeps it", scripts_section(report, top)),
-        ("Left out: no data", left_out_section(report)),
+        ("Left out: no data", table([8], [(number, reason) for reason, number in left_out])),
         ("The largest files, whatever they hold", members_section(report)),
     ]
     lines = []
@@ -2582,30 +2444,23 @@ def largest_section(rows: Sequence[Row]) -> list[str]:
 
     Behind the kind stands the declared type where it says something else.
     """
-    if not rows:
-        return []
-    lines = [f"{'':3}{'characters':>11}{'string':>10}{'decoded':>10}{'times':>6}  {'kind':24}place"]
-    for number, row in enumerate(rows, 1):
-        literal = row.literal
-        string = "-" if literal.string_length is None else literal.string_length
-        sizes = f"{literal.length:>11}{string:>10}{literal.decoded:>10}{row.places:>6}"
+    cells = [("", "characters", "string", "decoded", "times", f"{'kind':22}  place")]
+    for number, (literal, source, places) in enumerate(rows, 1):
         kind = printable(kind_text(literal))
         kind = kind if len(kind) < 24 else kind[:20] + "..."
-        lines.append(f"{number:>3}{sizes}  {kind:24}{elide(place_of(row), 32)}")
-    return lines
+        place = elide(place_of(Row(literal, source, places)), 32)
+        sizes = literal.length, literal.string_length, literal.decoded, places
+        cells.append((number, *sizes, f"{kind:24}{place}"))
+    return table((3, 11, 10, 10, 6), cells) if rows else []
 
 
 def kinds_section(report: Report) -> list[str]:
     """Totals by kind and their share of all that was read."""
     whole = sum(scanned.source.size for scanned in report.scanned)
-    totals = totals_by_kind(report)
-    if not totals:
-        return []
-    lines = [f"{'':>4}{'characters':>12}{'decoded':>12}{'share':>9}{'number':>9}  kind"]
-    for kind, (length, decoded, number) in totals:
-        sizes = f"{length:>12}{decoded:>12}{share(length, whole):>9}{number:>9}"
-        lines.append(f"{'':>4}{sizes}  {kind}")
-    return lines
+    cells = [("", "characters", "decoded", "share", "number", "kind")]
+    for kind, (length, decoded, number) in totals_by_kind(report):
+        cells.append(("", length, decoded, share(length, whole), number, kind))
+    return table((4, 12, 12, 9, 9), cells) if len(cells) > 1 else []
 
 
 def totals_by_kind(report: Report) -> list[tuple[str, list[int]]]:
@@ -2624,13 +2479,11 @@ def maps_section(report: Report) -> list[str]:
         for scanned in report.scanned
         for n in scanned.literals.in_comments
     ]
-    if not found:
-        return []
     length = sum(row.literal.length for row in found)
-    return [
+    return found and [
         f"  {len(found)} in comments, {length} characters ({size_text(length)}). V8 keeps each",
         "  value as a string of its own, besides the source. Often they are there by mistake.",
-        *(f"    {row.literal.length:>12}  {elide(place_of(row), 78)}" for row in found[:5]),
+        *table([16], [(row.literal.length, elide(place_of(row), 78)) for row in found[:5]]),
     ]
 
 
@@ -2682,18 +2535,9 @@ def script_lines(script: Script, source: Source) -> list[str]:
     return lines
 
 
-def left_out_section(report: Report) -> list[str]:
-    """Runs that are no data, by reason."""
-    return [f"  {number:>6}  {reason}" for reason, number in sorted(left_out(report).items())]
-
-
-def left_out(report: Report) -> dict[str, int]:
-    """Reason -> number of runs."""
-    total: dict[str, int] = {}
-    for scanned in report.scanned:
-        for reason, number in scanned.left_out.items():
-            total[reason] = total.get(reason, 0) + number
-    return total
+def left_out_of(report: Report) -> Counter:
+    """Reason -> number of runs that are no data."""
+    return sum((Counter(scanned.left_out) for scanned in report.scanned), Counter())
 
 
 def members_section(report: Report) -> list[str]:
@@ -2707,33 +2551,32 @@ def members_section(report: Report) -> list[str]:
     ]
     whole = sum(source.size for source in sources)
     largest = sorted(sources, key=lambda source: (-source.size, source.path))[:10]
-    return [
-        f"  {source.size:>12}{share(source.size, whole):>9}  {elide(printable(source.path), 73)}"
-        for source in largest
-    ]
+    cells = [(s.size, share(s.size, whole), elide(printable(s.path), 73)) for s in largest]
+    return table((14, 9), cells)
 
 
 def where_section(where: Where, top: int) -> list[str]:
     """For each literal the strings of heaps that hold it, its copies in RAM and in cores."""
     columns, lines = where.columns(), []
     rows = where.rows if columns else []
+    widths = (3, 11, *(20 for _ in columns))
     if rows:
-        lines.append(f"{'':3}{'characters':>11}" + "".join(f"{'in ' + c:>20}" for c in columns))
+        lines += table(widths, [("", "characters", *(f"in {name}" for name in columns))])
     for content, row in enumerate(rows[:top]):
-        line = f"{content + 1:>3}{row.literal.length:>11}"
+        cells = []
         for column, (size, number) in zip(columns, where.sizes(content)):
             none = "?" if column in where.partly else "-"
-            line += f"{f'{size} in {number}' if number else none:>20}"
-        lines += [line, *(f"{'':14}{owner}" for owner in owner_lines(where, content))]
+            cells.append(f"{size} in {number}" if number else none)
+        lines += table(widths, [(content + 1, row.literal.length, *cells)])
+        lines += [f"{'':14}{owner}" for owner in owner_lines(where, content)]
     if where.partly.intersection(columns):
         lines.append("  ?: not in what could be read, and not all could be")
     if "RAM" in columns:
-        ram = sum(where.ram(content) for content in range(len(rows)))
+        length = size_text(sum(row.literal.length for row in rows))
+        ram = size_text(sum(where.ram(content) for content in range(len(rows))))
         least = "at least " if "RAM" in where.partly else ""
-        lines.append(
-            f"  all {len(rows)}: {size_text(sum(row.literal.length for row in rows))} of different "
-            f"contents in the inputs, {least}{size_text(ram)} in RAM now"
-        )
+        of_inputs = f"{length} of different contents in the inputs"
+        lines.append(f"  all {len(rows)}: {of_inputs}, {least}{ram} in RAM now")
     if {"RAM", "cores"}.intersection(columns):
         runs, size = where.other
         lines.append(
@@ -2762,13 +2605,12 @@ def owner_lines(where: Where, content: int) -> list[str]:
 
 def processes_section(where: Where) -> list[str]:
     """The processes that were searched, and what a core dump of them would hold."""
-    if not where.processes:
-        return []
-    lines = [f"{'pid':>10}{'PSS':>12}{'searched':>12}{'in swap':>12}  process"]
+    cells: list[tuple] = [("pid", "PSS", "searched", "in swap", "process")]
     for process in where.processes:
         sizes = (process.pss, process.searched, process.swap)
-        cells = "".join(f"{'-' if size is None else size_text(size):>12}" for size in sizes)
-        lines.append(f"{process.pid:>10}{cells}  {printable(process.name)[:50]}")
+        texts = (None if size is None else size_text(size) for size in sizes)
+        cells.append((process.pid, *texts, printable(process.name)[:50]))
+    lines = table((10, 12, 12, 12), cells) if where.processes else []
     filters = Counter(process.coredump_filter for process in where.processes)
     for bits, number in filters.items():
         if bits is not None:
@@ -2785,20 +2627,21 @@ def cores_section(where: Where) -> list[str]:
     """The core files that were searched, and how much of the file mappings is in them."""
     lines = []
     for core in where.cores:
-        path, searched, mapped, dumped = core.values()
+        path, *sizes = core.values()
+        searched, mapped, dumped = map(size_text, sizes)
         lines += [
             f"  {elide(printable(path), 96)}",
-            f"    {size_text(searched)} searched; of {size_text(mapped)} of file mappings "
-            f"{size_text(dumped)} are in it",
+            f"    {searched} searched; of {mapped} of file mappings {dumped} are in it",
         ]
     return lines
 
 
 def heaps_section(where: Where, top: int) -> list[str]:
     """The totals of the heap snapshots, and their base64 strings."""
-    lines = []
+    lines, all_of_them = [], 0
     for heap in where.heaps:
         nodes, whole, strings = heap.totals()
+        all_of_them += whole
         base64 = heap.base64()
         lines += [
             f"  {elide(printable(heap.path), 96)}",
@@ -2807,19 +2650,16 @@ def heaps_section(where: Where, top: int) -> list[str]:
         ]
         if heap.damage:
             lines.append("    it is damaged: these are the figures of what could be read")
-        largest = sorted(heap.types.items(), key=lambda item: (-item[1][1], item[0]))
-        for name, (number, size) in largest[:8]:
-            cells = f"{size:>14}{share(size, whole):>9}{number:>10}"
-            lines.append(f"{cells}  {printable(name)[:60]}")
-        for text in [one for one in base64 if one.content is None][: min(top, 5)]:
-            lines.append(
-                f"{text.self_size:>14}  {text.kind} in none of the inputs, @{text.node_id}"
-            )
+        largest = sorted(heap.types.items(), key=lambda item: (-item[1][1], item[0]))[:8]
+        cells = [(size, share(size, whole), n, printable(name)[:60]) for name, (n, size) in largest]
+        lines += table((14, 9, 10), cells)
+        others = [text for text in base64 if text.content is None][: min(top, 5)]
+        cells = [(t.self_size, f"{t.kind} in none of the inputs, @{t.node_id}") for t in others]
+        lines += table([14], cells)
     pss = sum(process.pss or 0 for process in where.processes)
     if where.heaps and pss:
-        whole = sum(heap.totals()[1] for heap in where.heaps)
-        of_pss = f"{share(whole, pss)} of the processes' PSS, {size_text(pss)}"
-        lines.append(f"  heaps {size_text(whole)}, {of_pss}")
+        of_pss = f"{share(all_of_them, pss)} of the processes' PSS, {size_text(pss)}"
+        lines.append(f"  heaps {size_text(all_of_them)}, {of_pss}")
     return lines
 
 
@@ -2842,13 +2682,21 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
         head = json.dumps(source_json(scanned))[:-1]
         yield f'{"," if number else ""}{head}, "literals": ['
         for n, literal in enumerate(scanned.literals):
-            found = literal._asdict()
-            found["sha256"] = literal.sha256.hex()
+            found = {**literal._asdict(), "sha256": literal.sha256.hex()}
             found["occurrences"] = occurrences[scanned.source][n]
             found.update(places.get(literal.sha256, {}))
             yield ("," if n else "") + json.dumps(found)
         yield "]}"
-    yield "], " + json.dumps(rest_json(report, where))[1:]
+    rest: dict[str, object] = {
+        "left_out": left_out_of(report),
+        "problems": [{"path": path, "problem": text} for path, text in report.problems],
+        "heaps": [heap.as_json() for heap in where.heaps],
+    }
+    if where.asked & {"pid", "core"}:
+        rest["processes"] = [process._asdict() for process in where.processes]
+        rest["cores"] = where.cores
+        rest["other"] = dict(zip(("runs", "bytes"), where.other))
+    yield "], " + json.dumps(rest)[1:]
 
 
 def source_json(scanned: Scanned) -> dict[str, object]:
@@ -2864,42 +2712,20 @@ def source_json(scanned: Scanned) -> dict[str, object]:
     }
 
 
-def rest_json(report: Report, where: Where) -> dict[str, object]:
-    """What stands beside the sources."""
-    found: dict[str, object] = {
-        "left_out": left_out(report),
-        "problems": [{"path": path, "problem": text} for path, text in report.problems],
-        "heaps": [heap.as_json() for heap in where.heaps],
-    }
-    if where.asked & {"pid", "core"}:
-        found["processes"] = [process._asdict() for process in where.processes]
-        found["cores"] = where.cores
-        found["other"] = dict(zip(("runs", "bytes"), where.other))
-    return found
-
-
 def write_json(report: Report, rows: Rows, where: Where, out: str) -> None:
     """The report for programs, to a file or (-) to stdout, as it is made."""
     lines = json_lines(report, rows, where)
-    if out == "-":
-        if not all(tell(line, sys.stdout) for line in lines):
-            report.problem("stdout", "could not be written")
-        return
-    try:
+    if out != "-":
         with open(out, "w", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
-    except OSError as error:
-        report.problem(out, error.strerror)
+    elif not all(tell(line, sys.stdout) for line in lines):
+        report.problem("stdout", "could not be written")
 
 
 def extract(report: Report, rows: Rows, folder: str) -> None:
     """Write each content to a file of its own: 001-font-ttf.ttf, the largest first."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        report.problem(folder, error.strerror)
-        return
+    os.makedirs(folder, exist_ok=True)
+    inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     for number, row in enumerate(rows, 1):
         kind = row.literal.kind
         name = f"{number:03}-{re.sub('[/ ]', '-', kind).lower()}.{ending_of(kind)}"
@@ -3028,13 +2854,17 @@ examples:
 """
 
 
-def number(text: str, least: int) -> int:
-    """A number, K and M understood, for argparse."""
-    match = re.fullmatch(r"(\d{1,9})([KMkm]?)", text)
-    found = int(match[1]) * {"": 1, "K": 2**10, "M": MIB}[match[2].upper()] if match else -1
-    if not least <= found <= 16 * MIB:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number from {least} to 16M")
-    return found
+def number(least: int) -> Callable[[str], int]:
+    """A number from `least` on, K and M understood, for argparse."""
+
+    def parse(text: str) -> int:
+        match = re.fullmatch(r"(\d{1,9})([KMkm]?)", text)
+        found = int(match[1]) * {"": 1, "K": 2**10, "M": MIB}[match[2].upper()] if match else -1
+        if not least <= found <= 16 * MIB:
+            raise argparse.ArgumentTypeError(f"{text}: must be a number from {least} to 16M")
+        return found
+
+    return parse
 
 
 def pid_numbers(text: str) -> list[int]:
@@ -3067,20 +2897,14 @@ def parser() -> argparse.ArgumentParser:
     add("paths", nargs="*", metavar="PATH", help="files, folders, .asar archives; - is stdin")
     add("--in", nargs="+", metavar="PATH", dest="more", default=[], help="the same")
     least = "shortest literal, in characters without padding; K and M (256)"
-    add("--min-size", metavar="N", type=functools.partial(number, least=1), default=256, help=least)
+    add("--min-size", metavar="N", type=number(1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
     tree = "the memory of these processes and their descendants"
     add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
     add = result.add_argument_group("what to write").add_argument
-    add(
-        "--top",
-        metavar="N",
-        type=functools.partial(number, least=0),
-        default=20,
-        help="rows of the table (20)",
-    )
+    add("--top", metavar="N", type=number(0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
     shown = "a picture: the largest, the kinds, where they sit"
@@ -3104,20 +2928,22 @@ def cannot_start(options: argparse.Namespace) -> str:
 
 def write_report(report: Report, where: Where, options: argparse.Namespace) -> None:
     """The report on stdout, and the files that were asked for."""
-    rows = rows_of(report)
+    rows = Rows(report)
     if options.json != "-":
         bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
         if not tell(report_text(report, rows, where, options.top, bold), sys.stdout):
             report.problem("stdout", "could not be written")
-    if options.extract:
-        extract(report, rows, options.extract)
-    if options.out:
+    files = (
+        (options.extract, lambda: extract(report, rows, options.extract)),
+        (options.out, lambda: save_picture(report, rows, where, options.out, options.top)),
+        (options.json, lambda: write_json(report, rows, where, options.json)),
+    )
+    for path, write in files:
         try:
-            save_picture(report, rows, where, options.out, options.top)
+            if path:
+                write()
         except OSError as error:
-            report.problem(options.out, error.strerror)
-    if options.json:
-        write_json(report, rows, where, options.json)
+            report.problem(path, error.strerror)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -3135,10 +2961,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in options.paths:
             reader.add(path)
         where = look_elsewhere(report, options, without_inputs=not options.paths)
-        report.status.clear()
+        report.clear()
         write_report(report, where, options)
     except KeyboardInterrupt:
-        report.status.clear()
+        report.clear()
         return 130
     return 2 if report.problems else 0
 

@@ -616,7 +616,7 @@ def test_whole_copies(data):
     Path("b.js").write_text("".join(f'"{text}"\n' for text in texts))
     report = asar_investigate.Report(256)
     asar_investigate.Reader(report).add("b.js")
-    rows = asar_investigate.rows_of(report)
+    rows = asar_investigate.Rows(report)
     number = data.draw(st.integers(0, 3))
     text = texts[::-1][number]
     start = data.draw(st.sampled_from([0, 0, 0, 1]))
