@@ -1144,16 +1144,32 @@ def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
                 yield odd, 2, narrowed(window[odd:])
 
 
-class Texts:
-    """The literals' characters, read where they stand in the inputs."""
+class Index:
+    """Finds literals by needles: a short piece of the beginning and of the end of each.
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    A needle stands behind an x, and so is found in a run whatever stands before the literal. Where
+    there is none at the beginning that itself is one.
+    """
+
+    def __init__(self, rows: Sequence[Row], count: int) -> None:
         self.rows = rows
         decoded = (row.literal.decoded for row in rows)
         self.lengths = array("q", (-(-4 * size // 3) for size in decoded))  # without padding
+        self.head = min(count, 256)
+        self.needles: dict[bytes, int] = {}  # -> number of the literal << 40 | offset in it
+        self.more: dict[bytes, list[int]] = {}  # of other literals that have the same one
+        for content, length in enumerate(self.lengths):
+            for offset in (0, length - CUT) if length > 2 * CUT else (0,):
+                text = self.read(content, offset, min(CUT, length))
+                matches = list(NEEDLE_RE.finditer(text))
+                if matches:
+                    match = matches[-1 if offset else 0]
+                    self.put(match[1], content << 40 | offset + match.start())
+                elif not offset:
+                    self.put(text[: self.head], content << 40)
 
     def read(self, content: int, start: int, count: int) -> bytes:
-        """Characters of a literal; none where its input is gone."""
+        """Characters of a literal, read where it stands; none where its input is gone."""
         row = self.rows[content]
         try:
             with open_regular(row.source.file) as file:
@@ -1169,29 +1185,6 @@ class Texts:
             return False  # most that begin alike end otherwise
         pieces = run.pieces(start, end, 2**18)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
-
-
-class Index:
-    """Finds literals by needles: a short piece of the beginning and of the end of each.
-
-    A needle stands behind an x, and so is found in a run whatever stands before the literal. Where
-    there is none at the beginning that itself is one.
-    """
-
-    def __init__(self, texts: Texts, count: int) -> None:
-        self.texts = texts
-        self.head = min(count, 256)
-        self.needles: dict[bytes, int] = {}  # -> number of the literal << 40 | offset in it
-        self.more: dict[bytes, list[int]] = {}  # of other literals that have the same one
-        for content, length in enumerate(texts.lengths):
-            for offset in (0, length - CUT) if length > 2 * CUT else (0,):
-                text = texts.read(content, offset, min(CUT, length))
-                matches = list(NEEDLE_RE.finditer(text))
-                if matches:
-                    match = matches[-1 if offset else 0]
-                    self.put(match[1], content << 40 | offset + match.start())
-                elif not offset:
-                    self.put(text[: self.head], content << 40)
 
     def put(self, needle: bytes, place: int) -> None:
         """Keep where a needle is."""
@@ -1211,7 +1204,7 @@ class Index:
         first = NEEDLE_RE.search(text)
         places = [] if not first else [c for c, at in self.places(first[1]) if at == first.start()]
         places += [content for content, _ in self.places(text[: self.head])]
-        return [n for n in places if self.texts.read(n, 0, len(text)) == text]
+        return [n for n in places if self.read(n, 0, len(text)) == text]
 
     def in_run(self, run: Source) -> list[tuple[int, int, bool]]:
         """Each literal that a run holds, where its first character is, and whether it is whole.
@@ -1219,7 +1212,7 @@ class Index:
         None overlaps another; one that is not whole goes on beyond the run. How much is compared
         is bounded, for what repeats itself.
         """
-        lengths, found = self.texts.lengths, []
+        lengths, found = self.lengths, []
         done = compared = 0
         for position, needle in self.known_needles(run):
             places = ((content, position - offset) for content, offset in self.places(needle))
@@ -1227,7 +1220,7 @@ class Index:
                 if max(first, position) < done or compared > 16 * run.size + 2**20:
                     continue
                 compared += 2**10
-                if self.texts.same(content, run, first):
+                if self.same(content, run, first):
                     done = first + lengths[content]
                     found.append((content, first, first >= 0 and done <= run.size))
         return found
@@ -1357,31 +1350,6 @@ class Process(NamedTuple):
     coredump_filter: int | None
 
 
-class Ranges:
-    """A set of numbers, kept as ranges that neither touch nor overlap."""
-
-    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
-        self.starts = [start for start, _ in ranges]
-        self.ends = [end for _, end in ranges]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return zip(self.starts, self.ends)
-
-    def add(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Add a range. Returns the parts of it that were not in the set."""
-        first, behind = bisect.bisect_left(self.ends, start), bisect.bisect(self.starts, end)
-        new, at = [], start
-        for low, high in zip(self.starts[first:behind], self.ends[first:behind]):
-            if at < low:
-                new.append((at, low))
-            at = max(at, high)
-        if at < end:
-            new.append((at, end))
-        self.starts[first:behind] = [min([start, *self.starts[first:behind]])]
-        self.ends[first:behind] = [max([end, *self.ends[first:behind]])]
-        return new
-
-
 class Pages:
     """The pages of a live process, as /proc/PID/maps and pagemap tell; nothing is faulted in.
 
@@ -1392,7 +1360,6 @@ class Pages:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.searched = self.swap = 0
-        self.in_ram = tmpfs_devices(pid)
         for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):  # the first may have ended
             with open(f"/proc/{tid}/maps", "rb") as lines:
                 self.mappings = [found for line in lines for found in searchable(os.fsdecode(line))]
@@ -1438,23 +1405,26 @@ class Pages:
                     start, end = (place + PAGE_SIZE * n for n in match.span())
                     yield start, end, mapping, match[0][:1] == b"f"
 
-    def regions(self, seen: dict[tuple, Ranges]) -> Iterator[Region]:
+    def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Region]:
         """Its resident memory, but for the pages of files that are in seen; these are added."""
-        last, new = 0, Ranges()
+        last, new = 0, []
         for start, end, mapping, of_file in itertools.chain(self.resident(), [(-1, 0, None, None)]):
             if start != last:  # a gap: what is before it is whole
                 for low, high in new:
                     yield Region(self.memory(low, last), low, high - low)
-                new = Ranges()
+                new = []
             if not mapping:
                 return
             self.searched += end - start
-            last, parts, shift = end, [(start, end)], mapping.offset - mapping.start
+            last, parts = end, [(start, end)]
             if of_file and mapping.file:
-                ranges = seen.setdefault(mapping.file, Ranges())
-                parts = [(a - shift, b - shift) for a, b in ranges.add(start + shift, end + shift)]
-            for part in parts:
-                new.add(*part)
+                pages = seen.setdefault(mapping.file, set())
+                shift = mapping.offset - mapping.start
+                parts = new_parts(pages, start + shift, end + shift, shift)
+            for low, high in parts:
+                if new and new[-1][1] == low:
+                    low, _ = new.pop()
+                new.append((low, high))
 
     def place_in_file(self, address: int) -> tuple[Mapping, tuple | None, int]:
         """The mapping that an address is in, its file, and the place in that."""
@@ -1475,21 +1445,30 @@ class Pages:
         if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
-        ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
+        ram = mapping.path.startswith(RAM_PATHS)
         return "shared" if ram else "file", (file, place) if file else (self.pid, address)
+
+
+def new_parts(pages: set[int], start: int, end: int, shift: int) -> Iterator[tuple[int, int]]:
+    """The addresses of a file's pages from start to end that are not in a set; they are added."""
+    new = [page for page in range(start, end, PAGE_SIZE) if page not in pages]
+    pages.update(new)
+    for _, part in groupby(enumerate(new), key=lambda one: one[1] - one[0] * PAGE_SIZE):
+        part = [page for _, page in part]
+        yield part[0] - shift, part[-1] + PAGE_SIZE - shift
 
 
 class FilePages:
     """Pages of files and of shared memory that were searched in one process, for all of them."""
 
-    def __init__(self, texts: Texts) -> None:
-        self.texts = texts
-        self.seen: dict[tuple, Ranges] = {}
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.seen: dict[tuple, set[int]] = {}  # by file: places of pages in it
         self.copies: dict[tuple, set[tuple[int, int, int]]] = {}  # content, place in it, width
 
-    def seen_by_now(self) -> dict[tuple, Ranges]:
+    def seen_by_now(self) -> dict[tuple, set[int]]:
         """A copy of what was seen, to which a process's pages are added; kept if it lives on."""
-        return {file: Ranges(ranges) for file, ranges in self.seen.items()}
+        return {file: set(pages) for file, pages in self.seen.items()}
 
     def put(self, pages: Pages, copies: Iterable[tuple[int, int, int]]) -> None:
         """Keep where in files the copies of a process are."""
@@ -1503,11 +1482,11 @@ class FilePages:
         for mapping in pages.mappings:
             for content, place, width in self.copies.get(mapping.file, ()):
                 address = mapping.start + place - mapping.offset
-                end = address + width * self.texts.lengths[content]
+                end = address + width * self.index.lengths[content]
                 if mapping.start <= address < mapping.end:
                     resident = not pages.flags(address, end).translate(PRESENT).strip(b"af")
                     memory = pages.memory(address, end, width)
-                    if resident and self.texts.same(content, memory, 0):
+                    if resident and self.index.same(content, memory, 0):
                         yield content, address, width
 
 
@@ -1524,17 +1503,6 @@ def proc_text(path: str) -> str:
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
     return ""
-
-
-def tmpfs_devices(pid: int) -> set[str]:
-    """The devices, as maps writes them, of the file systems that are in RAM alone."""
-    found = set()
-    for line in proc_text(f"/proc/{pid}/mountinfo").splitlines():
-        words = line.split()
-        if "-" in words and words[words.index("-") + 1] in ("tmpfs", "ramfs", "devtmpfs"):
-            major, minor = (int(word) for word in words[2].split(":"))
-            found.add(f"{major:02x}:{minor:02x}")
-    return found
 
 
 def process_and_descendants(
@@ -2034,7 +2002,7 @@ def read_heap(source: Source, index: Index, count: int) -> Heap:
         total[1] += size
         edges += to
         if name in texts and is_string[kind]:
-            found += (heap_string(index.texts.rows, text, node_id, size) for text in texts[name])
+            found += (heap_string(index.rows, text, node_id, size) for text in texts[name])
     snapshot.check(sum(number for number, _ in totals), edges)
     return Heap(source.path, dict(zip(snapshot.types, totals)), found, snapshot.damage)
 
@@ -2139,13 +2107,13 @@ class Search:
     def __init__(self, report: Report, asked: set[str]) -> None:
         self.report, self.count = report, report.min_size
         self.where = Where([], asked)
-        self.file_pages = FilePages(Texts([]))
+        self.file_pages = FilePages(Index([], self.count))
 
     def index_literals(self) -> None:
         """From now on look for the literals that the report has by now."""
-        texts = Texts(Rows(self.report))
-        self.where.rows = texts.rows
-        self.index, self.file_pages = Index(texts, self.count), FilePages(texts)
+        self.where.rows = Rows(self.report)
+        self.index = Index(self.where.rows, self.count)
+        self.file_pages = FilePages(self.index)
 
     def look(self, column: str, path: str, look: Callable[[], None], quiet: bool = False) -> str:
         """Look in a process or a file. Returns what was wrong; quiet: not if it has ended."""
@@ -2223,7 +2191,7 @@ class Search:
         """Keep what was found in a process or a core: all of it, or nothing if that has ended."""
         kept = []
         for (content, address, width), whole in sorted(copies.items()):
-            kind, page = backing(address, width * self.index.texts.lengths[content])
+            kind, page = backing(address, width * self.index.lengths[content])
             if whole or kind == "swap":
                 kept.append((content, Copy(*owner, address, width, kind, page)))
         for content, copy in kept:

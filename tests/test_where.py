@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from test_asar import call, run, told
 
 import asar_investigate
-from asar_investigate import Index, Memory, Ranges, Region, Source, Texts, memory_runs, narrowed
+from asar_investigate import Index, Memory, Region, Source, memory_runs, narrowed
 from conftest import FORBIDDEN, LIMIT, MIB, alive, wait_for
 
 FONT, OTHER, THIRD = (
@@ -593,19 +593,18 @@ def test_runs_of_memory(data, count, window):
     assert sorted((m.width, m.base, m.base + m.width * m.size) for m in runs) == sorted(expected)
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20))))
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20))), st.integers(-9, 9))
 @many
-def test_ranges(added):
-    """As a set of numbers."""
-    ranges, numbers = Ranges(), set()
+def test_new_parts(added, shift):
+    """As a set of pages."""
+    pages, numbers = set(), set()
     for start, length in added:
-        new = ranges.add(start, start + length)
-        assert [n for a, b in new for n in range(a, b)] == [
-            n for n in range(start, start + length) if n not in numbers
-        ]
+        low, high, moved = start * PAGE, (start + length) * PAGE, shift * PAGE
+        new = list(asar_investigate.new_parts(pages, low, high, moved))
+        expected = [n * PAGE - moved for n in range(start, start + length) if n not in numbers]
+        assert [n for a, b in new for n in range(a, b, PAGE)] == expected
+        assert all(a[1] < b[0] for a, b in zip(new, new[1:]))
         numbers.update(range(start, start + length))
-        assert {n for a, b in ranges for n in range(a, b)} == numbers
-        assert all(a[1] < b[0] for a, b in zip(list(ranges), list(ranges)[1:]))
 
 
 @given(st.data())
@@ -625,7 +624,7 @@ def test_whole_copies(data):
     behind = base64_of(data.draw(st.integers(0, 300)) // 4 * 4, 78).decode()
     Path("m").write_text(before + text[start:end] + behind)
     memory = opened("m")
-    found = Index(Texts(rows), 256).in_run(memory)
+    found = Index(rows, 256).in_run(memory)
     os.close(memory.fd)
     whole = [(number, len(before), True)] if start == 0 and end == len(text) else []
     assert [one for one in found if one[2]] == whole
@@ -990,11 +989,11 @@ def test_literals_of_a_process_that_ends_while_it_is_searched(bundle, monkeypatc
         assert one.stdout.readline() and two.stdout.readline()
         index = asar_investigate.Index
 
-        def ending(texts, count):
-            if len(texts.rows):
+        def ending(rows, count):
+            if len(rows):
                 one.kill()
                 one.wait()
-            return index(texts, count)
+            return index(rows, count)
 
         monkeypatch.setattr(asar_investigate, "Index", ending)
         Path("s.heapsnapshot").write_bytes(snapshot(NODES, NAMES, EDGES))
