@@ -1737,7 +1737,7 @@ class HeapString(NamedTuple):
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
-        return {name: getattr(self, name) for name in ("node_id", "self_size", "width", "whole")}
+        return {name: value for name, value in self._asdict().items() if name != "content"}
 
 
 class Heap(NamedTuple):
@@ -1760,7 +1760,6 @@ class Heap(NamedTuple):
     def as_json(self) -> dict[str, object]:
         """The totals for programs."""
         nodes, size, strings = self.totals()
-        types = {name: {"count": n, "self_size": size} for name, (n, size) in self.types.items()}
         base64 = self.base64()
         return {
             "path": self.path,
@@ -1771,9 +1770,11 @@ class Heap(NamedTuple):
             "base64": {
                 "strings": len(base64),
                 "self_size": sum(text.self_size for text in base64),
-                "largest": [{**text.as_json(), "kind": text.kind} for text in base64[:1000]],
+                "largest": [text.as_json() for text in base64[:1000]],
             },
-            "types": types,
+            "types": {
+                name: dict(zip(("count", "self_size"), total)) for name, total in self.types.items()
+            },
         }
 
 
@@ -1817,35 +1818,31 @@ class Snapshot:
             self.damage = self.damage or str(problem)
 
     def read_outline(self) -> None:
-        """Find the arrays."""
+        """Find the arrays; what "snapshot" says is kept."""
+        import json
+
         place = 0
         while "strings" not in self.arrays:
             match = KEY_RE.match(self.source.read(place, 4096))
             if not match or (match[1] == b"{") != (place == 0) or len(self.arrays) > 64:
                 raise Problem(f"byte {place}: damaged or cut short, or no heap snapshot")
             key, start = match[2].decode(), place + match.end()
-            if match[3] == b"{":
-                place = self.read_object(key, start - 1)
-            else:
+            if match[3] == b"[":
                 self.arrays[key] = start, self.source.size
                 place = end_of_array(self.source, start) if key != "strings" else start
                 self.arrays[key] = start, place - 1
+                continue
+            text = self.source.read(start - 1, MIB)
+            try:
+                found, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
+                text[:length].decode()
+            except (ValueError, RecursionError):
+                wrong = f"byte {start - 1}: damaged or cut short within {key}"
+                raise Problem(wrong) from None
+            self.about = found if key == "snapshot" else self.about
+            place = start - 1 + length
         if not {"nodes", "edges"} <= self.arrays.keys():
             raise Problem(f"byte {place}: no heap snapshot: no nodes, or no edges, before strings")
-
-    def read_object(self, key: str, start: int) -> int:
-        """Where an object ends; what "snapshot" says is kept."""
-        import json
-
-        text = self.source.read(start, MIB)
-        try:
-            found, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
-            text[:length].decode()
-        except (ValueError, RecursionError):
-            raise Problem(f"byte {start}: damaged or cut short within {key}") from None
-        if key == "snapshot":
-            self.about = found
-        return start + length
 
     def numbers(self, key: str) -> Iterator[list[float]]:
         """An array's numbers in pieces, those of arrays in it too."""
@@ -2102,7 +2099,10 @@ class Where:
 
 
 class Search:
-    """Looks for a report's literals in processes and their descendants, cores and snapshots."""
+    """Looks for a report's literals in processes and their descendants, cores and snapshots.
+
+    Without inputs these are the literals that processes and cores hold: those are found first.
+    """
 
     def __init__(self, report: Report, asked: set[str]) -> None:
         self.report, self.count = report, report.min_size
@@ -2115,71 +2115,95 @@ class Search:
         self.index = Index(self.where.rows, self.count)
         self.file_pages = FilePages(self.index)
 
-    def look(self, column: str, path: str, look: Callable[[], None], quiet: bool = False) -> str:
-        """Look in a process or a file. Returns what was wrong; quiet: not if it has ended."""
-        wrong = ""
-        try:
-            look()
-        except (Ended, FileNotFoundError, ProcessLookupError) as error:
-            if quiet:
-                return "ended"
-            wrong = "it has become shorter while it was read"
-            if column == "RAM":
-                wrong = "it has ended; none of its memory is in the report"
-            elif isinstance(error, OSError):
-                wrong = error.strerror
-        except Problem as problem:
-            wrong = str(problem)
-        except OSError as error:
-            wrong = why_unreadable(error) if column == "RAM" else error.strerror
-        finally:
-            self.report.progress(path)
-        if wrong:
-            self.problem(column, path, wrong)
-        return wrong
-
     def problem(self, column: str, path: str, text: str) -> None:
         """Say what could not be read, or not all of it."""
         self.where.partly.add(column)
         self.report.problem(path, text)
 
-    def process(self, pid: int, named: bool, use: Callable[[Pages, Process], None]) -> bool:
+    @contextlib.contextmanager
+    def looking(self, column: str, path: str) -> Iterator[None]:
+        """Say what goes wrong with a process or a file, and go on."""
+        is_process = column == "RAM"
+        try:
+            yield
+        except Ended:
+            ended = "it has ended; none of its memory is in the report"
+            shorter = "it has become shorter while it was read"
+            self.problem(column, path, ended if is_process else shorter)
+        except Problem as problem:
+            self.problem(column, path, str(problem))
+        except OSError as error:
+            self.problem(column, path, why_unreadable(error) if is_process else error.strerror)
+        finally:
+            self.report.progress(path)
+
+    def process(self, pid: int, named: bool, find: bool) -> bool:
         """Look in a process; False where that failed. One that has ended is said if it is named."""
-        before = process_of(pid, None)
+        process = process_of(pid, None)
+        with self.looking("RAM", f"process {pid} ({process.name})"):
+            try:
+                with contextlib.closing(Pages(pid)) as pages:
+                    self.look_in_pages(pages, process.name, find)
+                return True
+            except (Ended, FileNotFoundError, ProcessLookupError):
+                if not named:
+                    return False
+                self.where.processes.append(process)
+                raise Ended from None
+            except OSError:
+                self.where.processes.append(process)
+                raise
+        return False
 
-        def look() -> None:
-            with contextlib.closing(Pages(pid)) as pages:
-                use(pages, before)
-
-        wrong = self.look("RAM", f"process {pid} ({before.name})", look, quiet=not named)
-        if wrong and wrong != "ended":
-            self.where.processes.append(before)
-        return not wrong
-
-    def file(self, column: str, path: str, use: Callable[[Source], None]) -> bool:
-        """Look in a core file or a heap snapshot; False where that failed."""
-
-        def look() -> None:
-            with open_regular(path) as source:
-                use(source)
-
-        return not self.look(column, path, look)
-
-    def find_in_process(self, pages: Pages, process: Process) -> None:
-        """Without inputs: what base64 it holds."""
-        seen, name = self.file_pages.seen_by_now(), f"process {pages.pid} {process.name}"
-        self.add(name, memory_literals(pages.regions(seen), name, self.count))
-        self.file_pages.seen = seen
-
-    def search_process(self, pages: Pages, process: Process) -> None:
-        """Find the literals' copies in a process."""
+    def look_in_pages(self, pages: Pages, name: str, find: bool) -> None:
+        """What a process holds: any base64, or copies of literals. All of it, or nothing."""
         seen = self.file_pages.seen_by_now()
-        copies, other = search(pages.regions(seen), self.index, self.count)
-        copies.update((copy, True) for copy in self.file_pages.copies_in(pages))
-        self.keep((process.name, pages.pid), copies, other, pages.backing)
-        self.file_pages.put(pages, copies)
+        regions = pages.regions(seen)
+        if find:
+            path = f"process {pages.pid} {name}"
+            self.add(path, memory_literals(regions, path, self.count))
+        else:
+            copies, other = search(regions, self.index, self.count)
+            copies.update((copy, True) for copy in self.file_pages.copies_in(pages))
+            self.keep((name, pages.pid), copies, other, pages.backing)
+            self.file_pages.put(pages, copies)
+            self.where.processes.append(process_of(pages.pid, pages))
         self.file_pages.seen = seen
-        self.where.processes.append(process_of(pages.pid, pages))
+
+    def core(self, path: str, find: bool) -> bool:
+        """Look in a core file; False where that failed."""
+        with self.looking("cores", path), open_regular(path) as source:
+            core = read_core(source)
+            regions = list(core_regions(core, source.fd))
+            if find:
+                self.add(path, memory_literals(iter(regions), path, self.count))
+                return True
+            found = search(iter(regions), self.index, self.count)
+            self.keep((path, None), *found, core.backing)
+            sizes = (sum(region.size for region in regions), *core.dumped())
+            names = ("searched", "file_mappings", "file_mappings_dumped")
+            self.where.cores.append({"path": path, **dict(zip(names, sizes))})
+            if core.damage:
+                self.problem("cores", path, core.damage)
+            return True
+        return False
+
+    def heap(self, path: str) -> None:
+        """Find the strings of a heap snapshot that hold literals."""
+        with self.looking("heaps", path), open_regular(path) as source:
+            heap = read_heap(source, self.index, self.count)
+            self.where.heaps.append(heap)
+            for text in heap.strings:
+                if text.content is not None:
+                    self.where.strings.setdefault(text.content, []).append((path, text))
+            if heap.damage:
+                self.problem("heaps", path, heap.damage)
+
+    def add(self, name: str, found: Iterator[Scanned]) -> None:
+        """Add the base64 of a process or a core to the report."""
+        found, begin = list(found), len(self.report.scanned)
+        self.report.scanned += found
+        self.report.inputs.append((name, begin, begin + len(found)))
 
     def keep(
         self,
@@ -2198,45 +2222,9 @@ class Search:
             self.where.copies.setdefault(content, []).append(copy)
         self.where.other = (self.where.other[0] + other[0], self.where.other[1] + other[1])
 
-    def add(self, name: str, found: Iterator[Scanned]) -> None:
-        """Add the base64 of a process or a core to the report."""
-        found, begin = list(found), len(self.report.scanned)
-        self.report.scanned += found
-        self.report.inputs.append((name, begin, begin + len(found)))
-
-    def find_in_core(self, source: Source) -> None:
-        """Without inputs: what base64 it holds."""
-        regions = core_regions(read_core(source), source.fd)
-        self.add(source.path, memory_literals(regions, source.path, self.count))
-
-    def search_core(self, source: Source) -> None:
-        """Find the literals' copies in a core file."""
-        core = read_core(source)
-        regions = list(core_regions(core, source.fd))
-        self.keep((core.path, None), *search(iter(regions), self.index, self.count), core.backing)
-        sizes = (sum(region.size for region in regions), *core.dumped())
-        names = ("searched", "file_mappings", "file_mappings_dumped")
-        self.where.cores.append({"path": core.path, **dict(zip(names, sizes))})
-        if core.damage:
-            self.problem("cores", core.path, core.damage)
-
-    def read_heap(self, source: Source) -> None:
-        """Find the strings of a heap snapshot that hold literals."""
-        heap = read_heap(source, self.index, self.count)
-        self.where.heaps.append(heap)
-        for text in heap.strings:
-            if text.content is not None:
-                self.where.strings.setdefault(text.content, []).append((heap.path, text))
-        if heap.damage:
-            self.problem("heaps", heap.path, heap.damage)
-
 
 def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: bool) -> Where:
-    """Look for the literals where it was asked for: in processes, core files, heap snapshots.
-
-    Without inputs the base64 that processes and cores hold becomes the report's, and is then
-    looked for in all of them.
-    """
+    """Look for the literals where it was asked for: in processes, core files, heap snapshots."""
     asked = {name for name in ("pid", "core", "heap") if getattr(options, name)}
     search = Search(report, asked)
     if not asked:
@@ -2245,15 +2233,15 @@ def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: 
     pids = list(process_and_descendants(options.pid, in_ram).items()) if options.pid else []
     cores = list(dict.fromkeys(options.core))
     if without_inputs:
-        pids = [named for named in pids if search.process(*named, search.find_in_process)]
-        cores = [path for path in cores if search.file("cores", path, search.find_in_core)]
+        pids = [named for named in pids if search.process(*named, find=True)]
+        cores = [path for path in cores if search.core(path, find=True)]
     search.index_literals()
-    for pid, named in pids:
-        search.process(pid, named, search.search_process)
+    for named in pids:
+        search.process(*named, find=False)
     for path in cores:
-        search.file("cores", path, search.search_core)
+        search.core(path, find=False)
     for path in dict.fromkeys(options.heap):
-        search.file("heaps", path, search.read_heap)
+        search.heap(path)
     return search.where
 
 
