@@ -1350,6 +1350,7 @@ class Pages:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.searched = self.swap = 0
+        self.in_ram = tmpfs_devices(pid)
         for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):  # the first may have ended
             with open(f"/proc/{tid}/maps", "rb") as lines:
                 self.mappings = [found for line in lines for found in searchable(os.fsdecode(line))]
@@ -1435,7 +1436,7 @@ class Pages:
         if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
-        ram = mapping.path.startswith(RAM_PATHS)
+        ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
         return "shared" if ram else "file", (file, place) if file else (self.pid, address)
 
 
@@ -1493,6 +1494,17 @@ def proc_text(path: str) -> str:
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
     return ""
+
+
+def tmpfs_devices(pid: int) -> set[str]:
+    """The devices, as maps writes them, of the file systems that are in RAM alone."""
+    found = set()
+    for line in proc_text(f"/proc/{pid}/mountinfo").splitlines():
+        words = line.split()
+        if "-" in words and words[words.index("-") + 1] in ("tmpfs", "ramfs", "devtmpfs"):
+            major, minor = (int(word) for word in words[2].split(":"))
+            found.add(f"{major:02x}:{minor:02x}")
+    return found
 
 
 def process_and_descendants(
@@ -2272,6 +2284,7 @@ class Rows(Sequence):
             if len(same) > 1:
                 self.again += 1
                 self.wasted += self.literal(same[0]).length * (len(same) - 1)
+        del hashes  # or the next line is the peak of all memory
         self.rows = array("Q", sorted(rows, key=self.order))
 
     def literal(self, number: int) -> Literal:
