@@ -767,16 +767,10 @@ MAX_PATH = 4096  # characters of a member's path, as of a file's
 NUMBER_RE = re.compile(r"\d{1,19}")
 
 
-class Archive(NamedTuple):
-    """An ASAR archive: its file, the JSON of its header and where its data begins."""
+def archive_of(source: Source) -> tuple[object, int] | None:
+    """An ASAR archive's header and where its data begins; None where a file is none.
 
-    source: Source
-    header: object
-    data: int
-
-
-def archive_of(source: Source) -> Archive | None:
-    """An ASAR archive, None where a file is none. Raises Problem where it is broken.
+    Raises Problem where it is broken.
 
     Little-endian, as electron/asar writes it with Chromium's Pickle: u32 4, u32 H (bytes of the
     header), u32 H - 4, u32 J (bytes of JSON), the JSON. The data begins at 8 + H.
@@ -792,7 +786,7 @@ def archive_of(source: Source) -> Archive | None:
         raise Problem("byte 0: no header of an ASAR archive; searched as a plain file")
     if json_length > MAX_HEADER:
         raise Problem(f"byte 12: a header of {size_text(json_length)}; searched as a plain file")
-    return Archive(source, archive_header(source.read(16, json_length)), 8 + length)
+    return archive_header(source.read(16, json_length)), 8 + length
 
 
 def archive_header(text: bytes) -> object:
@@ -810,13 +804,15 @@ def archive_header(text: bytes) -> object:
         raise Problem(f"byte 16: {why}; searched as a plain file") from None
 
 
-def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
+def archive_members(
+    archive: Source, header: object, data: int
+) -> Iterator[tuple[str, Source | str]]:
     """Each file of an archive, or what is wrong with an entry. No recursion."""
-    todo: list[tuple[str, object]] = [("", archive.header)]
+    todo: list[tuple[str, object]] = [("", header)]
     total = 0
     while todo:
         path, entry = todo.pop()
-        shown = f"{archive.source.path}/{path}" if path else archive.source.path
+        shown = f"{archive.path}/{path}" if path else archive.path
         files = entry.pop("files", None) if isinstance(entry, dict) else None
         if isinstance(files, dict):
             for name in sorted(files, reverse=True):
@@ -828,25 +824,25 @@ def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
         elif not isinstance(entry, dict) or not path:
             yield shown, "the entry is no object"
         elif "link" not in entry:
-            found = member(archive, path, shown, entry)
-            packed = isinstance(found, Source) and found.file == archive.source.file
+            found = member(archive, data, path, entry)
+            packed = isinstance(found, Source) and found.file == archive.file
             total += found.size if packed else 0
-            if total > 4 * archive.source.size:
+            if total > 4 * archive.size:
                 yield shown, "the files before it lie in the same bytes; not read, nor the rest"
                 return
             yield shown, found
 
 
-def member(archive: Archive, path: str, shown: str, entry: dict) -> Source | str:
+def member(archive: Source, data: int, path: str, entry: dict) -> Source | str:
     """One file of an archive, checked against the archive's size; or what is wrong with it.
 
     An unpacked one lies beside the archive.
     """
-    size, offset, whole = entry.get("size"), entry.get("offset"), archive.source
+    size, offset, shown = entry.get("size"), entry.get("offset"), f"{archive.path}/{path}"
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
         return '"size" is no number of bytes'
     if entry.get("unpacked") is True:
-        folder = f"{whole.file}.unpacked"
+        folder = f"{archive.file}.unpacked"
         file = os.path.join(folder, path)
         try:
             if not os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), "")):
@@ -858,10 +854,10 @@ def member(archive: Archive, path: str, shown: str, entry: dict) -> Source | str
             )
     if not isinstance(offset, str) or not NUMBER_RE.fullmatch(offset):
         return '"offset" is no number in a string'
-    start = archive.data + int(offset)
-    if start + size > whole.size:
-        return f"bytes {start} to {start + size} are beyond the archive's end at {whole.size}"
-    return Source(shown, whole.file, start, size, whole.fd)
+    start = data + int(offset)
+    if start + size > archive.size:
+        return f"bytes {start} to {start + size} are beyond the archive's end at {archive.size}"
+    return Source(shown, archive.file, start, size, archive.fd)
 
 
 # ---------------------------------------------------------------- inputs
@@ -1003,7 +999,7 @@ class Reader:
         if not archive:
             self.scan(source)
             return
-        for shown, found in archive_members(archive):
+        for shown, found in archive_members(source, *archive):
             if isinstance(found, str):
                 self.report.problem(shown, found)
             elif found.file == source.file:
@@ -1456,10 +1452,6 @@ class FilePages:
         self.index = index
         self.seen: dict[tuple, set[int]] = {}  # by file: places of pages in it
         self.copies: dict[tuple, set[tuple[int, int, int]]] = {}  # content, place in it, width
-
-    def seen_by_now(self) -> dict[tuple, set[int]]:
-        """A copy of what was seen, to which a process's pages are added; kept if it lives on."""
-        return {file: set(pages) for file, pages in self.seen.items()}
 
     def put(self, pages: Pages, copies: Iterable[tuple[int, int, int]]) -> None:
         """Keep where in files the copies of a process are."""
@@ -2151,7 +2143,7 @@ class Search:
 
     def look_in_pages(self, pages: Pages, name: str, find: bool) -> None:
         """What a process holds: any base64, or copies of literals. All of it, or nothing."""
-        seen = self.file_pages.seen_by_now()
+        seen = {file: set(pages) for file, pages in self.file_pages.seen.items()}
         regions = pages.regions(seen)
         if find:
             path = f"process {pages.pid} {name}"
@@ -2391,10 +2383,7 @@ def inputs_section(report: Report) -> list[str]:
 
 
 def largest_section(rows: Sequence[Row]) -> list[str]:
-    """The table: characters with padding, the string around in UTF-16 units, decoded bytes.
-
-    Behind the kind stands the declared type where it says something else.
-    """
+    """The table: characters with padding, the string around in UTF-16 units, decoded bytes."""
     cells = [("", "characters", "string", "decoded", "times", f"{'kind':22}  place")]
     for number, (literal, source, places) in enumerate(rows, 1):
         kind = printable(kind_text(literal))
