@@ -1203,7 +1203,7 @@ class Index:
         for position, needle in self.known_needles(run):
             places = ((content, position - offset) for content, offset in self.places(needle))
             for content, first in sorted(places, key=lambda one: abs(lengths[one[0]] - run.size)):
-                if max(first, position) < done or compared > 16 * run.size + 2**20:
+                if max(first, position) < done or compared > 16 * run.size + 2**18:
                     continue
                 compared += 2**10
                 if self.same(content, run, first):
