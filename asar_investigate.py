@@ -33,133 +33,488 @@ import codecs
 import contextlib
 import errno
 import functools
+import itertools
+import marshal
 import os
 import re
 import stat
 import struct
 import sys
 import time
+from array import array
 from binascii import a2b_base64
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import groupby
 from typing import NamedTuple, TextIO
 
 VERSION = "1.0"
 MIB = 2**20
 WINDOW = 2**20  # bytes read at a time
-FEW, MANY = 24, 64  # samples that a run has at least
-NEAR, AROUND = 2**10, 2**16  # bytes looked at around a run for the string it stands in
-HEAD = 1024  # decoded bytes that tell a kind
-MAX_HEADER = 100 * MIB  # of an archive: some 300,000 files; json needs ten times as much
-MAX_PATH = 4096  # characters of a member's path, as of a file's
-COLOURS = {"inputs": "#0072B2", "heaps": "#E69F00", "RAM": "#009E73", "cores": "#CC79A7"}
-FORMATS = (".png", ".svg", ".pdf")
-PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
-NEEDLE = 24  # characters that lead from a place in memory to a literal
-PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45  # elf(5)
-MAX_NOTES = 16 * MIB  # of a core: some 100,000 file mappings
-CUT = 1024  # characters of a string that V8 writes into a snapshot
-EXTERNAL_STRING = 256  # bytes: more than the object in V8's heap has
+
+# ---------------------------------------------------------------- sources and literals
+#
+# What flows from section to section: where bytes are (Source), the base64 in them (Literal), how V8
+# keeps a text (Script), and all of that for one file or archive member (Scanned).
+
+
+class Problem(Exception):
+    """Something that could not be read, said in one line; the rest is still reported."""
+
+
+class Source(NamedTuple):
+    """A file, a member of an archive or a piece of memory: its name, and where its bytes are."""
+
+    path: str
+    file: str
+    base: int  # where it begins in the file
+    size: int  # in characters
+    fd: int = -1
+    width: int = 1  # bytes a character
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Bytes from offset on (fewer at the end), by pread: nothing is mapped."""
+        count = min(count, self.size - offset)
+        return os.pread(self.fd, count, self.base + offset) if count > 0 else b""
+
+    def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
+        """The bytes from start to end in pieces, each with its offset."""
+        while start < end:
+            piece = self.read(start, min(size, end - start))
+            if not piece:
+                return
+            yield start, piece
+            start += len(piece)
+
+    def part(self, offset: int, length: int, fd: int | None = None) -> Source:
+        """The given number of characters from byte offset on, as a source by itself."""
+        fd = self.fd if fd is None else fd
+        return self._replace(base=self.base + offset, size=length, fd=fd)
+
+
+class Window(Source):
+    """A source of which the piece that was read last is kept: what lies in it is read once."""
+
+    kept, kept_at = b"", 0
+
+    def read(self, offset: int, count: int) -> bytes:
+        """As Source.read."""
+        start = offset - self.kept_at
+        if start >= 0 and start + count <= len(self.kept):
+            return self.kept[start : start + count]
+        piece = super().read(offset, count)
+        if count >= WINDOW:
+            self.kept, self.kept_at = piece, offset
+        return piece
+
+
+class Literal(NamedTuple):
+    """One base64 run that holds data. Sizes as in the README's table of JSON keys."""
+
+    offset: int  # bytes from the start of the file or member; in a process an address
+    line: int | None
+    column: int | None
+    length: int
+    string_length: int | None
+    decoded: int
+    kind: str
+    mime: str | None
+    sha256: bytes
+    in_comment: bool  # the value of a sourceMappingURL comment
+
+
+class Literals(Sequence):
+    """The literals of one source, packed: some 150 bytes each where a tuple takes 500."""
+
+    def __init__(self) -> None:
+        self.packed: list[bytes] = []
+        self.totals: dict[str, list[int]] = {}  # kind -> characters, decoded bytes, literals
+        self.in_comments: list[int] = []  # which of them
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __getitem__(self, number: int) -> Literal:
+        return Literal(*marshal.loads(self.packed[number]))
+
+    def append(self, literal: Literal) -> None:
+        """Add one."""
+        if literal.in_comment:
+            self.in_comments.append(len(self))
+        old = self.totals.get(literal.kind, (0, 0, 0))
+        new = literal.length, literal.decoded, 1
+        self.totals[literal.kind] = [a + b for a, b in zip(old, new)]
+        self.packed.append(marshal.dumps(tuple(literal)))
+
+
+class Script(NamedTuple):
+    """A text as V8 keeps it: one byte a UTF-16 unit, or two if any is beyond Latin-1."""
+
+    characters: int
+    beyond_latin1: int
+    size: int  # bytes in memory
+    escaped_size: int  # bytes if each unit beyond Latin-1 were written as \\uXXXX
+    first: tuple[int, int] | None  # line and column of the first one beyond Latin-1
+    valid: bool  # UTF-8
+
+
+class Scanned(NamedTuple):
+    """What one source holds."""
+
+    source: Source
+    literals: Literals
+    script: Script | None  # None: no text
+    left_out: dict[str, int]  # why, and how many runs
+
+
+def size_text(size: int) -> str:
+    """A size in bytes for people: 603480 -> '589.3 KiB'."""
+    for unit, name in ((2**30, "GiB"), (MIB, "MiB"), (2**10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} B"
+
+
+def count_text(number: int, name: str) -> str:
+    """A number of things: '1 literal', '2 literals'."""
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+def printable(text: str) -> str:
+    """Text with control, format and undecodable characters escaped."""
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text if text.isprintable() else "".join(escaped)
+
+
+# ---------------------------------------------------------------- the scan
+#
+# In: a source and a number of characters. Out: the start and end of each run of base64 that is so
+# long, the ones that the two reference expressions define. Most of it is bytes.translate and
+# bytes.find, which look at one byte of every so many.
 
 # The reference: what the scan finds, byte for byte, for N characters and more.
 STANDARD = r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{%d,}={0,2}"
 URL_SAFE = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{%d,}={0,2}"  # if it overlaps none of the first
 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-EITHER = bytes(int(byte in LETTERS + b"+/-_") for byte in range(256))  # for bytes.translate
-URL_SAFE_ONLY, STANDARD_ONLY = (b"-", b"_"), (b"+", b"/")  # of the characters of either alphabet
-BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
-ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
-ZEROS = bytes(int(not byte) for byte in range(256))
-ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
-PRESENT = bytes(  # of a pagemap entry's highest byte: anonymous, file or shared, swapped, none
-    b".s"[flags >> 6 & 1] if not flags & 128 else b"af"[flags >> 5 & 1] for flags in range(256)
+EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, else 0
+    bytes(int(byte in LETTERS + more) for byte in range(256)) for more in (b"+/-_", b"+/", b"-_")
 )
-TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+FEW = 24  # samples that a run has at least
+MAX_VAIN = 1000  # times in a window that samples in a row are no run
+LONG = 2**16  # runs of more characters are found as runs of so many, to keep the windows small
 
-DATA_URI_RE = re.compile(
-    rb"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.-]+=[^;,\"'\\\s()]*)*);base64,$", re.I
-)
-SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]*sourceMappingURL=([^\s\"'\\]*)$")
+
+@functools.lru_cache
+def stride_for(count: int) -> int:
+    """How far apart samples may be so that a run of count has enough of them.
+
+    A prime: number tables (0,1,0,1) and escapes (\\u5b57) repeat every 2 or 6 bytes.
+    """
+    candidates = range(count // FEW, 1, -1)
+    primes = (n for n in candidates if all(n % d for d in range(2, int(n**0.5) + 1)))
+    return next(primes, 1)
+
+
+def find_runs(source: Source, count: int) -> Iterator[tuple[int, int, bool]]:
+    """Start, end without padding and alphabet (True: URL-safe) of each run of the reference."""
+    for start, end in long_runs(source, min(count, LONG)):
+        if end - start >= count:
+            yield from runs_by_alphabet(source, start, end, count)
+
+
+def runs_by_alphabet(
+    source: Source, start: int, end: int, count: int
+) -> Iterator[tuple[int, int, bool]]:
+    """The runs of one alphabet within a run of either."""
+    if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
+        yield start, end, False
+        return
+    part, size = source._replace(size=end), min(count, LONG)
+    standard, url_safe = (
+        [run for run in long_runs(part, size, alphabet, start) if run[1] - run[0] >= count]
+        for alphabet in (IN_STANDARD, IN_URL_SAFE)
+    )
+    found = [(*run, False) for run in standard]
+    for run in url_safe:
+        at = bisect.bisect(standard, run)
+        neighbours = standard[max(0, at - 1) : at + 1]
+        if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
+            found.append((*run, True))
+    yield from sorted(found)
+
+
+def long_runs(
+    source: Source, count: int, alphabet: bytes = EITHER, position: int = 0
+) -> Iterator[tuple[int, int]]:
+    """Start and end of each longest run of count or more characters of an alphabet.
+
+    Windows overlap by count - 1, so that the first count characters of a run are in one.
+    """
+    size = max(WINDOW, 2 * count)
+    while position < source.size:
+        window = source.read(position, size)
+        short = len(window) < min(size, source.size - position)
+        last = short or position + len(window) == source.size
+        following = len(window) if last else len(window) - count + 1
+        for start, end in window_runs(window, count, alphabet):
+            if end == len(window) and not last:
+                end = run_end(source, position + end, alphabet) - position
+                following = end
+            yield position + start, position + end
+        if short:  # it has shrunk
+            raise Problem(f"ends at byte {position + len(window)} instead of {source.size}")
+        position += following
+
+
+def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[tuple[int, int]]:
+    """The runs of count or more within one window.
+
+    Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
+    them. Where that is in vain too often a regular expression takes over: slower on plain code, but
+    linear on anything.
+    """
+    stride = stride_for(count)
+    samples = window[::stride].translate(alphabet)
+    wanted = b"\1" * (count // stride)
+    found, vain, end = samples.find(wanted), 0, 0
+    while found >= 0:
+        if stride == 1 or vain > MAX_VAIN:
+            matches = run_expression(count, alphabet).finditer(window, end)
+            yield from (match.span() for match in matches)
+            return
+        place = found * stride
+        behind = window[max(0, place - stride) : place].translate(alphabet)
+        start = place - len(behind) + behind.rfind(b"\0") + 1
+        end = end_in(window, place, alphabet)
+        if end - start >= count:
+            yield start, end
+        else:
+            vain += 1
+        found = samples.find(wanted, max(found + 1, end // stride))
+
+
+@functools.lru_cache
+def run_expression(count: int, alphabet: bytes) -> re.Pattern:
+    """The runs of count or more characters of an alphabet."""
+    letters = re.escape(bytes(byte for byte in range(256) if alphabet[byte]))
+    return re.compile(rb"(?<![%b])[%b]{%d,}" % (letters, letters, count))
+
+
+def end_in(window: bytes, place: int, alphabet: bytes = EITHER) -> int:
+    """Where a run ends that goes on at a place, in pieces, as most are short."""
+    size = 256
+    while place < len(window):
+        piece = window[place : place + size]
+        end = piece.translate(alphabet).find(b"\0")
+        if end >= 0:
+            return place + end
+        place, size = place + len(piece), min(4 * size, 2**16)
+    return place
+
+
+def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
+    """Where a run that goes on beyond its window ends."""
+    for start, piece in source.pieces(offset, source.size):
+        end = end_in(piece, 0, alphabet)
+        if end < len(piece):
+            return start + end
+    return source.size
+
+
+# ---------------------------------------------------------------- around a run
+#
+# In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
+# JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
+
+NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run, at least and at most
+MAX_DEPTH = 4  # strings of code within strings of code
+MAX_QUOTES = 64  # escaped ones that are passed over on the way to the one that counts
+DATA_URI_RE = re.compile(rb"data:([\w.+-]{1,127}/[\w.+-]{1,127})?(?:;[\w.-]+=[^;,]*)*;", re.I)
+SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}$")
 VALUE_END_RE = re.compile(rb"[\s\"'\\*]")
-CSS_URL_RE = re.compile(rb"url\([ \t]{0,4}\\*$", re.I)
-BEYOND_RE = re.compile(r"[^\0-\xff]")
-QUOTES = (b'"', b"'", b"`")
-NEWLINE_RE = re.compile(rb"(?<!\\)\n")
-TOKEN_RE = re.compile(  # JavaScript's comments and strings
-    rb"//[^\n]*|/\*.*?\*/|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`", re.S
+CLOSING_QUOTE_RE = {  # the rest of a string, and its end
+    '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*(")?', re.S),
+    "'": re.compile(r"[^'\\\n]*(?:\\.[^'\\\n]*)*(')?", re.S),
+    "`": re.compile(r"[^`\\]*(?:\\.[^`\\]*)*(`)?", re.S),
+}
+NEWLINE_RE = re.compile(r"(?<!\\)\n")
+EVAL_RE = re.compile(r"\beval\((?:[\w$.]{1,80}\()?\s*$")
+CSS_URL_RE = re.compile(r"\burl\([ \t]{0,4}$", re.I)
+CODE_BEFORE_RE = re.compile(  # what code has before a string, and behind it
+    r"(?:[=(\[{,:;+?&|!<>~^*%}-]|\b(?:return|case|typeof|throw|in|of|from|import|default|else))\s*$"
 )
-NEEDLE_RE = re.compile(rb"(?<!x)x(?=([A-Za-z0-9+/_-]{%d}))" % NEEDLE)
+CODE_BEHIND_RE = re.compile(
+    r"\s*(?:[\])},;:+.?=&|!*%\[-]|$|//|/\*|(?:in|of|instanceof|from)\b)|[ \t\r]*\n"
+)
 ASTRAL_RE = re.compile(r"[\U00010000-\U0010ffff]")
-MARK = b"qZ7base64runZq7"  # stands for a run while its surroundings are looked at
-ESCAPE_RE = re.compile(
+ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
     r"\\(?:u\{[0-9A-Fa-f]+\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|\r\n|[0-7]{1,3}|.)", re.S
 )
-HEX_RE = re.compile(rb"(?:[0-9a-f]+|[0-9A-F]+)")
-TGID_RE = re.compile(r"^Tgid:\t(\d+)$", re.M)
-ROLE_RE = re.compile(r"--type=([a-z-]{1,30})")  # of a Chromium process
-ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
-PRESENT_RE = re.compile(rb"[af]+")
-KEY_RE = re.compile(rb'[\s,]*"([\w ]{1,64})"\s*:\s*([\[{])')  # in a heap snapshot
-BRACKET_RE = re.compile(rb"[\[\]]")
-STRING_START_RE = re.compile(rb'(?:^|[\[,\s])"((?:data:[^"\\,]{0,200};base64,)?)$')
-NUMBER_RE = re.compile(r"\d{1,19}")
+ESCAPE_IN_RUN_RE = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{1,3}|[^/]")
+
+
+class Around(NamedTuple):
+    """What stands around a run."""
+
+    string_length: int | None
+    mime: str | None
+    in_comment: bool
+    escape: int  # characters of the run that end an escape: the n of \nAAAA
+
+
+def look_around(source: Source, start: int, end: int, reach: int, is_text: bool) -> Around:
+    """The string or comment value around a run, and its data URI's type, within reach."""
+    before = source.read(max(0, start - reach), min(reach, start))
+    mime = declared_type(before[-512:])
+    comment, name, value = before[-NEAR:].rpartition(b"sourceMappingURL=")
+    if mime and name and SOURCE_MAP_RE.search(comment[-12:]) and not VALUE_END_RE.search(value):
+        behind = source.read(end, NEAR)
+        rest = VALUE_END_RE.search(behind)
+        more = rest.start() if rest else len(behind)
+        return Around(len(value) + end - start + more, mime, True, 0)
+    if not is_text:
+        return Around(None, mime, False, 0)
+    head = source.read(start, min(8, end - start))  # an escape may end in it: \u002bAAA
+    text = (before + head).decode("utf-8", "replace")
+    found = string_around(text, source.read(end, reach).decode("utf-8", "replace"))
+    length, depth = found or (None, 0)
+    if found:
+        length += end - start - len(head)
+    escape = escape_length(text, len(text) - len(head), depth) if before[-1:] == b"\\" else 0
+    return Around(length, mime, False, escape)
+
+
+def declared_type(before: bytes) -> str | None:
+    """The type of a data URI (RFC 2397) whose data follows."""
+    if before[-7:].lower() != b"base64,":
+        return None
+    uri = DATA_URI_RE.fullmatch(before, before.lower().rfind(b"data:"), len(before) - 7)
+    return (uri[1] or b"text/plain").decode().lower() if uri else None
+
+
+def escape_length(text: str, start: int, depth: int) -> int:
+    """How many characters of a run at start belong to an escape before it (not those of \\/)."""
+    before = text[max(0, start - 16) : start]
+    backslashes = len(before) - len(before.rstrip("\\"))
+    escape = ESCAPE_IN_RUN_RE.match(text, start)
+    return escape.end() - start if escape and backslashes & ((2 << depth) - 1) else 0
+
+
+def string_around(before: str, behind: str, depth: int = 0) -> tuple[int, int] | None:
+    """UTF-16 units and depth of the innermost string of code that goes on from before to behind."""
+    found = [string_in(quote, before, behind) for quote in CLOSING_QUOTE_RE]
+    start, end = min(filter(None, found), default=(0, 0))  # the outermost
+    if not start:
+        return None
+    inside, rest = unescaped(before[start:]), unescaped(behind[:end])
+    opening = before[max(0, start - 120) : start - 1]
+    inner = None
+    if depth < MAX_DEPTH and "eval" in opening and EVAL_RE.search(opening):
+        inner = string_around(inside, rest, depth + 1)
+    return inner or (units(inside) + units(rest), depth)
+
+
+def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
+    """Start in before and end in behind of a string in such quotes that has code around it.
+
+    Not those of HTML or CSS, which have none.
+    """
+    start, closing = last_quote(before, quote), CLOSING_QUOTE_RE[quote].match(behind)
+    if not (start and closing[1]) or (quote != "`" and NEWLINE_RE.search(before, start)):
+        return None
+    code = before[max(0, start - 25) : start - 1]
+    tagged = quote == "`" and code[-1:].isidentifier()
+    follows_code = not code or tagged or CODE_BEFORE_RE.search(code)
+    if not follows_code or CSS_URL_RE.search(code):
+        return None
+    return (start, closing.start(1)) if CODE_BEHIND_RE.match(behind, closing.end()) else None
+
+
+def last_quote(before: str, quote: str) -> int:
+    """Where the last string begins that a quote without a backslash opens; 0 if there is none."""
+    place = len(before)
+    for _ in range(MAX_QUOTES):
+        place = before.rfind(quote, 0, place)
+        text = before[max(0, place - 16) : max(0, place)]
+        if place < 0 or not (len(text) - len(text.rstrip("\\"))) & 1:
+            return place + 1
+    return 0
+
+
+def unescaped(text: str) -> str:
+    """The inside of a JavaScript string with its escapes undone."""
+    return ESCAPE_RE.sub(unescape, text) if "\\" in text else text
+
+
+def unescape(match: re.Match) -> str:
+    """One escape of a JavaScript string."""
+    body = match[0][1:]
+    if body[0] in "ux" and len(body) > 1:
+        code = int(body[1:].strip("{}"), 16)
+        return chr(code) if code <= sys.maxunicode else "?"
+    if body in ("\n", "\r\n", "\u2028", "\u2029"):
+        return ""  # a line that goes on
+    if body[0] in "01234567":
+        return chr(int(body, 8))
+    return {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}.get(body, body)
+
+
+def units(text: str) -> int:
+    """The length of a text in UTF-16 units."""
+    return len(text) if text.isascii() else len(text) + len(ASTRAL_RE.findall(text))
+
+
+# ---------------------------------------------------------------- what a run holds
+#
+# In: a run. Out: its decoded size, hash and kind, or the reason why it is no data.
+
+HEAD = 1024  # decoded bytes that tell a kind
+PIECE = 3 * 2**18  # characters decoded at a time, a multiple of four
+TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+HEX_RE = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
 SOURCE_MAP_JSON_RE = re.compile(rb'\{\s*"version"\s*:\s*3\b')
 INTEL_HEX_RE = re.compile(rb":[0-9A-Fa-f]{10}")
-JSON_RE = re.compile(rb'(?:\{\s*["}]|\[\s*["\[{\]\d-])')
+JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
 MAGIC = (  # kind, offset, first bytes there
-    ("font/ttf", 0, b"\0\1\0\0"),
-    ("font/ttf", 0, b"true"),
-    ("font/ttc", 0, b"ttcf"),
-    ("font/otf", 0, b"OTTO"),
-    ("font/woff2", 0, b"wOF2"),
-    ("font/woff", 0, b"wOFF"),
-    ("image/png", 0, b"\x89PNG"),
-    ("image/jpeg", 0, b"\xff\xd8\xff"),
-    ("image/gif", 0, b"GIF8"),
-    ("image/webp", 8, b"WEBP"),
-    ("image/ico", 0, b"\0\0\1\0"),
-    ("image/avif", 4, b"ftypavi"),
-    ("image/heic", 4, b"ftyphe"),
-    ("image/heic", 4, b"ftypmif1"),
-    ("audio/m4a", 4, b"ftypM4A"),
-    ("video/mp4", 4, b"ftyp"),
-    ("audio/wav", 8, b"WAVE"),
-    ("audio/mp3", 0, b"ID3"),
-    ("audio/mp3", 0, b"\xff\xfb"),
-    ("audio/mp3", 0, b"\xff\xf3"),
-    ("audio/mp3", 0, b"\xff\xf2"),
-    ("audio/mp3", 0, b"\xff\xfa"),
-    ("audio/aac", 0, b"\xff\xf1"),
-    ("audio/aac", 0, b"\xff\xf9"),
-    ("audio/ogg", 0, b"OggS"),
-    ("audio/flac", 0, b"fLaC"),
-    ("audio/midi", 0, b"MThd"),
-    ("video/webm", 0, b"\x1aE\xdf\xa3"),
-    ("wasm", 0, b"\0asm"),
-    ("archive/zip", 0, b"PK\3\4"),
-    ("archive/gzip", 0, b"\x1f\x8b\x08"),
-    ("archive/zstd", 0, b"\x28\xb5\x2f\xfd"),
-    ("document/pdf", 0, b"%PDF"),
-    ("model/glb", 0, b"glTF"),
-    ("database/sqlite", 0, b"SQLite"),
-    ("program/elf", 0, b"\x7fELF"),
+    ("font/ttf", 0, (b"\0\1\0\0", b"true")),
+    ("font/ttc", 0, (b"ttcf",)),
+    ("font/otf", 0, (b"OTTO",)),
+    ("font/woff2", 0, (b"wOF2",)),
+    ("font/woff", 0, (b"wOFF",)),
+    ("image/png", 0, (b"\x89PNG",)),
+    ("image/jpeg", 0, (b"\xff\xd8\xff",)),
+    ("image/gif", 0, (b"GIF8",)),
+    ("image/webp", 8, (b"WEBP",)),
+    ("image/tiff", 0, (b"II*\0", b"MM\0*")),
+    ("image/ico", 0, (b"\0\0\1\0",)),
+    ("image/avif", 4, (b"ftypavi",)),
+    ("image/heic", 4, (b"ftyphe", b"ftypmif1")),
+    ("audio/m4a", 4, (b"ftypM4A",)),
+    ("video/mp4", 4, (b"ftyp",)),
+    ("audio/wav", 8, (b"WAVE",)),
+    ("audio/mp3", 0, (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa")),
+    ("audio/aac", 0, (b"\xff\xf1", b"\xff\xf9")),
+    ("audio/ogg", 0, (b"OggS",)),
+    ("audio/flac", 0, (b"fLaC",)),
+    ("audio/midi", 0, (b"MThd",)),
+    ("video/webm", 0, (b"\x1aE\xdf\xa3",)),
+    ("wasm", 0, (b"\0asm",)),
+    ("archive/zip", 0, (b"PK\3\4",)),
+    ("archive/gzip", 0, (b"\x1f\x8b\x08",)),
+    ("archive/zstd", 0, (b"\x28\xb5\x2f\xfd",)),
+    ("document/pdf", 0, (b"%PDF",)),
+    ("model/glb", 0, (b"glTF",)),
+    ("database/sqlite", 0, (b"SQLite",)),
+    ("program/elf", 0, (b"\x7fELF",)),
 )
 WEAK_MAGIC = (  # where it is no text
-    ("image/bmp", 0, b"BM"),
-    ("font/eot", 34, b"LP"),
-    ("archive/zlib", 0, b"x\x01"),
-    ("archive/zlib", 0, b"x\x5e"),
-    ("archive/zlib", 0, b"x\x9c"),
-    ("archive/zlib", 0, b"x\xda"),
+    ("image/bmp", 0, (b"BM",)),
+    ("font/eot", 34, (b"LP",)),
+    ("archive/zlib", 0, (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")),
 )
-STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
-RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
-COREDUMP_FILTER = (  # core(5), bit by bit; two more are for DAX
-    "private anonymous", "shared anonymous", "private file", "shared file", "ELF headers",
-    "huge", "shared huge",
-)  # fmt: skip
 ENDINGS = {  # where the kind's second half is no file name's ending
     "image/jpeg": "jpg",
     "archive/gzip": "gz",
@@ -172,370 +527,49 @@ ENDINGS = {  # where the kind's second half is no file name's ending
 }
 
 
-class Problem(Exception):
-    """Something that could not be read, said in one line; the rest is still reported."""
+class Content(NamedTuple):
+    """What a run's characters hold."""
 
-
-class Source(NamedTuple):
-    """A file, or a member of an archive: its name to show, and where its bytes are."""
-
-    path: str
-    file: str
-    base: int
-    size: int
-    fd: int = -1
-    width = 1  # bytes a character
-
-    def read(self, offset: int, count: int) -> bytes:
-        """Bytes from offset on (fewer at the end), by pread: nothing is mapped."""
-        count = min(count, self.size - offset)
-        return os.pread(self.fd, count, self.base + offset) if count > 0 else b""
-
-    def opened(self, fd: int) -> Source:
-        """The same with its file open."""
-        return self._replace(fd=fd)
-
-    def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
-        """The bytes from start to end in pieces, each with its offset."""
-        while start < end:
-            piece = self.read(start, min(size, end - start))
-            if not piece:
-                return
-            yield start, piece
-            start += len(piece)
-
-
-class Literal(NamedTuple):
-    """One base64 run that holds data. Sizes as in the README's table of JSON keys."""
-
-    offset: int
-    line: int | None
-    column: int | None
-    length: int
-    string_length: int | None
     decoded: int
-    kind: str
-    mime: str | None
-    sha256: str
-    in_comment: bool  # the value of a sourceMappingURL comment
-
-
-class Script(NamedTuple):
-    """A text as V8 keeps it: UTF-16 units, those beyond Latin-1, and the size in bytes."""
-
-    characters: int
-    beyond_latin1: int
-    units: int
-    units_beyond: int
-    first: tuple[int, int] | None  # line and column of the first one beyond Latin-1
-    valid: bool  # UTF-8
-
-    @property
-    def size(self) -> int:
-        """Bytes in memory: two a unit if any is beyond Latin-1, else one."""
-        return self.units * (2 if self.beyond_latin1 else 1)
-
-    @property
-    def escaped_size(self) -> int:
-        """Bytes if each unit beyond Latin-1 were written as an escape of six characters."""
-        return self.units + 5 * self.units_beyond
-
-
-class Scanned(NamedTuple):
-    """What one source holds."""
-
-    source: Source
-    literals: list[Literal]
-    script: Script | None  # None: no text
-    left_out: dict[str, int]  # why, and how many runs
-    problems: list[str]
-
-
-# ---------------------------------------------------------------- text
-
-
-def size_text(size: int) -> str:
-    """A size in bytes for people: 603480 -> '589.3 KiB'."""
-    for unit, name in ((2**30, "GiB"), (MIB, "MiB"), (2**10, "KiB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size} B"
-
-
-def printable(text: str) -> str:
-    """Text with control, format and undecodable characters escaped."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
-
-
-# ---------------------------------------------------------------- the scan
-
-
-@functools.lru_cache
-def stride_for(count: int, samples: int = FEW) -> int:
-    """How far apart samples may be so that a run of count has so many of them, or more.
-
-    A prime: number tables (0,1,0,1) and escapes (\\u5b57) repeat every 2 or 6 bytes.
-    """
-    candidates = range(count // samples, 1, -1)
-    primes = (n for n in candidates if all(n % d for d in range(2, int(n**0.5) + 1)))
-    return next(primes, 1)
-
-
-def long_runs(source: Source, count: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each longest run of count or more characters of either alphabet.
-
-    In C as far as it goes: of every so many bytes one is looked at, and where enough in a row are
-    in an alphabet, all of them. Windows overlap by count - 1, so that a run has its start in one.
-    """
-    position, size = 0, max(WINDOW, 2 * count)
-    while position < source.size:
-        window = source.read(position, size)
-        short = len(window) < min(size, source.size - position)
-        last = short or position + len(window) == source.size
-        following = len(window) if last else len(window) - count + 1
-        for start, end in window_runs(window, count):
-            if end < len(window) or last:
-                yield position + start, position + end
-            else:
-                end = run_end(source, position + end)
-                yield position + start, end
-                following = end - position
-        if short:  # it has shrunk
-            raise Problem(f"ends at byte {position + len(window)} instead of {source.size}")
-        position += following
-
-
-def window_runs(
-    window: bytes, count: int, begin: int = 0, density: int = FEW
-) -> Iterator[tuple[int, int]]:
-    """The runs of count or more within one window.
-
-    Where few samples are often in vain more are taken, then the regular expression takes over.
-    """
-    stride = stride_for(count, density)
-    samples = window[begin::stride].translate(EITHER)
-    wanted = b"\1" * (count // stride)
-    found, vain = samples.find(wanted), 0
-    while found >= 0:
-        place = begin + found * stride
-        behind = window[max(0, place - stride) : place].translate(EITHER)
-        start = place - len(behind) + behind.rfind(b"\0") + 1
-        end = end_in(window, place)
-        if end - start >= count:
-            yield start, end
-        else:
-            vain += 1
-        if vain > 4 and density == FEW:
-            yield from window_runs(window, count, end, MANY)
-            return
-        if vain > 1000:
-            expression = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{%d,}" % count)
-            yield from (m.span() for m in expression.finditer(window, end))
-            return
-        found = samples.find(wanted, max(found + 1, (end - begin) // stride))
-
-
-def end_in(window: bytes, place: int) -> int:
-    """Where a run ends that goes on at a place, in pieces, as most are short."""
-    size = 256
-    while place < len(window):
-        piece = window[place : place + size]
-        end = piece.translate(EITHER).find(b"\0")
-        if end >= 0:
-            return place + end
-        place, size = place + len(piece), min(4 * size, 2**16)
-    return place
-
-
-def run_end(source: Source, offset: int) -> int:
-    """Where a run that goes on beyond its window ends."""
-    for start, piece in source.pieces(offset, source.size):
-        end = end_in(piece, 0)
-        if end < len(piece):
-            return start + end
-    return source.size
-
-
-def split_run(
-    source: Source, start: int, end: int, count: int, separators: tuple[bytes, bytes]
-) -> Iterator[tuple[int, int]]:
-    """The parts of count or more characters between separators."""
-    expression = re.compile(b"[%s%s]+" % separators[::-1])
-    for offset, piece in source.pieces(start, end):
-        if not any(separator in piece for separator in separators):
-            continue
-        for match in expression.finditer(piece):
-            if offset + match.start() - start >= count:
-                yield start, offset + match.start()
-            start = offset + match.end()
-    if end - start >= count:
-        yield start, end
-
-
-def find_runs(source: Source, count: int) -> Iterator[tuple[int, int, bool]]:
-    """Start, end without padding and alphabet (True: URL-safe) of each run of the reference."""
-    for start, end in long_runs(source, count):
-        yield from runs_by_alphabet(source, start, end, count)
-
-
-def runs_by_alphabet(
-    source: Source, start: int, end: int, count: int
-) -> Iterator[tuple[int, int, bool]]:
-    """The runs of one alphabet within a run of either."""
-    standard = list(split_run(source, start, end, count, URL_SAFE_ONLY))
-    found = [(*run, False) for run in standard]
-    if standard != [(start, end)]:
-        for run in split_run(source, start, end, count, STANDARD_ONLY):
-            at = bisect.bisect(standard, run)
-            neighbours = standard[max(0, at - 1) : at + 1]
-            if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
-                found.append((*run, True))
-    yield from sorted(found)
-
-
-# ---------------------------------------------------------------- around a run
-
-
-def escape_level(backslashes: int) -> int:
-    """How many strings deep a quote behind so many backslashes is: 0, 1 (\\"), 2 (\\\\\\"), ..."""
-    level = 0
-    while backslashes & 1:
-        level, backslashes = level + 1, backslashes >> 1
-    return level
-
-
-def string_length(before: bytes, run: int, behind: bytes) -> int | None:
-    """UTF-16 units of the quoted string that a run stands in, as V8 would keep it.
-
-    Args: what stands before the run, the run's length, what stands behind it. Strings and comments
-    are told apart from the start of the line on; where that is too far away or tells of no string,
-    the nearest quotes count. None if there is no string.
-    """
-    if not any(quote in before for quote in QUOTES):
-        return None
-    begin = before.rfind(b"\n") + 1
-    if begin:
-        found = string_in(before[begin:] + MARK + behind, 0)
-        if found is not None:
-            return found - len(MARK) + run
-    return length_by_nearest(before, run, behind)
-
-
-def string_in(code: bytes, depth: int) -> int | None:
-    """UTF-16 units of the innermost string of a piece of code that MARK stands in.
-
-    A string that is code itself (eval) is looked into, its escapes undone; quotes in CSS's
-    url("...") are none of JavaScript.
-    """
-    place = code.find(MARK)
-    for match in TOKEN_RE.finditer(code):
-        if match.start() > place:
-            break
-        if match.end() > place and not CSS_URL_RE.search(code, match.start() - 9, match.start()):
-            if match[0][:1] == b"/":
-                return None
-            text = unescaped(match[0][1:-1].decode("utf-8", "replace"))
-            inner = string_in(text.encode("utf-8", "replace"), depth + 1) if depth < 4 else None
-            return units(text) if inner is None else inner
-    return None
-
-
-def length_by_nearest(before: bytes, run: int, behind: bytes) -> int | None:
-    """The same by the nearest quote of which there is another one behind, CSS's left out."""
-    inner, place = None, len(before)
-    for _ in range(8):
-        place = max(before.rfind(quote, 0, place) for quote in QUOTES)
-        if place < 0:
-            break
-        quote, text = before[place : place + 1], before[place + 1 :]
-        level = escape_level(place - len(before[:place].rstrip(b"\\")))
-        if quote != b"`" and NEWLINE_RE.search(text):
-            break
-        end = closing_quote(behind, quote, level)
-        if end is not None:
-            length = unescaped_length(text, level) + run + unescaped_length(behind[:end], level)
-            if not CSS_URL_RE.search(before, max(0, place - 9), place):
-                return length
-            inner = inner or length
-    return inner
-
-
-def closing_quote(behind: bytes, quote: bytes, level: int) -> int | None:
-    """Where the inside of a string ends that such a quote of this escape level has begun."""
-    newline = NEWLINE_RE.search(behind) if quote != b"`" else None
-    end = newline.start() if newline else len(behind)
-    place = behind.find(quote, 0, end)
-    while place >= 0:
-        backslashes = place - len(behind[:place].rstrip(b"\\"))
-        if escape_level(backslashes) <= level:
-            return place - ((1 << level) - 1)
-        place = behind.find(quote, place + 1, end)
-    return None
-
-
-def unescaped_length(data: bytes, level: int) -> int:
-    """UTF-16 units of the inside of a string, its escapes undone, those of eval's string first."""
-    text = data.decode("utf-8", "replace")
-    for _ in range(level + 1):
-        text = unescaped(text)
-    return units(text)
-
-
-def unescaped(text: str) -> str:
-    """The inside of a JavaScript string with its escapes undone."""
-    return ESCAPE_RE.sub(unescape, text) if "\\" in text else text
-
-
-def units(text: str) -> int:
-    """The length of a text in UTF-16 units."""
-    return len(text) + len(ASTRAL_RE.findall(text))
-
-
-def unescape(match: re.Match) -> str:
-    """One escape of a JavaScript string (ECMA-262, EscapeSequence)."""
-    body = match[0][1:]
-    if body[0] in "ux" and len(body) > 1:
-        code = int(body[1:].strip("{}"), 16)
-        return chr(code) if code <= sys.maxunicode else "?"
-    if body in ("\n", "\r\n", "\u2028", "\u2029"):
-        return ""  # a line that goes on
-    if body[0] in "01234567":
-        return chr(int(body, 8))
-    return {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}.get(body, body)
-
-
-class Around(NamedTuple):
-    """What stands around a run."""
-
-    string_length: int | None
-    mime: str | None
-    in_comment: bool
-
-
-def look_around(source: Source, start: int, end: int) -> Around:
-    """The string or comment value around a run, and its data URI's type."""
-    before = source.read(max(0, start - NEAR), min(NEAR, start))
-    uri = DATA_URI_RE.search(before)
-    mime = (uri[1] or b"text/plain").decode().lower() if uri else None
-    comment = SOURCE_MAP_RE.search(before)
-    if comment:
-        behind = source.read(end, NEAR)
-        rest = VALUE_END_RE.search(behind)
-        more = rest.start() if rest else len(behind)
-        return Around(len(comment[1]) + end - start + more, mime, True)
-    inside = min(8, end - start)  # an escape may end in the run: \\x2bAAAA
-    for around in (NEAR, AROUND):
-        begin = max(0, start - around)
-        before = b"\n" * (begin == 0) + source.read(begin, start + inside - begin)
-        found = string_length(before, end - start - inside, source.read(end, around))
-        if found is not None or (begin == 0 and end + around >= source.size):
-            break
-    return Around(found, mime, False)
-
-
-# ---------------------------------------------------------------- what a run holds
+    sha256: bytes
+    head: bytes
+
+
+def content_of(
+    source: Source, start: int, end: int, padding: int, url_safe: bool = False
+) -> Content | str:
+    """Decode a run piece by piece; or why it is left out (it is no data)."""
+    length = end - start
+    if length % 4 == 1 or (padding and (length + padding) % 4):
+        return "length that base64 cannot have"
+    digest, size, head = sha256(), 0, b""
+    for _, piece in source.pieces(start, end, PIECE):
+        reason = "" if head else no_data(piece)  # its beginning tells
+        if reason:
+            return reason
+        data = decoded(piece, url_safe)
+        digest.update(data)
+        size += len(data)
+        head = head or data[:HEAD]
+    return Content(size, digest.digest(), head)
+
+
+def no_data(piece: bytes) -> str:
+    """Why characters are plainly no data; empty if they may be some."""
+    if HEX_RE.fullmatch(piece) and piece.strip(b"A"):
+        return "hexadecimal digits"
+    if len(piece) < 256 and (LETTERS[:26] in piece or LETTERS[26:52] in piece):
+        return "an alphabet"
+    one_case = piece == piece.lower() or piece == piece.upper()
+    if one_case and b"AAAA" not in piece and b"+" not in piece:
+        return "letters of one case"  # AAAA are three zeros, and no word has a + in it
+    return ""
+
+
+def decoded(piece: bytes, url_safe: bool) -> bytes:
+    """The data of base64 characters, padded or not, of which four that belong together are cut."""
+    piece = piece.translate(TO_STANDARD) if url_safe else piece
+    return a2b_base64(piece + b"=" * (-len(piece) % 4))
 
 
 def kind_of(head: bytes) -> str:
@@ -553,24 +587,23 @@ def kind_of(head: bytes) -> str:
 def text_kind(head: bytes) -> str:
     """The kind of a text that begins with these bytes; 'unknown' if it is none."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    lower = text.lower()
-    if lower.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in lower:
-        return "image/svg"
-    if lower.startswith(b"<?xml"):
-        return "xml"
-    if lower.startswith((b"<!doctype html", b"<html")):
-        return "html"
+    if text.startswith(b"<"):
+        lower = text.lower()
+        if lower.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in lower:
+            return "image/svg"
+        if lower.startswith(b"<?xml"):
+            return "xml"
+        if lower.startswith((b"<!doctype html", b"<html")):
+            return "html"
     if SOURCE_MAP_JSON_RE.match(text):
         return "source map"
     if INTEL_HEX_RE.match(text):
         return "Intel HEX"
-    try:
-        decoded = text[:-3].decode() if len(head) >= HEAD else text.decode()
-    except UnicodeDecodeError as error:
-        if len(head) < HEAD or error.start < len(text) - 8:
-            return "unknown"
-        decoded = text[: error.start].decode()
-    if not decoded or not all(c.isprintable() or c in "\n\r\t" for c in decoded):
+    try:  # it may be cut within a character
+        shown, _ = codecs.utf_8_decode(text, "strict", len(head) < HEAD)
+    except UnicodeDecodeError:
+        return "unknown"
+    if not shown or not all(c.isprintable() or c in "\n\r\t" for c in shown):
         return "unknown"
     return "json" if JSON_RE.match(text) else "text"
 
@@ -580,43 +613,15 @@ def ending_of(kind: str) -> str:
     return ENDINGS.get(kind, kind.rpartition("/")[2])
 
 
-class Content(NamedTuple):
-    """What a run's characters hold."""
-
-    decoded: int
-    sha256: str
-    head: bytes
-
-
-def content_of(
-    source: Source, start: int, end: int, padding: int, url_safe: bool = False
-) -> Content | str:
-    """Decode a run piece by piece; or why it is left out (it is no data)."""
-    length = end - start
-    if length % 4 == 1 or (padding and (length + padding) % 4):
-        return "length that base64 cannot have"
-    only_hex, upper, lower, zeros = True, False, False, False
-    digest, size, head = sha256(), 0, b""
-    for _, piece in source.pieces(start, end, 3 * 2**18):
-        only_hex = only_hex and bool(HEX_RE.fullmatch(piece)) and bool(piece.strip(b"A"))
-        zeros = zeros or b"AAAA" in piece or b"+" in piece
-        upper = upper or piece[:4096] != piece[:4096].lower() or piece != piece.lower()
-        lower = lower or piece[:4096] != piece[:4096].upper() or piece != piece.upper()
-        standard = piece.translate(TO_STANDARD) if url_safe else piece
-        data = a2b_base64(standard + b"=" * (-len(piece) % 4))
-        digest.update(data)
-        size += len(data)
-        head = head or data[:HEAD]
-    if only_hex:
-        return "hexadecimal digits"
-    if not ((upper and lower) or zeros):  # three zeros are AAAA; no word has a + in it
-        return "letters of one case"
-    if length < 256 and (LETTERS[:26] in piece or LETTERS[26:52] in piece):
-        return "an alphabet"
-    return Content(size, digest.hexdigest(), head)
-
-
 # ---------------------------------------------------------------- one source
+#
+# In: a source. Out: all that it holds, with line and column of each literal.
+
+TEXT_PIECE = 2**13  # bytes: small, as those that are all ASCII cost least
+BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
+ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
+BEYOND_RE = re.compile(r"[^\0-\xff]")
+NONE, NOTHING = Literals(), {}  # what most sources hold, once for all of them
 
 
 class Text:
@@ -628,32 +633,39 @@ class Text:
         self.line = self.column = 1
         self.characters = self.beyond = self.astral = 0
         self.first: tuple[int, int] | None = None
-        self.binary = b"\0" in source.read(0, 8192)
         self.valid = True
-        self.decoder = codecs.getincrementaldecoder("utf-8")()
+        self.pending = b""  # the beginning of a character
 
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
-        for start, piece in self.source.pieces(self.offset, offset, 2**15):
-            ascii_ = piece.isascii() and not self.decoder.getstate()[0]
-            self.take(piece if ascii_ else self.decode(piece, start == 0))
-        if self.decoder.getstate()[0]:  # what follows is ASCII or nothing
-            self.take(self.decode(b"", False, True))
+        for start, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
+            if self.pending or not piece.isascii():
+                self.take(self.decode(self.pending + piece, start == 0, final=False), "\n")
+            else:
+                self.take(piece, b"\n")
+        if self.pending:  # what follows is ASCII or nothing
+            self.take(self.decode(self.pending, False, final=True), "\n")
         self.offset = max(offset, self.offset)
         return self.line, self.column
 
-    def decode(self, piece: bytes, begin: bool, final: bool = False) -> str:
+    def skip(self, end: int) -> None:
+        """Go to the end of a run of ASCII characters of one line that begins here."""
+        self.characters += end - self.offset
+        self.column += end - self.offset
+        self.offset = end
+
+    def decode(self, piece: bytes, at_start: bool, final: bool) -> str:
         """A piece as text, counted. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
         try:
-            text = self.decoder.decode(piece, final)
+            text, used = codecs.utf_8_decode(piece, "strict", final)
+            first_bytes = piece[:used].translate(None, BELOW_U0100)
         except UnicodeDecodeError:
             self.valid = False
-            pending = self.decoder.getstate()[0]
-            self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            text = self.decoder.decode(pending + piece, final)
-        if begin:
-            text = text[text.startswith("\ufeff") :]
-        first_bytes = text.encode().translate(None, BELOW_U0100)
+            text, used = codecs.utf_8_decode(piece, "replace", final)
+            first_bytes = text.encode().translate(None, BELOW_U0100)
+        self.pending = piece[used:]
+        if at_start and text.startswith("\ufeff"):
+            text, first_bytes = text[1:], first_bytes[1:]
         if first_bytes:
             self.beyond += len(first_bytes)
             self.astral += len(first_bytes) - len(first_bytes.translate(None, ASTRAL))
@@ -664,191 +676,195 @@ class Text:
                 self.first = (self.line + before.count("\n"), column)
         return text
 
-    def take(self, text: bytes | str) -> None:
+    def take(self, text: bytes | str, newline: bytes | str) -> None:
         """Count characters and lines."""
-        newline = "\n" if isinstance(text, str) else b"\n"
         lines = text.count(newline)
         self.characters += len(text)
         self.line += lines
         self.column = len(text) - text.rfind(newline) if lines else self.column + len(text)
 
-    def script(self) -> Script | None:
-        """How V8 keeps it; None where it is no text. Reads to the end."""
-        if self.binary:
-            return None
+    def script(self) -> Script:
+        """How V8 keeps it. Reads to the end."""
         self.go_to(self.source.size)
-        return Script(
-            characters=self.characters,
-            beyond_latin1=self.beyond,
-            units=self.characters + self.astral,
-            units_beyond=self.beyond + self.astral,
-            first=self.first,
-            valid=self.valid,
+        units = self.characters + self.astral
+        size, escaped = units * (2 if self.beyond else 1), units + 5 * (self.beyond + self.astral)
+        return Script(self.characters, self.beyond, size, escaped, self.first, self.valid)
+
+
+class Scan:
+    """Finds all that one source holds."""
+
+    def __init__(self, source: Source, count: int) -> None:
+        self.source, self.count = Window(*source), count
+        self.text = None if b"\0" in source.read(0, 8192) else Text(self.source)
+        self.literals = Literals()
+        self.left_out: dict[str, int] = {}
+        self.previous, self.credit = 0, 16 * FAR  # where the run before began; see around()
+        self.problem = ""
+
+    def result(self) -> Scanned:
+        """What is found; what was found before a Problem too."""
+        try:
+            for start, end, url_safe in find_runs(self.source, self.count):
+                literal = self.literal(start, end, url_safe)
+                if isinstance(literal, str):
+                    self.left_out[literal] = self.left_out.get(literal, 0) + 1
+                else:
+                    self.literals.append(literal)
+        except Problem as problem:
+            self.problem = str(problem)
+        script = self.text.script() if self.text else None
+        source = Source(*self.source)._replace(fd=-1)
+        return Scanned(source, self.literals or NONE, script, self.left_out or NOTHING)
+
+    def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
+        """A run that holds data; or why it is left out."""
+        tail = self.source.read(end, 2)
+        padding = len(tail) - len(tail.lstrip(b"="))
+        around = None
+        if self.text and start and self.source.read(start - 1, 1) == b"\\":
+            around = self.around(start, end + padding)
+            start += around.escape
+            if end - start < self.count:
+                return "too short without the escape before it"
+        content = content_of(self.source, start, end, padding, url_safe)
+        if isinstance(content, str):
+            return content
+        string_length, mime, in_comment, _ = around or self.around(start, end + padding)
+        kind = kind_of(content.head)
+        if in_comment and kind == "json":
+            kind = "source map"  # with its keys in another order
+        line, column = self.text.go_to(start) if self.text else (None, None)
+        if self.text:
+            self.text.skip(end)
+        length, (decoded, digest, _) = end + padding - start, content
+        return Literal(
+            start, line, column, length, string_length, decoded, kind, mime, digest, in_comment
         )
 
+    def around(self, start: int, end: int) -> Around:
+        """What stands around a run, near it or farther away.
 
-def scan(source: Source, count: int) -> Scanned:
-    """All that one source holds. What it has found before a Problem goes with that."""
-    result = Scanned(source, [], None, {}, [])
-    text = Text(source)
-    try:
-        for start, end, url_safe in find_runs(source, count):
-            padding = len(source.read(end, 2)) - len(source.read(end, 2).lstrip(b"="))
-            content = content_of(source, start, end, padding, url_safe)
-            if isinstance(content, str):
-                result.left_out[content] = result.left_out.get(content, 0) + 1
-                continue
-            around = look_around(source, start, end + padding)
-            kind = kind_of(content.head)
-            if around.in_comment and kind == "json":
-                kind = "source map"  # with its keys in another order
-            line, column = (None, None) if text.binary else text.go_to(start)
-            literal = Literal(
-                start, line, column, end + padding - start, around.string_length, content.decoded,
-                kind, around.mime, content.sha256, around.in_comment,
-            )  # fmt: skip
-            result.literals.append(literal)
-    except Problem as problem:
-        result.problems.append(str(problem))
-    return result._replace(script=text.script())
+        A look far away has to be earned by the way since the last one: so all of them are linear.
+        """
+        is_text = self.text is not None
+        self.credit += start - self.previous
+        self.previous = start
+        found = look_around(self.source, start, end, NEAR, is_text)
+        if is_text and found.string_length is None and self.credit >= FAR:
+            self.credit -= FAR
+            found = look_around(self.source, start, end, FAR, is_text)
+        return found
 
 
-# ---------------------------------------------------------------- inputs
+# ---------------------------------------------------------------- archives
+#
+# In: an open file. Out: its members as sources, each checked against the file's size, or what is
+# wrong with one. Links are passed over: what they lead to is read where it is.
+
+MAX_HEADER = 100 * MIB  # some 300,000 files; json needs three times as much
+MAX_PATH = 4096  # characters of a member's path, as of a file's
+NUMBER_RE = re.compile(r"\d{1,19}")
 
 
-class Archive(NamedTuple):
-    """An ASAR archive: its file, its size, the JSON of its header and where its data begins."""
+def archive_of(source: Source) -> tuple[object, int] | None:
+    """An ASAR archive's header and where its data begins; None where a file is none.
 
-    path: str
-    size: int
-    header: dict
-    data: int
-
-
-def archive_header(path: str, fd: int, size: int) -> Archive | None:
-    """The header of an ASAR archive, None where a file is none. Raises Problem where it is broken.
+    Raises Problem where it is broken.
 
     Little-endian, as electron/asar writes it with Chromium's Pickle: u32 4, u32 H (bytes of the
     header), u32 H - 4, u32 J (bytes of JSON), the JSON. The data begins at 8 + H.
     """
-    start = os.pread(fd, 17, 0)
-    named = path.lower().endswith(".asar")
+    start, size = source.read(0, 17), source.size
     four, length, pickled, json_length = (
         int.from_bytes(start[n : n + 4], "little") for n in (0, 4, 8, 12)
     )
     consistent = len(start) > 16 and four == 4 and pickled == length - 4 and start[16:] == b"{"
-    if not (consistent or named):
+    if not (consistent or source.path.lower().endswith(".asar")):
         return None
     if not consistent or not 8 <= length <= size - 8 or json_length > length - 8:
         raise Problem("byte 0: no header of an ASAR archive; searched as a plain file")
     if json_length > MAX_HEADER:
         raise Problem(f"byte 12: a header of {size_text(json_length)}; searched as a plain file")
+    return archive_header(source.read(16, json_length)), 8 + length
+
+
+def archive_header(text: bytes) -> object:
+    """The header of an archive. What says how to verify a file is not kept."""
     import json
 
+    def without_hashes(pairs: list[tuple[str, object]]) -> dict[str, object] | None:
+        is_integrity = pairs and pairs[0][0] == "algorithm" and isinstance(pairs[0][1], str)
+        return None if is_integrity else dict(pairs)
+
     try:
-        header = json.loads(os.pread(fd, json_length, 16))
-    except RecursionError:
-        raise Problem("byte 16: folders too deep in the header; searched as a plain file") from None
-    except ValueError as error:
-        raise Problem(
-            f"byte 16: the header is no JSON ({error}); searched as a plain file"
-        ) from None
-    return Archive(path, size, header, 8 + length)
+        return json.loads(text, object_pairs_hook=without_hashes)
+    except (RecursionError, ValueError) as error:
+        why = f"the header is no JSON ({error})"
+        raise Problem(f"byte 16: {why}; searched as a plain file") from None
 
 
-def archive_members(archive: Archive) -> Iterator[tuple[str, Source | str]]:
+def archive_members(
+    archive: Source, header: object, data: int
+) -> Iterator[tuple[str, Source | str]]:
     """Each file of an archive, or what is wrong with an entry. No recursion."""
-    targets: dict[str, object] = {}  # of links
-    paths: set[str] = set()
-    todo: list[tuple[str, object]] = [("", archive.header)]
+    todo: list[tuple[str, object]] = [("", header)]
     total = 0
     while todo:
         path, entry = todo.pop()
         shown = f"{archive.path}/{path}" if path else archive.path
-        paths.add(path)
-        if not isinstance(entry, dict):
+        files = entry.pop("files", None) if isinstance(entry, dict) else None
+        if isinstance(files, dict):
+            for name in sorted(files, reverse=True):
+                below = f"{path}/{name}" if path else name
+                if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > MAX_PATH:
+                    yield f"{shown}/{name:.40}", "the name is none of a file, or too long; not read"
+                else:
+                    todo.append((below, files[name]))
+        elif not isinstance(entry, dict) or not path:
             yield shown, "the entry is no object"
-        elif "files" in entry:
-            yield from ((f"{shown}/{name:.40}", why) for name, why in below(path, entry, todo))
-        elif "link" in entry:
-            targets[path] = entry["link"]
-        else:
-            found = member(archive, path, shown, entry)
-            total += found.size if isinstance(found, Source) and found.file == archive.path else 0
+        elif "link" not in entry:
+            found = member(archive, data, path, entry)
+            packed = isinstance(found, Source) and found.file == archive.file
+            total += found.size if packed else 0
             if total > 4 * archive.size:
                 yield shown, "the files before it lie in the same bytes; not read, nor the rest"
                 return
             yield shown, found
-    for path, target in targets.items():
-        if not link_ends(target, targets, paths):
-            yield f"{archive.path}/{path}", "a link to what is not in the archive"
 
 
-def below(path: str, entry: dict, todo: list[tuple[str, object]]) -> Iterator[tuple[str, str]]:
-    """Put a folder's entries on the list of what to do; yield the names that cannot be."""
-    if not isinstance(entry["files"], dict):
-        yield "", '"files" is no object'
-        return
-    for name, inside in sorted(entry["files"].items(), reverse=True):
-        if name in ("", ".", "..") or re.search(r"[/\\\0]", name):
-            yield name, "the name is none of a file; not read"
-        elif len(path) + len(name) >= MAX_PATH:
-            yield name, "a path of more than 4096 characters; not read"
-        else:
-            todo.append((f"{path}/{name}" if path else name, inside))
+def member(archive: Source, data: int, path: str, entry: dict) -> Source | str:
+    """One file of an archive, checked against the archive's size; or what is wrong with it.
 
-
-def link_ends(path: object, targets: dict[str, object], paths: set[str]) -> bool:
-    """Whether a path from the archive's root leads to something, by other links too."""
-    for _ in range(40):
-        if not isinstance(path, str) or len(path) > MAX_PATH:
-            return False
-        path = os.path.normpath(path)
-        parts = path.split("/")
-        heads = ("/".join(parts[:n]) for n in range(1, len(parts) + 1))
-        head = next((head for head in heads if head in targets), None)
-        if head is None:
-            return path in paths
-        if not isinstance(targets[head], str):
-            return False
-        path = targets[head] + path[len(head) :]
-    return False
-
-
-def member(archive: Archive, path: str, shown: str, entry: dict) -> Source | str:
-    """One file of an archive, checked against the archive's size; or what is wrong with it."""
-    size, offset = entry.get("size"), entry.get("offset")
+    An unpacked one lies beside the archive.
+    """
+    size, offset, shown = entry.get("size"), entry.get("offset"), f"{archive.path}/{path}"
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
         return '"size" is no number of bytes'
     if entry.get("unpacked") is True:
-        return unpacked_member(archive, path, shown)
+        folder = f"{archive.file}.unpacked"
+        file = os.path.join(folder, path)
+        try:
+            if not os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), "")):
+                return "an unpacked file outside of the archive's folder; not read"
+            return Source(shown, file, 0, os.stat(file).st_size)
+        except (UnicodeEncodeError, OSError) as error:
+            return (
+                f"{printable(file)}: {getattr(error, 'strerror', 'a name that no file can have')}"
+            )
     if not isinstance(offset, str) or not NUMBER_RE.fullmatch(offset):
         return '"offset" is no number in a string'
-    start = archive.data + int(offset)
+    start = data + int(offset)
     if start + size > archive.size:
         return f"bytes {start} to {start + size} are beyond the archive's end at {archive.size}"
-    return Source(shown, archive.path, start, size)
+    return Source(shown, archive.file, start, size, archive.fd)
 
 
-def unpacked_member(archive: Archive, path: str, shown: str) -> Source | str:
-    """A file that lies beside the archive."""
-    folder = f"{archive.path}.unpacked"
-    file = os.path.join(folder, *path.split("/"))
-    try:
-        file.encode(sys.getfilesystemencoding(), "surrogateescape")
-    except UnicodeEncodeError:
-        return "a name that no file can have"
-    if os.path.commonpath([os.path.realpath(folder), os.path.realpath(file)]) != os.path.realpath(
-        folder
-    ):
-        return "an unpacked file outside of the archive's folder; not read"
-    try:
-        found = os.stat(file)
-    except OSError as error:
-        return f"{file}: {error.strerror}"
-    if not stat.S_ISREG(found.st_mode):
-        return f"{file}: not a regular file"
-    return Source(shown, file, 0, found.st_size)
+# ---------------------------------------------------------------- inputs
+#
+# In: paths. Out: a Report of all that they hold, and what could not be read, which is said at once.
+
+GZIP = b"\x1f\x8b\x08"
 
 
 class Report:
@@ -859,9 +875,7 @@ class Report:
         self.scanned: list[Scanned] = []
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
-        self.unpacked: set[tuple[int, int]] = set()  # devices and inodes, read already
-        self.begin = time.monotonic()
-        self.read = self.shown = 0
+        self.begin, self.shown = time.monotonic(), 0.0
 
     def problem(self, path: str, text: str) -> None:
         """Say at once what could not be read, and go on."""
@@ -869,21 +883,67 @@ class Report:
         self.problems.append((path, text))
         say(f"{path}: {text}")
 
+    def progress(self, path: str) -> None:
+        """On a terminal, after a second and five times a second at most: how far it is."""
+        now = time.monotonic()
+        if now - self.begin > 1 and now - self.shown > 0.2 and sys.stderr and sys.stderr.isatty():
+            self.shown = now
+            text = f"\r\033[K{len(self.scanned)} files, {printable(path)}"
+            print(text[:79], end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the line away that tells of progress."""
+        if self.shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self.shown = 0.0
+
+
+def say(message: str) -> None:
+    """One line on stderr."""
+    tell(f"asar_investigate.py: {printable(message)}", sys.stderr)
+
+
+def tell(text: str, stream: TextIO | None, end: str = "\n") -> bool:
+    """Print what the stream's encoding can hold, the rest escaped.
+
+    False when it could not be written; that a reader has gone (| head) is no failure.
+    """
+    try:
+        encoding = stream.encoding or "utf-8"
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+        print(text, end=end, file=stream, flush=True)
+    except AttributeError:  # closed before the start: no stream
+        return False
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return isinstance(error, BrokenPipeError)
+    return True
+
+
+class Reader:
+    """Reads inputs into a report: files, folders, archives, pipes."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.unpacked: set[tuple[int, int]] = set()  # devices and inodes of members, read already
+
     def add(self, path: str) -> None:
-        """Scan one input: a file, a folder, an archive."""
-        before = len(self.scanned)
+        """Scan one input."""
+        before = len(self.report.scanned)
         try:
-            folder = stat.S_ISDIR(os.stat(path).st_mode)
+            mode = os.fstat(0).st_mode if path == "-" else os.stat(path).st_mode
+            if stat.S_ISDIR(mode) and path != "-":
+                if not [self.add_file(file, os.O_NOFOLLOW) for file in self.walk(path)]:
+                    self.report.problem(path, "there is no file in this folder")
+            elif path == "-" or stat.S_ISFIFO(mode):
+                self.add_pipe(path)
+            else:
+                self.add_file(path)
         except (OSError, ValueError) as error:
-            self.problem(path, getattr(error, "strerror", None) or str(error))
+            self.report.problem(path, getattr(error, "strerror", None) or str(error))
             return
-        files = 0
-        for file in self.walk(path) if folder else [path]:
-            self.add_file(file, inside=folder)
-            files += 1
-        self.inputs.append((path, before, len(self.scanned)))
-        if not files:
-            self.problem(path, "there is no file in this folder")
+        self.report.inputs.append((path, before, len(self.report.scanned)))
 
     def walk(self, folder: str) -> Iterator[str]:
         """The regular files below a folder, by name. Symbolic links are not followed."""
@@ -893,363 +953,352 @@ class Report:
             try:
                 entries = sorted(os.scandir(path), key=lambda entry: entry.name)
             except OSError as error:
-                self.problem(path, error.strerror)
+                self.report.problem(path, error.strerror)
                 continue
             yield from (e.path for e in entries if e.is_file(follow_symlinks=False))
             todo += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
 
-    def add_file(self, path: str, inside: bool) -> None:
-        """Scan one file, or each member if it is an archive."""
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if inside else 0)
-        try:
-            fd = os.open(path, flags)
-        except OSError as error:
-            self.problem(path, error.strerror)
-            return
-        try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                self.problem(path, "not a regular file")
-            elif (found.st_dev, found.st_ino) not in self.unpacked:
-                self.add_open(path, fd, found.st_size)
-        except OSError as error:
-            self.problem(path, error.strerror)
-        finally:
-            os.close(fd)
+    def add_pipe(self, path: str) -> None:
+        """Scan what comes through a pipe: kept without a name in /var/tmp, as /tmp may be RAM."""
+        import shutil
+        import tempfile
 
-    def add_open(self, path: str, fd: int, size: int) -> None:
-        """The same for a file that is open."""
+        is_stdin = path == "-"
+        with tempfile.TemporaryFile(dir="/var/tmp") as kept:
+            with open(0 if is_stdin else path, "rb", closefd=not is_stdin) as pipe:
+                shutil.copyfileobj(pipe, kept, WINDOW)
+            kept.flush()
+            fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
+        size = os.fstat(fd).st_size
+        self.scan_file(Source("stdin" if is_stdin else path, f"/dev/fd/{fd}", 0, size, fd))
+
+    def add_file(self, path: str, flags: int = 0, member: str | None = None) -> None:
+        """Scan one file, or each member if it is an archive; or a member that lies beside one."""
+        shown = member or path
         try:
-            archive = archive_header(path, fd, size)
+            with open_regular(path, flags) as source:
+                found = os.fstat(source.fd)
+                identity = found.st_dev, found.st_ino
+                if member:
+                    self.unpacked.add(identity)
+                    self.scan(source._replace(path=shown))
+                elif identity not in self.unpacked:
+                    self.scan_file(source)
         except Problem as problem:
-            self.problem(path, str(problem))
+            self.report.problem(shown, str(problem))
+        except OSError as error:
+            self.report.problem(shown, error.strerror)
+
+    def scan_file(self, source: Source) -> None:
+        """Scan an open file, or each member if it is an archive."""
+        try:
+            archive = archive_of(source)
+        except Problem as problem:
+            self.report.problem(source.path, str(problem))
             archive = None
         if not archive:
-            self.scan(Source(path, path, 0, size, fd))
+            self.scan(source)
             return
-        for shown, member in archive_members(archive):
-            if isinstance(member, str):
-                self.problem(shown, member)
-            elif member.file == archive.path:
-                self.scan(member._replace(fd=fd))
+        for shown, found in archive_members(source, *archive):
+            if isinstance(found, str):
+                self.report.problem(shown, found)
+            elif found.file == source.file:
+                self.scan(found)
             else:
-                self.add_unpacked(member)
-
-    def add_unpacked(self, member: Source) -> None:
-        """Scan a member that lies beside its archive."""
-        try:
-            fd = os.open(member.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-        except OSError as error:
-            self.problem(member.path, error.strerror)
-            return
-        try:
-            found = os.fstat(fd)
-            self.unpacked.add((found.st_dev, found.st_ino))
-            self.scan(member._replace(size=found.st_size, fd=fd))
-        finally:
-            os.close(fd)
+                self.add_file(found.file, os.O_NOFOLLOW, member=shown)
 
     def scan(self, source: Source) -> None:
         """Scan one source and keep what it holds."""
-        result = scan(source, self.min_size)
-        for problem in result.problems:
-            self.problem(source.path, problem)
-        self.scanned.append(result._replace(source=source._replace(fd=-1)))
-        self.read += source.size
-        self.progress(source.path)
-
-    def progress(self, path: str) -> None:
-        """On a terminal, after a second: how far it is."""
-        now = time.monotonic()
-        if (
-            now - self.begin < 1
-            or now - self.shown < 0.2
-            or not (sys.stderr and sys.stderr.isatty())
-        ):
-            return
-        self.shown = now
-        line = f"\r\033[K{len(self.scanned)} files, {size_text(self.read)}, {printable(path)}"
-        print(line[:79], end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Take the progress away."""
-        if self.shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-            self.shown = 0
+        if source.read(0, len(GZIP)) == GZIP:
+            self.report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
+        scan = Scan(source, self.report.min_size)
+        self.report.scanned.append(scan.result())
+        if scan.problem:
+            self.report.problem(source.path, scan.problem)
+        self.report.progress(source.path)
 
 
-def say(message: str) -> None:
-    """One line on stderr."""
-    tell(f"asar_investigate.py: {printable(message)}", sys.stderr)
+@contextlib.contextmanager
+def open_regular(path: str, flags: int = 0) -> Iterator[Source]:
+    """A regular file as a source, until the end of the block."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise Problem("not a regular file")
+        yield Source(path, path, 0, found.st_size, fd)
+    finally:
+        os.close(fd)
 
 
 # ---------------------------------------------------------------- where the literals sit
+#
+# Memory of processes and core files, region by region -> its base64 runs, of one byte a character
+# or of two -> which of them are copies of the inputs' literals.
 
-
-class Memory(Source):
-    """Memory of a process (/proc/PID/mem, an offset is an address) or of a core file.
-
-    A page that cannot be read any more is zeros.
-    """
-
-    width = 1
-
-    def at(self, place: int, count: int) -> bytes:
-        """So many bytes from a place in the file on."""
-        parts = []
-        while count > 0:
-            try:
-                part = os.pread(self.fd, count, place)
-            except OSError as error:
-                if error.errno not in (errno.EIO, errno.EFAULT):
-                    raise
-                part = bytes(min(count, PAGE_SIZE - place % PAGE_SIZE))
-            if not part:
-                raise Ended
-            parts.append(part)
-            place, count = place + len(part), count - len(part)
-        return b"".join(parts)
-
-    def read(self, offset: int, count: int) -> bytes:
-        """Characters from offset on."""
-        return self.at(self.base + offset, min(count, self.size - offset))
-
-    def opened(self, fd: int) -> Memory:
-        """All of the process's memory, or of the core, with its file open."""
-        return self._replace(fd=fd, size=2**62)
-
-
-class Wide(Memory):
-    """The same as characters of two bytes, which offset and size count; 0 beyond Latin-1."""
-
-    width = 2
-
-    def read(self, offset: int, count: int) -> bytes:
-        """The lower bytes of characters from offset on."""
-        return narrowed(self.at(self.base + 2 * offset, 2 * min(count, self.size - offset)))
+NEEDLE = 24  # characters that lead from a place in memory to a literal
+NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE - 1))
+CUT = 1024  # characters of a string that V8 writes into a heap snapshot
+ALIKE = 1000  # literals that begin alike, of which more are not told apart
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
+CHARACTER_OR_ZERO = bytes(EITHER[byte] or 2 * (not byte) for byte in range(256))
+ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
 class Ended(Exception):
     """A process has ended while it was read, or a file is shorter than it was."""
 
 
-def memory_runs(region: Memory, count: int) -> Iterator[tuple[Memory, int, int]]:
-    """The runs of count or more characters, of one byte or two, in a stretch of memory.
+class Memory(Source):
+    """A part of a process's memory (/proc/PID/mem: base is an address) or of a core file.
 
-    Each window is read once for both; it has a character more before it, and the next one's first.
+    Offset and size count characters of one byte or two. Read as 0: a character beyond Latin-1, a
+    page that cannot be read any more.
     """
-    wide = Wide(*region._replace(size=region.size // 2))
-    size = max(WINDOW, 2 * count)
-    for place in range(0, region.size, size):
-        begin = max(0, place - 2)
-        raw = region.read(begin, place - begin + size + 2 * count)
-        for memory, window in ((region, raw), (wide, wide_window(raw, count))):
-            first, before = begin // memory.width, (place - begin) // memory.width
-            for start, end in window_runs(window, count):
-                if before <= start < before + size // memory.width:  # else it is another's
-                    whole = end < len(window)
-                    end = first + end if whole else run_end(memory, first + end)
-                    yield memory, first + start, end
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Characters from offset on, fewer at the end."""
+        left = self.width * max(0, min(count, self.size - offset))
+        place, parts = self.base + self.width * offset, []
+        while left:
+            try:
+                part = os.pread(self.fd, left, place)
+            except OSError as error:
+                if error.errno not in (errno.EIO, errno.EFAULT):
+                    raise
+                part = bytes(min(left, PAGE_SIZE - place % PAGE_SIZE))
+            if not part:
+                raise Ended
+            parts.append(part)
+            place, left = place + len(part), left - len(part)
+        data = b"".join(parts)
+        return narrowed(data) if self.width == 2 else data
+
+    def view(self, offset: int, width: int) -> Memory:
+        """From a byte on, as characters of this width."""
+        return self.part(offset, (self.width * self.size - offset) // width)._replace(width=width)
 
 
-def wide_window(raw: bytes, count: int) -> bytes:
-    """A window's two-byte characters; none if samples show that there is no such run in it."""
-    raw = raw[: len(raw) // 2 * 2]
-    for density in (FEW, MANY):
-        stride = stride_for(count, density)
-        low, high = raw[:: 2 * stride].translate(EITHER), raw[1 :: 2 * stride].translate(ZEROS)
-        if b"\1" * (count // stride) not in masked(low, high):
-            return b""
-    return narrowed(raw)
+class Region(NamedTuple):
+    """Memory that is to be searched for the runs that begin in its first size bytes."""
+
+    memory: Memory  # to where a gap begins
+    address: int  # of its first byte
+    size: int
 
 
-def narrowed(raw: bytes) -> bytes:
-    """Two-byte characters as one byte each, 0 for those with a higher byte."""
-    low, high = raw[::2], raw[1::2]
-    return low if high.count(0) == len(high) else masked(low, high.translate(ZEROS_TO_255))
+def narrowed(data: bytes) -> bytes:
+    """Two-byte characters as one byte each, 0 for those beyond Latin-1."""
+    low, high = data[0 : len(data) // 2 * 2 : 2], data[1::2]
+    if high.count(0) == len(high):
+        return low
+    mask = int.from_bytes(high.translate(ZEROS_TO_255), "little")
+    return (int.from_bytes(low, "little") & mask).to_bytes(len(low), "little")
 
 
-def masked(data: bytes, mask: bytes) -> bytes:
-    """The bitwise and of two of the same length."""
-    both = int.from_bytes(data, "little") & int.from_bytes(mask, "little")
-    return both.to_bytes(len(data), "little")
+def memory_runs(region: Region, count: int) -> Iterator[Memory]:
+    """Each run of count or more characters, of one byte or two, that begins in a region."""
+    memory, size, place = region.memory, max(WINDOW, 2 * count), 0
+    while place < region.size:
+        first = max(0, place - 2)  # the character before it tells whether a run begins there
+        window = memory.read(first, place - first + size + 2 * count)
+        behind = following = min(place + size, region.size)
+        for odd, width, characters in views(window, count):
+            for start, end in window_runs(characters, count):
+                begin = first + odd + width * start
+                if place <= begin < following:  # else it is another window's
+                    run = memory.view(begin, width)
+                    length = end - start if end < len(characters) else run_end(run, end - start)
+                    yield run._replace(size=length)
+                    behind = max(behind, begin + width * length)
+        place = behind
 
 
-class Copy(NamedTuple):
-    """A literal's characters in memory. Whole where all of them are there."""
+def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
+    """First byte, width and characters of each view of a window that may have such a run in it.
 
-    content: int  # its place in Where.rows
-    address: int  # where its first character is, or would be
-    width: int
-    matched: int  # characters that are there
+    Of every so many bytes, an odd number, one is looked at: of two-byte text they are a character
+    and a zero by turns, wherever it begins.
+    """
+    stride = stride_for(2 * count) | 1  # half as many as in a file: most memory is no text
+    samples, number = window[::stride].translate(CHARACTER_OR_ZERO), count // stride
+    if b"\1" * number in samples:
+        yield 0, 1, window
+    if b"\1\2" * number in samples or b"\2\1" * number in samples:
+        for odd in (0, 1):
+            if b"\1" * number in window[odd :: 2 * stride].translate(EITHER):
+                yield odd, 2, narrowed(window[odd:])
 
 
-class Contents:
-    """The literals to look for: by their hash, by their beginning, by needles (short pieces)."""
+class Index:
+    """Finds literals by needles: a short piece of the beginning and of the end of each.
+
+    A needle stands behind an x, and so is found in a run whatever stands before the literal. Where
+    there is none at the beginning that itself is one.
+    """
 
     def __init__(self, rows: Sequence[Row], count: int) -> None:
         self.rows = rows
-        self.lengths = [row.literal.length for row in rows]  # without padding
-        self.by_hash = {row.literal.sha256: content for content, row in enumerate(rows)}
-        self.beginnings: list[tuple[bytes, int]] = []
-        self.needles: dict[bytes, list[tuple[int, int]]] = {}
-        self.head = min(count, 256)  # characters of a beginning that serves as a needle
-        self.fd, self.file = -1, ""
-        step = max(1024, sum(self.lengths) // 2**16)
-        for content, row in enumerate(rows):
-            self.lengths[content] -= self.read(content, row.literal.length - 2, 2).count(b"=")
-            beginning = self.read(content, 0, min(CUT, self.lengths[content]))
-            self.beginnings.append((beginning, content))
-            self.put(beginning[: self.head], content, 0)
-            for offset in range(0, self.lengths[content], 2**18):
-                piece = self.read(content, offset, min(2**18, self.lengths[content] - offset))
-                for place in range(0, len(piece), step):
-                    found = NEEDLE_RE.finditer(piece, place, place + step)
-                    match = next((m for m in found if m[1] not in self.needles), None)
-                    if match:
-                        self.put(match[1], content, offset + match.start())
-        self.beginnings.sort()
-        self.known_lengths = set(self.lengths)
-
-    def put(self, needle: bytes, content: int, offset: int) -> None:
-        """Keep a needle; one that stands in many places leads nowhere."""
-        places = self.needles.setdefault(needle, [])
-        if len(places) < 16:
-            places.append((content, offset))
-
-    def close(self) -> None:
-        """Close the input that is open."""
-        if self.file:
-            os.close(self.fd)
-        self.file = ""
+        decoded = (row.literal.decoded for row in rows)
+        self.lengths = array("q", (-(-4 * size // 3) for size in decoded))  # without padding
+        self.head = min(count, 256)
+        self.needles: dict[bytes, int] = {}  # -> number of the literal << 40 | offset in it
+        self.more: dict[bytes, list[int]] = {}  # of other literals that have the same one
+        for content, length in enumerate(self.lengths):
+            for offset in (0, length - CUT) if length > 2 * CUT else (0,):
+                text = self.read(content, offset, min(CUT, length))
+                matches = list(NEEDLE_RE.finditer(text))
+                if matches:
+                    match = matches[-1 if offset else 0]
+                    self.put(match[1], content << 40 | offset + match.start())
+                elif not offset:
+                    self.put(text[: self.head], content << 40)
 
     def read(self, content: int, start: int, count: int) -> bytes:
-        """Characters of a literal; none where its input is gone."""
+        """Characters of a literal, read where it stands; none where its input is gone."""
         row = self.rows[content]
         try:
-            if self.file != row.source.file:  # the last one stays open
-                self.close()
-                self.fd = os.open(row.source.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-                self.file = row.source.file
-            count = min(count, row.literal.length - start)
-            return row.source.opened(self.fd).read(row.literal.offset + start, count)
-        except (OSError, Ended):
+            with open_regular(row.source.file) as file:
+                literal = row.source.part(row.literal.offset, row.literal.length, file.fd)
+                return literal.read(start, count)
+        except (OSError, Problem, Ended):
             return b""
+
+    def same(self, content: int, run: Source, first: int) -> bool:
+        """Whether a run has at a place what a literal has, as far as both of them go."""
+        start, end = max(0, first), min(run.size, first + self.lengths[content])
+        if run.read(end - 16, 16) != self.read(content, end - 16 - first, 16):
+            return False  # most that begin alike end otherwise
+        pieces = run.pieces(start, end, 2**18)
+        return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
+
+    def put(self, needle: bytes, place: int) -> None:
+        """Keep where a needle is."""
+        if self.needles.setdefault(needle, place) != place:
+            others = self.more.setdefault(needle, [])
+            if len(others) < ALIKE:
+                others.append(place)
+
+    def places(self, needle: bytes) -> Iterator[tuple[int, int]]:
+        """The literals that have a needle, and where."""
+        if needle in self.needles:
+            for place in (self.needles[needle], *self.more.get(needle, ())):
+                yield place >> 40, place & 2**40 - 1
 
     def that_begin(self, text: bytes) -> list[int]:
         """The literals that begin with a text of at most CUT characters."""
-        at = bisect.bisect_left(self.beginnings, (text,))
-        some = self.beginnings[at : at + 1000]
-        return [content for beginning, content in some if beginning.startswith(text)]
+        first = NEEDLE_RE.search(text)
+        places = [] if not first else [c for c, at in self.places(first[1]) if at == first.start()]
+        places += [content for content, _ in self.places(text[: self.head])]
+        return [n for n in places if self.read(n, 0, len(text)) == text]
 
-    def in_run(self, memory: Source, start: int, end: int) -> list[tuple[int, int, int]]:
-        """What a run of memory holds: content, where its first character would be, matched."""
-        if end - start in self.known_lengths:
-            found = content_of(memory, start, end, 0, True)
-            content = -1 if isinstance(found, str) else self.by_hash.get(found.sha256, -1)
-            if content >= 0 and self.lengths[content] == end - start:
-                return [(content, start, end - start)]
-        head = memory.read(start, self.head)
-        places = {(content, start - offset) for content, offset in self.needles.get(head, ())}
-        for offset, piece in memory.pieces(start, end, 2**18):
+    def in_run(self, run: Source) -> list[tuple[int, int, bool]]:
+        """Each literal that a run holds, where its first character is, and whether it is whole.
+
+        None overlaps another; one that is not whole goes on beyond the run. How much is compared
+        is bounded, for what repeats itself.
+        """
+        lengths, found = self.lengths, []
+        done = compared = 0
+        for position, needle in self.known_needles(run):
+            places = ((content, position - offset) for content, offset in self.places(needle))
+            for content, first in sorted(places, key=lambda one: abs(lengths[one[0]] - run.size)):
+                if max(first, position) < done or compared > 16 * run.size + 2**18:
+                    continue
+                compared += 2**10
+                if self.same(content, run, first):
+                    done = first + lengths[content]
+                    found.append((content, first, first >= 0 and done <= run.size))
+        return found
+
+    def known_needles(self, run: Source) -> Iterator[tuple[int, bytes]]:
+        """The needles in a run, and where they begin."""
+        head = run.read(0, self.head)
+        if head in self.needles:
+            yield 0, head
+        for start in range(0, run.size, 2**18):
+            piece = run.read(start, 2**18 + NEEDLE)
             for match in NEEDLE_RE.finditer(piece):
-                for content, inside in self.needles.get(match[1], ()):
-                    if len(places) < 256:
-                        places.add((content, offset + match.start() - inside))
-        return self.best(memory, start, end, places)
-
-    def best(
-        self, memory: Source, start: int, end: int, places: set[tuple[int, int]]
-    ) -> list[tuple[int, int, int]]:
-        """Of the places where literals may be, those with the most of them, none upon another."""
-        result: list[tuple[int, int, int]] = []
-        there = [(self.matched(memory, start, end, *place), *place) for place in places]
-        for matched, content, base in sorted(there, reverse=True):
-            low, high = max(start, base), min(end, base + self.lengths[content])
-            apart = all(
-                high <= other or other + self.lengths[known] <= low for known, other, _ in result
-            )
-            if apart and 2 * matched > high - low:  # what mp3s have in common is no copy
-                result.append((content, base, matched))
-        return result
-
-    def matched(self, memory: Source, start: int, end: int, content: int, base: int) -> int:
-        """How many characters of a literal stand where they would if its first is at base."""
-        low, high = max(start, base), min(end, base + self.lengths[content])
-        total = 0
-        for offset, piece in memory.pieces(low, high, 2**18):
-            wanted = self.read(content, offset - base, len(piece))
-            if piece == wanted:
-                total += len(piece)
-                continue
-            for n in range(0, len(piece), 256):
-                if piece[n : n + 256] == wanted[n : n + 256]:
-                    total += len(piece[n : n + 256])
-        return total
+                if match[1] in self.needles:
+                    yield start + match.start(), match[1]
 
 
-class Found(NamedTuple):
-    """What was found in the memory of one process or core."""
+def search(
+    regions: Iterator[Region], index: Index, count: int
+) -> tuple[dict[tuple[int, int, int], bool], tuple[int, int]]:
+    """Content, address and width of each copy, and whether it is whole; other base64 in memory.
 
-    copies: list[Copy]
-    other: list[int]  # bytes of each run that is in none of the inputs
-
-
-def search(regions: Iterator[tuple[int, Memory]], contents: Contents, count: int) -> Found:
-    """Look for literals in stretches of memory, each with its address; one and two bytes wide."""
-    matched: dict[tuple[int, int, int], int] = {}
-    other = []
-    for address, region in regions:
-        for memory, start, end in memory_runs(region, count):
-            known = 0
-            for content, base, there in contents.in_run(memory, start, end):
-                key = (content, address + base * memory.width, memory.width)
-                matched[key] = matched.get(key, 0) + there
-                known += there
-            if not known and is_data(memory, start, end):
-                other.append((end - start) * memory.width)
-    return Found([Copy(*key, there) for key, there in sorted(matched.items())], other)
+    The latter in runs and bytes.
+    """
+    copies, runs, size = {}, 0, 0
+    for region in regions:
+        for run in memory_runs(region, count):
+            address = run.base - region.memory.base + region.address
+            there = index.in_run(run)
+            for content, first, whole in there:
+                copies[content, address + run.width * first, run.width] = whole
+            if not there and data_in(run):
+                runs, size = runs + 1, size + run.width * run.size
+    return copies, (runs, size)
 
 
-def is_data(memory: Memory, start: int, end: int) -> bool:
-    """Whether a run of memory, or what is left of it, decodes to data."""
-    return not isinstance(content_of(memory, start, end - (end - start) % 4, 0, True), str)
+def data_in(run: Source) -> Content | None:
+    """What a run, or what is left of it, decodes to; of its beginning alone where that is data."""
+    for length in (min(run.size, 2**16), run.size):
+        content = content_of(run, 0, length - length % 4, 0, True)
+        if not isinstance(content, str):
+            return content
+    return None
 
 
-def memory_literals(regions: Iterator[tuple[int, Memory]], count: int) -> Iterator[Scanned]:
-    """Without inputs: what stretches of memory hold, one for each width of characters."""
-    size, found = 0, {}
-    for _, region in regions:
-        size += region.size
-        for memory, begin, behind in memory_runs(region, count):
-            odd = memory.base % memory.width
-            whole = memory._replace(base=odd, size=0)  # of a process an offset is an address
-            result = found.setdefault((memory.width, odd), Scanned(whole, [], None, {}, []))
-            for start, end, url_safe in runs_by_alphabet(memory, begin, behind, count):
-                literal = memory_literal(memory, start, end, url_safe)
+def memory_literals(regions: Iterator[Region], name: str, count: int) -> Iterator[Scanned]:
+    """Without inputs: the base64 that memory holds, a source for each width of characters."""
+    found = {width: Scanned(None, Literals(), None, {}) for width in (1, 2)}
+    searched, file = 0, ""
+    for region in regions:
+        file, searched = region.memory.file, searched + region.size
+        for run in memory_runs(region, count):
+            result = found[run.width]
+            for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
+                literal = memory_literal(region.memory, run, start, end, url_safe)
                 if isinstance(literal, str):
                     result.left_out[literal] = result.left_out.get(literal, 0) + 1
                 else:
                     result.literals.append(literal)
-    for (width, _), result in sorted(found.items()):
-        yield result._replace(source=result.source._replace(size=size if width == 1 else 0))
+    yield found[1]._replace(source=Memory(name, file, 0, searched))
+    if found[2].literals or found[2].left_out:
+        wide = Memory(f"{name}, two bytes a character", file, 0, 0, width=2)
+        yield found[2]._replace(source=wide)
 
 
-def memory_literal(memory: Memory, start: int, end: int, url_safe: bool) -> Literal | str:
-    """A literal in memory, or why a run is none."""
-    tail = memory.read(end, 2)
-    padding = len(tail) - len(tail.lstrip(b"="))
-    content = content_of(memory, start, end, padding, url_safe)
+def memory_literal(
+    memory: Memory, run: Memory, start: int, end: int, url_safe: bool
+) -> Literal | str:
+    """A literal in a run of memory, or why it is none."""
+    behind = memory.view(run.base + run.width * end - memory.base, run.width).read(0, 2)
+    padding = len(behind) - len(behind.lstrip(b"="))
+    content = content_of(run, start, end, padding, url_safe)
     if isinstance(content, str):
         return content
-    place, length = memory.base // memory.width + start, end + padding - start
-    kind = kind_of(content.head)
+    place, length, kind = run.base + run.width * start, end + padding - start, kind_of(content.head)
     return Literal(
         place, None, None, length, None, content.decoded, kind, None, content.sha256, False
     )
 
 
 # ---------------------------------------------------------------- processes
+#
+# Pids -> the resident memory of these processes and their descendants, as regions. A page of a
+# file or of shared memory that several of them map is searched in the first one alone.
+
+TGID_RE = re.compile(r"^Tgid:\t(\d+)$", re.M)
+ROLE_RE = re.compile(r"--type=([a-z-]{1,30})")  # of a Chromium process
+ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
+PRESENT = bytes(  # of a pagemap entry's highest byte: anonymous, file or shared, swapped, none
+    b".s"[flags >> 6 & 1] if not flags & 128 else b"af"[flags >> 5 & 1] for flags in range(256)
+)
+PRESENT_RE = re.compile(rb"a+|f+")
+RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
 
 class Mapping(NamedTuple):
@@ -1262,9 +1311,21 @@ class Mapping(NamedTuple):
     inode: int
     path: str
 
+    @property
+    def file(self) -> tuple | None:
+        """What tells its file, or shared memory, from any other; None if nothing does.
+
+        Mappings of one device differ though all else is the same, and so do anon_inode:'s. The
+        number of a SysV segment may be a memfd's inode too.
+        """
+        device = self.path.startswith("/dev/") and not self.path.startswith(RAM_PATHS)
+        if not self.inode or device or not self.path.startswith("/"):
+            return None
+        return self.device, self.inode, self.path.startswith("/SYSV")
+
 
 class Process(NamedTuple):
-    """A process whose memory was searched. Sizes in bytes; None: not known."""
+    """A process whose memory was to be searched. Sizes in bytes; None: not known."""
 
     pid: int
     name: str
@@ -1288,12 +1349,12 @@ class Pages:
         self.in_ram = tmpfs_devices(pid)
         for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):  # the first may have ended
             with open(f"/proc/{tid}/maps", "rb") as lines:
-                self.mappings = [found for line in lines for found in readable(os.fsdecode(line))]
-            self.file = f"/proc/{tid}/mem"
+                self.mappings = [found for line in lines for found in searchable(os.fsdecode(line))]
             if self.mappings:
                 break
         else:
             raise Ended
+        self.file = f"/proc/{tid}/mem"
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -1306,6 +1367,11 @@ class Pages:
         os.close(self.mem)
         os.close(self.pagemap)
 
+    def memory(self, start: int, end: int, width: int = 1) -> Memory:
+        """Its memory between two addresses."""
+        name = f"process {self.pid}"
+        return Memory(name, self.file, start, (end - start) // width, self.mem, width)
+
     def flags(self, start: int, end: int) -> bytes:
         """The highest byte of each page's entry."""
         first = start // PAGE_SIZE
@@ -1315,9 +1381,8 @@ class Pages:
             raise Ended
         return entries[7::8]
 
-    def resident(self) -> Iterator[tuple[int, int]]:
-        """Start and end of each stretch of resident pages, of however many mappings."""
-        begin = last = 0
+    def resident(self) -> Iterator[tuple[int, int, Mapping, bool]]:
+        """Start and end of pages that are in RAM, their mapping, whether they are a file's."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
@@ -1325,19 +1390,34 @@ class Pages:
                 self.swap += PAGE_SIZE * present.count(b"s")
                 for match in PRESENT_RE.finditer(present):
                     start, end = (place + PAGE_SIZE * n for n in match.span())
-                    if start != last:
-                        if last:
-                            yield begin, last
-                        begin = start
-                    last = end
-        if last:
-            yield begin, last
+                    yield start, end, mapping, match[0][:1] == b"f"
 
-    def regions(self) -> Iterator[tuple[int, Memory]]:
-        """Its resident memory, in stretches with their addresses."""
-        for start, end in self.resident():
+    def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Region]:
+        """Its resident memory, but for the pages of files that are in seen; these are added."""
+        last, new = 0, []
+        for start, end, mapping, of_file in itertools.chain(self.resident(), [(-1, 0, None, None)]):
+            if start != last:  # a gap: what is before it is whole
+                for low, high in new:
+                    yield Region(self.memory(low, last), low, high - low)
+                new = []
+            if not mapping:
+                return
             self.searched += end - start
-            yield start, Memory(f"process {self.pid}", self.file, start, end - start, self.mem)
+            last, parts = end, [(start, end)]
+            if of_file and mapping.file:
+                pages = seen.setdefault(mapping.file, set())
+                shift = mapping.offset - mapping.start
+                parts = new_parts(pages, start + shift, end + shift, shift)
+            for low, high in parts:
+                if new and new[-1][1] == low:
+                    low, _ = new.pop()
+                new.append((low, high))
+
+    def place_in_file(self, address: int) -> tuple[Mapping, tuple | None, int]:
+        """The mapping that an address is in, its file, and the place in that."""
+        at = max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)
+        mapping = self.mappings[at]
+        return mapping, mapping.file, mapping.offset + address - mapping.start
 
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
@@ -1346,22 +1426,57 @@ class Pages:
         anonymous one that is mapped more than once was shared by fork, at the same address.
         """
         flags = self.flags(max(0, address), address + size)
-        present = flags.translate(PRESENT)
+        present, (mapping, file, place) = flags.translate(PRESENT), self.place_in_file(address)
         if b"s" in present:
             return "swap", (self.pid, address)
-        mapping = self.mappings[max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)]
         if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
-        place = (mapping.device, mapping.inode, mapping.offset + address - mapping.start)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
-        return "shared" if ram else "file", place
+        return "shared" if ram else "file", (file, place) if file else (self.pid, address)
 
 
-def readable(line: str) -> Iterator[Mapping]:
-    """The mapping that a line of /proc/PID/maps tells of, if it may be read."""
+def new_parts(pages: set[int], start: int, end: int, shift: int) -> Iterator[tuple[int, int]]:
+    """The addresses of a file's pages from start to end that are not in a set; they are added."""
+    new = [page for page in range(start, end, PAGE_SIZE) if page not in pages]
+    pages.update(new)
+    for _, part in groupby(enumerate(new), key=lambda one: one[1] - one[0] * PAGE_SIZE):
+        part = [page for _, page in part]
+        yield part[0] - shift, part[-1] + PAGE_SIZE - shift
+
+
+class FilePages:
+    """Pages of files and of shared memory that were searched in one process, for all of them."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.seen: dict[tuple, set[int]] = {}  # by file: places of pages in it
+        self.copies: dict[tuple, set[tuple[int, int, int]]] = {}  # content, place in it, width
+
+    def put(self, pages: Pages, copies: Iterable[tuple[int, int, int]]) -> None:
+        """Keep where in files the copies of a process are."""
+        for content, address, width in copies:
+            _, file, place = pages.place_in_file(address)
+            if file:
+                self.copies.setdefault(file, set()).add((content, place, width))
+
+    def copies_in(self, pages: Pages) -> Iterator[tuple[int, int, int]]:
+        """The copies that a process has in such pages."""
+        for mapping in pages.mappings:
+            for content, place, width in self.copies.get(mapping.file, ()):
+                address = mapping.start + place - mapping.offset
+                end = address + width * self.index.lengths[content]
+                if mapping.start <= address < mapping.end:
+                    resident = not pages.flags(address, end).translate(PRESENT).strip(b"af")
+                    memory = pages.memory(address, end, width)
+                    if resident and self.index.same(content, memory, 0):
+                        yield content, address, width
+
+
+def searchable(line: str) -> Iterator[Mapping]:
+    """The mapping that a line of /proc/PID/maps tells of, if it may be read or executed."""
     places, mode, offset, device, inode, path = (*line.rstrip("\n").split(maxsplit=5), "")[:6]
-    if mode[0] == "r" and not path.startswith(("[vvar", "[vsyscall")):
+    if (mode[0] == "r" or mode[2] == "x") and not path.startswith(("[vvar", "[vsyscall")):
         start, end = (int(word, 16) for word in places.split("-"))
         yield Mapping(start, end, int(offset, 16), device, int(inode), path)
 
@@ -1384,70 +1499,79 @@ def tmpfs_devices(pid: int) -> set[str]:
     return found
 
 
-def process_and_descendants(pids: Sequence[int], problem: Callable[[str, str], None]) -> list[int]:
-    """These pids and those of their descendants, asar_investigate.py's own left out."""
-    import psutil
-
-    found: dict[int, None] = {}
+def process_and_descendants(
+    pids: Sequence[int], problem: Callable[[str, str], None]
+) -> dict[int, bool]:
+    """These pids and those of their descendants, and which are named; the script's own left out."""
+    if not os.path.exists("/proc/self/pagemap"):
+        problem("--pid", "needs Linux, with its /proc/PID/pagemap")
+        return {}
+    try:
+        import psutil
+    except ImportError:
+        problem("--pid", "needs psutil: apt install python3-psutil (or pip install it)")
+        return {}
+    found: dict[int, bool] = {}
     for pid in pids:
         try:
             group = TGID_RE.search(proc_text(f"/proc/{pid}/status"))  # it may be a thread's number
-            handle = psutil.Process(int(group[1]) if group else pid)
-            tree = [handle, *handle.children(recursive=True)]
-            found.update(dict.fromkeys(process.pid for process in tree))
+            process = psutil.Process(int(group[1]) if group else pid)
+            found[process.pid] = True
+            for child in process.children(recursive=True):
+                found.setdefault(child.pid, False)
         except (psutil.Error, OSError, OverflowError):
             problem(f"process {pid}", "there is none")
     found.pop(os.getpid(), None)
-    return list(found)
+    return found
 
 
-def process_name(pid: int) -> str:
-    """A process's name, with its role in Chromium or Electron: 'chromium renderer'."""
+def process_of(pid: int, pages: Pages | None) -> Process:
+    """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5)).
+
+    Its name has its role in Chromium or Electron: 'chromium renderer'.
+    """
     role = ROLE_RE.search(proc_text(f"/proc/{pid}/cmdline"))
     name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
-    return f"{name} {role[1]}" if role else name
-
-
-def process_told(pid: int, pages: Pages | None) -> Process:
-    """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5))."""
+    name = f"{name} {role[1]}" if role else name
     rollup = proc_text(f"/proc/{pid}/smaps_rollup")
-    sizes = {name: int(size) * 1024 for name, size in ROLLUP_RE.findall(rollup)}
+    sizes = {field: int(size) * 1024 for field, size in ROLLUP_RE.findall(rollup)}
     bits = proc_text(f"/proc/{pid}/coredump_filter").strip()
-    return Process(
-        pid,
-        process_name(pid),
-        sizes.get("Rss"),
-        sizes.get("Pss"),
-        pages.searched if pages else None,
-        pages.swap if pages else None,
-        int(bits, 16) if bits else None,
-    )
+    searched, swap = (pages.searched, pages.swap) if pages else (None, None)
+    dumped = int(bits, 16) if bits else None
+    return Process(pid, name, sizes.get("Rss"), sizes.get("Pss"), searched, swap, dumped)
 
 
 def why_unreadable(error: OSError) -> str:
     """Why a process's memory may not be read, and what would help (ptrace(2), Yama)."""
+    if not isinstance(error, PermissionError):
+        return error.strerror
     scope = proc_text("/proc/sys/kernel/yama/ptrace_scope").strip()
     also = f"; kernel.yama.ptrace_scope is {scope}, 0 allows it" if scope.strip("0") else ""
     return f"its memory may not be read ({error.strerror}): be its user, or use sudo{also}"
 
 
 # ---------------------------------------------------------------- core files
+#
+# A core file (elf(5), core(5)) -> its memory as regions, and which of it belongs to files.
+
+PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45
+MAX_NOTES = 16 * MIB  # some 100,000 file mappings
 
 
 class Core(NamedTuple):
-    """A core file (elf(5), core(5)): where its memory is, and which of it belongs to files."""
+    """Where a core file has which memory."""
 
     path: str
     segments: list[tuple[int, int, int]]  # address, offset in the file, size
     files: list[tuple[int, int, str]]  # start, end, path of each file mapping (NT_FILE)
-    lost: int  # bytes that lie beyond the file's end
+    damage: str  # what is wrong with it
 
-    def backing(self, address: int) -> str:
+    def backing(self, address: int, _: int) -> tuple[str, tuple]:
         """What a copy is. 'file': of a file's mapping, which may have been written to."""
         at = bisect.bisect(self.files, (address + 1,)) - 1
         if at < 0 or address >= self.files[at][1]:
-            return "anonymous"
-        return "shared" if self.files[at][2].startswith(RAM_PATHS) else "file"
+            return "anonymous", ()
+        return "shared" if self.files[at][2].startswith(RAM_PATHS) else "file", ()
 
     def dumped(self) -> tuple[int, int]:
         """Bytes of file mappings, and how many of them are in the core."""
@@ -1463,27 +1587,31 @@ class Core(NamedTuple):
 
 def read_core(source: Source) -> Core:
     """What the program headers of a core file tell."""
-    segments, notes, lost = [], b"", 0
+    segments, files, lost, damage = [], [], 0, ""
     wide, headers = program_headers(source)
     for kind, offset, address, size in headers:
         there = max(0, min(size, source.size - offset))
         if kind == PT_LOAD:
             lost += size - there
             segments += [(address, offset, there)] if there else []
-        elif kind == PT_NOTE:
-            notes = notes or source.read(offset, min(there, MAX_NOTES))
+        elif kind == PT_NOTE and not files:
+            try:
+                files = sorted(file_mappings(source.read(offset, min(there, MAX_NOTES)), wide))
+            except (ValueError, struct.error):
+                damage = f"byte {offset}: a damaged list of file mappings: all is told as anonymous"
     in_memory = [(address, address + size) for address, _, size in segments]
     in_file = [(offset, offset + size) for _, offset, size in segments]
-    if not (apart(in_memory) and apart(in_file)):
-        raise Problem("its segments lie upon each other; not read")
-    files = sorted(file_mappings(notes, wide))
-    if not apart([file[:2] for file in files]):
-        files = []
-    return Core(source.path, sorted(segments), files, lost)
+    if overlap(in_memory) or overlap(in_file):
+        raise Problem("its segments overlap; not read")
+    if not (segments or lost):
+        raise Problem("no memory is in it")
+    if lost:
+        damage = f"cut short: {size_text(lost)} of the memory that it tells of are not in it"
+    return Core(source.path, sorted(segments), files, damage)
 
 
 def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, int, int, int]]]:
-    """Whether a core is 64-bit, and kind, offset, address, size of each header (elf(5))."""
+    """Whether a core is 64-bit, and kind, offset, address, size of each header."""
     ident = source.read(0, 64)
     if ident[:4] != b"\x7fELF" or len(ident) < 64 or ident[4] not in (1, 2):
         raise Problem("byte 0: no ELF file, so no core file")
@@ -1505,33 +1633,43 @@ def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, int, int,
     return wide, (tuple(values[n] for n in order) for values in fields)
 
 
-def apart(stretches: Sequence[tuple[int, int]]) -> bool:
-    """Whether none of these stretches, each with start and end, lies upon another."""
-    ordered = sorted(stretches)
-    return all(before[1] <= after[0] for before, after in zip(ordered, ordered[1:]))
+def overlap(ranges: Sequence[tuple[int, ...]]) -> bool:
+    """Whether any two of these ranges, each with start and end, overlap."""
+    ordered = sorted(ranges)
+    return any(before[1] > after[0] for before, after in zip(ordered, ordered[1:]))
 
 
-def file_mappings(notes: bytes, wide: bool) -> Iterator[tuple[int, int, str]]:
-    """Start, end and path of the file mappings that a core's notes (elf(5), NT_FILE) tell of."""
-    place, word = 0, "Q" if wide else "I"
+def file_mappings(notes: bytes, wide: bool) -> list[tuple[int, int, str]]:
+    """Start, end and path of each file mapping that the notes tell of. Raises ValueError.
+
+    A note: sizes of name and data and its type, u32 each, then both, padded to 4. NT_FILE's data:
+    count, page size, count times start, end and offset, the paths.
+    """
+    found, place, word = [], 0, "Q" if wide else "I"
+    unit = struct.calcsize(word)
     while place + 12 <= len(notes):
         name, size, kind = struct.unpack_from("<III", notes, place)
         begin = place + 12 + name + -name % 4
         place = begin + size + -size % 4
-        note = notes[begin : begin + size]
-        unit = struct.calcsize(word)
-        if kind != NT_FILE or len(note) < 2 * unit:
+        if begin + size > len(notes):
+            raise ValueError("a note beyond the end of the notes")
+        if kind != NT_FILE:
             continue
-        count = struct.unpack_from(f"<{word}", note)[0]
-        if count <= len(note) // (3 * unit):
-            paths = note[(2 + 3 * count) * unit :].split(b"\0", count)
-            for n, path in zip(range(count), paths):
-                start, end = struct.unpack_from(f"<2{word}", note, (2 + 3 * n) * unit)
-                yield start, end, os.fsdecode(path)
+        note = notes[begin : begin + size]
+        count = int.from_bytes(note[:unit], "little")
+        paths = note[(2 + 3 * count) * unit :].split(b"\0")[:-1]
+        if len(paths) != count:
+            raise ValueError("not as many paths as mappings")
+        for n, path in enumerate(paths):
+            start, end = struct.unpack_from(f"<2{word}", note, (2 + 3 * n) * unit)
+            found.append((start, end, os.fsdecode(path)))
+    if overlap(found):
+        raise ValueError("mappings that overlap")
+    return found
 
 
-def core_regions(core: Core, fd: int) -> Iterator[tuple[int, Memory]]:
-    """A core's memory in stretches with their addresses, the holes of a sparse file left out."""
+def core_regions(core: Core, fd: int) -> Iterator[Region]:
+    """A core's memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
     joined: list[list[int]] = []
     for address, offset, size in core.segments:
         last = joined[-1] if joined else [0, 0, 0]
@@ -1540,25 +1678,45 @@ def core_regions(core: Core, fd: int) -> Iterator[tuple[int, Memory]]:
         else:
             joined.append([address, offset, size])
     for address, offset, size in joined:
-        for start, end in data_extents(fd, offset, offset + size):
-            source = Memory(core.path, core.path, start, end - start, fd)
-            yield address + start - offset, source
-
-
-def data_extents(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of a file that are no holes (lseek(2), SEEK_DATA)."""
-    while start < end:
-        try:
-            start = os.lseek(fd, start, os.SEEK_DATA)
-        except OSError:  # a hole to the end of the file
-            return
-        hole = min(end, os.lseek(fd, start, os.SEEK_HOLE)) if start < end else end
-        if start < hole:
-            yield start, hole
-        start = hole
+        start, end = offset, offset + size
+        while start < end:
+            try:
+                start = os.lseek(fd, start, os.SEEK_DATA)
+            except OSError:  # a hole to the end of the file
+                break
+            hole = min(end, os.lseek(fd, start, os.SEEK_HOLE)) if start < end else end
+            if start < hole:
+                memory = Memory(core.path, core.path, start, hole - start, fd)
+                yield Region(memory, address + start - offset, hole - start)
+            start = hole
 
 
 # ---------------------------------------------------------------- heap snapshots
+#
+# A .heapsnapshot -> its totals by node type, and its strings that hold base64.
+#
+# V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot" with "meta", which
+# names the columns, arrays of numbers, and "strings" last. A text is cut at CUT characters, but for
+# sources of scripts. All of it is read, in pieces, as far as it is JSON.
+
+STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
+COLUMNS = ("type", "name", "id", "self_size", "edge_count")
+TEXT_READ = 2**16  # bytes of strings that are read together
+SPACE = rb"[ \t\r\n]*"
+KEY_RE = re.compile(rb'%b([{,])%b"([\w ]{1,64})"%b:%b([\[{])' % (SPACE, SPACE, SPACE, SPACE))
+BRACKET_RE = re.compile(rb"[\[\]]")
+PLAIN = rb'[^"\\\x00-\x1f\x80-\xff]*'
+NOT_PLAIN = (  # escapes, and UTF-8 beyond ASCII (RFC 3629)
+    rb'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|'
+    rb"[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|"
+    rb"[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
+)
+TEXT_RE = re.compile(rb"%b(?:(?:%b)%b)*" % (PLAIN, NOT_PLAIN, PLAIN))
+OPENING_RE = re.compile(rb'%b"' % SPACE)
+CLOSING_RE = re.compile(rb'"%b([,\]])' % SPACE)
+STRING_RE = re.compile(rb"%b(%b)%b" % (OPENING_RE.pattern, TEXT_RE.pattern, CLOSING_RE.pattern))
+END_RE = re.compile(rb"%b\}%b" % (SPACE, SPACE))
+URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
 class HeapString(NamedTuple):
@@ -1567,20 +1725,13 @@ class HeapString(NamedTuple):
     content: int | None  # which literal; None: in none of the inputs
     node_id: int
     self_size: int
-    external: int  # of its characters, where they lie outside of V8's heap
     width: int | None
     whole: bool  # it holds that and nothing else, but for what stands before it in a data URI
     kind: str
 
-    @property
-    def size(self) -> int:
-        """Bytes of the string, wherever its characters lie."""
-        return self.self_size + self.external
-
-    def told(self) -> dict[str, object]:
-        """What it is for programs."""
-        names = ("node_id", "self_size", "external", "width", "whole")
-        return {name: getattr(self, name) for name in names}
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        return {name: value for name, value in self._asdict().items() if name != "content"}
 
 
 class Heap(NamedTuple):
@@ -1589,41 +1740,39 @@ class Heap(NamedTuple):
     path: str
     types: dict[str, list[int]]
     strings: list[HeapString]
+    damage: str  # what is wrong with it; the figures are those of what is not
 
-    @property
-    def size(self) -> int:
-        """Bytes of all nodes."""
-        return sum(size for _, size in self.types.values())
+    def totals(self) -> tuple[int, int, int]:
+        """Nodes, their bytes, and those of the strings, as DevTools' statistics count them."""
+        nodes, size = (sum(total[n] for total in self.types.values()) for n in (0, 1))
+        return nodes, size, sum(self.types[name][1] for name in STRING_TYPES if name in self.types)
 
-    @property
-    def strings_size(self) -> int:
-        """Bytes of the strings, as DevTools' statistics count them."""
-        return sum(size for name, (_, size) in self.types.items() if name in STRING_TYPES)
-
-    @property
     def base64(self) -> list[HeapString]:
         """The strings that are base64 and nothing else, the largest first."""
-        return sorted((text for text in self.strings if text.whole), key=lambda t: -t.size)
+        return sorted((text for text in self.strings if text.whole), key=lambda t: -t.self_size)
 
-    def told(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, object]:
         """The totals for programs."""
-        types = {name: {"count": n, "self_size": size} for name, (n, size) in self.types.items()}
-        base64 = {
-            "strings": len(self.base64),
-            "self_size": sum(text.size for text in self.base64),
-            "largest": [{**text.told(), "kind": text.kind} for text in self.base64[:1000]],
-        }
+        nodes, size, strings = self.totals()
+        base64 = self.base64()
         return {
             "path": self.path,
-            "nodes": sum(number for number, _ in self.types.values()),
-            "self_size": self.size,
-            "strings": self.strings_size,
-            "base64": base64,
-            "types": types,
+            "complete": not self.damage,
+            "nodes": nodes,
+            "self_size": size,
+            "strings": strings,
+            "base64": {
+                "strings": len(base64),
+                "self_size": sum(text.self_size for text in base64),
+                "largest": [text.as_json() for text in base64[:1000]],
+            },
+            "types": {
+                name: dict(zip(("count", "self_size"), total)) for name, total in self.types.items()
+            },
         }
 
 
-class InString(NamedTuple):
+class Base64(NamedTuple):
     """A base64 run in the text of a snapshot's string."""
 
     contents: list[int]  # literals that begin like this
@@ -1633,502 +1782,465 @@ class InString(NamedTuple):
 
 
 class Snapshot:
-    """Reads a .heapsnapshot as a stream (V8's src/profiler/heap-snapshot-generator.cc).
-
-    One JSON object: "snapshot" with "meta", which names the columns, flat arrays of numbers, and
-    the strings last. A string's text is cut at 1024 characters, but for scripts' sources.
-    """
+    """The parts of a snapshot, each up to where it is damaged; what is wrong first is kept."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.places: dict[str, tuple[int, int]] = {}
-        self.meta: dict = {}
-        self.read_outline()
+        self.damage = ""
+        self.about: dict = {}  # what "snapshot" says
+        self.arrays: dict[str, tuple[int, int]] = {}  # begin and end of the inside
+        with self.noting():
+            self.read_outline()
         try:
-            self.types = [str(name) for name in self.meta["node_types"][0]]
-            fields, edges = self.meta["node_fields"], self.meta["edge_fields"]
-            wanted = ("type", "name", "id", "self_size", "edge_count")
-            self.columns, self.stride = [fields.index(name) for name in wanted], len(fields)
-            self.to_node, self.edge_stride = edges.index("to_node"), len(edges)
+            meta = self.about["meta"]
+            self.types = [str(name) for name in meta["node_types"][0]]
+            fields = meta["node_fields"]
+            self.columns, self.stride = [fields.index(name) for name in COLUMNS], len(fields)
+            self.edge_stride = len(meta["edge_fields"])
         except (LookupError, TypeError, ValueError, AttributeError):
-            raise Problem('byte 0: no heap snapshot: "snapshot" does not name the fields') from None
+            wrong = 'byte 0: no heap snapshot: "snapshot" does not name the fields'
+            raise Problem(self.damage or wrong) from None
+        if "nodes" not in self.arrays:
+            raise Problem(self.damage)
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """Keep what is wrong, if it is the first."""
+        try:
+            yield
+        except Problem as problem:
+            self.damage = self.damage or str(problem)
 
     def read_outline(self) -> None:
-        """Where each array begins and ends; what "snapshot" says."""
-        place, head = 0, self.source.read(0, 64)
-        if not head.lstrip().startswith(b"{"):
-            raise Problem("byte 0: no JSON object, so no heap snapshot")
-        place = head.index(b"{") + 1
-        while "strings" not in self.places:
-            match = KEY_RE.match(self.source.read(place, 4096))
-            if not match or len(self.places) > 64:
-                raise Problem(f"byte {place}: no heap snapshot, or cut short: no name of an array")
-            key, start = match[1].decode(), place + match.end()
-            if match[2] == b"{":
-                end = self.read_meta(start - 1)
-            else:
-                end = self.source.size if key == "strings" else self.end_of_numbers(key, start)
-                self.places[key] = start, end - 1
-            place = end
-        if not {"nodes", "edges"} <= self.places.keys():
-            raise Problem(f"byte {place}: no heap snapshot: no nodes, or no edges, before strings")
-
-    def read_meta(self, start: int) -> int:
-        """Where the object that begins here ends."""
+        """Find the arrays; what "snapshot" says is kept."""
         import json
 
-        text = self.source.read(start, MIB).decode("latin-1")
-        try:
-            found, length = json.JSONDecoder().raw_decode(text)
-        except (ValueError, RecursionError):
-            raise Problem(f"byte {start}: no JSON, or cut short") from None
-        if isinstance(found.get("meta"), dict):
-            self.meta = found["meta"]
-        return start + length
-
-    def end_of_numbers(self, key: str, start: int) -> int:
-        """Where an array ends that holds numbers, or arrays of them."""
-        depth = 1
-        for offset, piece in self.source.pieces(start, self.source.size, 2**18):
-            if b"]" not in piece and b"[" not in piece:
+        place = 0
+        while "strings" not in self.arrays:
+            match = KEY_RE.match(self.source.read(place, 4096))
+            if not match or (match[1] == b"{") != (place == 0) or len(self.arrays) > 64:
+                raise Problem(f"byte {place}: damaged or cut short, or no heap snapshot")
+            key, start = match[2].decode(), place + match.end()
+            if match[3] == b"[":
+                self.arrays[key] = start, self.source.size
+                place = end_of_array(self.source, start) if key != "strings" else start
+                self.arrays[key] = start, place - 1
                 continue
+            text = self.source.read(start - 1, MIB)
+            try:
+                found, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
+                text[:length].decode()
+            except (ValueError, RecursionError):
+                wrong = f"byte {start - 1}: damaged or cut short within {key}"
+                raise Problem(wrong) from None
+            self.about = found if key == "snapshot" else self.about
+            place = start - 1 + length
+        if not {"nodes", "edges"} <= self.arrays.keys():
+            raise Problem(f"byte {place}: no heap snapshot: no nodes, or no edges, before strings")
+
+    def numbers(self, key: str) -> Iterator[list[float]]:
+        """An array's numbers in pieces, those of arrays in it too."""
+        with self.noting():
+            place, end = self.arrays[key]
+            while place < end:
+                text = self.source.read(place, min(WINDOW, end - place))
+                if not text:
+                    raise Problem(f"byte {place}: it has become shorter while it was read")
+                text = text if place + len(text) == end else text[: text.rfind(b",")]
+                numbers, wrong = numbers_of(text, key in ("nodes", "edges"))
+                yield numbers
+                if wrong is not None:
+                    raise Problem(f"byte {place + wrong}: damaged or cut short within {key}")
+                place += len(text) + 1
+
+    def nodes(self, names: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """The COLUMNS of each node; a name is the number of one of the strings."""
+        left, number = [], 0
+        limits = len(self.types), names, 2**63, 2**63, 2**63
+        with self.noting():
+            for numbers in self.numbers("nodes"):
+                numbers = left + numbers
+                whole = len(numbers) - len(numbers) % self.stride
+                left = numbers[whole:]
+                columns = [numbers[column : whole : self.stride] for column in self.columns]
+                for column, limit in zip(columns, limits):
+                    no_number = set(map(type, column)) - {int}
+                    if no_number or (column and not 0 <= min(column) <= max(column) < limit):
+                        raise Problem(f"its nodes from {number} on: a value that cannot be")
+                yield from zip(*columns)
+                number += len(columns[0])
+            if left:
+                raise Problem("its nodes end within a record")
+
+    def check(self, nodes: int, edges: int) -> None:
+        """Whether the rest is JSON, and there are as many nodes and edges as it says."""
+        keys = self.arrays.keys() - {"nodes", "strings"}
+        numbers = {key: sum(map(len, self.numbers(key))) for key in keys}
+        expected = self.about.get("node_count", nodes), self.about.get("edge_count", edges)
+        complete = expected == (nodes, edges) and numbers.get("edges") == edges * self.edge_stride
+        if not (complete or self.damage):
+            self.damage = f"{nodes} nodes and {edges} edges, not as many as it says"
+
+    def strings(self) -> Iterator[tuple[int, int, bytes]]:
+        """Where each text begins, its length, and the text as it is written unless it is long."""
+        with self.noting():
+            place, text, at, separator = self.arrays["strings"][0], b"", 0, b","
+            while separator == b",":
+                match = STRING_RE.match(text, at)
+                if not match:
+                    place, at = place + at, 0
+                    text = self.source.read(place, TEXT_READ)
+                    match = STRING_RE.match(text)
+                if match:
+                    yield place + match.start(1), len(match[1]), match[1]
+                    at, separator = match.end(), match[2]
+                else:
+                    start, end, separator, place = long_string(self.source, place)
+                    yield start, end - start, b""
+                    text = b""
+            if not END_RE.fullmatch(self.source.read(place + at, TEXT_READ)):
+                raise Problem(f"byte {place + at}: damaged or cut short behind strings")
+
+
+def end_of_array(source: Source, start: int) -> int:
+    """Where an array ends that holds numbers, or arrays of them; the file's end if nowhere."""
+    depth = 1
+    for offset, piece in source.pieces(start, source.size, 2**18):
+        if b"]" in piece or b"[" in piece:
             for match in BRACKET_RE.finditer(piece):
                 depth += 1 if match[0] == b"[" else -1
                 if not depth:
                     return offset + match.end()
-        raise Problem(f"byte {self.source.size}: cut short within {key}")
-
-    def numbers(
-        self, key: str, wanted: Sequence[tuple[int, int]] = ()
-    ) -> Iterator[tuple[int, list[int]]]:
-        """An array's numbers in pieces, each with the place of its first one.
-
-        Args: wanted: sorted places, from and to, that are wanted; without them all are.
-        """
-        done, left = 0, b""
-        begin, end = self.places[key]
-        at = 0
-        for offset, piece in self.source.pieces(begin, end):
-            last = offset + len(piece) == end
-            cut = len(piece) if last else piece.rfind(b",")
-            if cut < 0:
-                raise Problem(f"byte {offset}: no list of numbers within {key}")
-            text, left = left + piece[:cut], piece[cut + 1 :]
-            while wanted and at < len(wanted) and wanted[at][1] <= done:
-                at += 1
-            if wanted and (at == len(wanted) or wanted[at][0] > done + text.count(b",")):
-                done += text.count(b",") + 1
-                continue
-            numbers = numbers_of(text)
-            if not numbers:
-                raise Problem(f"byte {offset}: no list of numbers within {key}")
-            yield done, numbers
-            done += len(numbers)
-
-    def base64(self, contents: Contents, count: int) -> dict[int, list[InString]]:
-        """The base64 runs in the strings' texts, by the string's number."""
-        region, found = self.texts(), {}
-        quotes = Quotes(region)
-        for start, end in long_runs(region, min(count, CUT // 2)):
-            before = region.read(max(0, start - 256), min(256, start))
-            escape = len(before) - len(before.rstrip(b"\\")) & 1
-            start += (5 if region.read(start, 1) == b"u" else 1) if escape else 0
-            number = quotes.until(start)
-            content = content_of(region, start, end - (end - start) % 4, 0, True)
-            if number is None or isinstance(content, str):
-                continue
-            uri = STRING_START_RE.search(before)
-            alone = uri and not escape and region.read(end, 3).lstrip(b"=")[:1] == b'"'
-            if alone:
-                literals = contents.that_begin(region.read(start, min(end - start, CUT)))
-            else:
-                literals = [literal for literal, *_ in contents.in_run(region, start, end)]
-            prefix = len(uri[1]) if alone else None
-            kind = kind_of(content.head)
-            found.setdefault(number, []).append(InString(literals, prefix, end - start, kind))
-        return found
-
-    def texts(self) -> Source:
-        """The part of the file that holds the strings."""
-        begin, _ = self.places["strings"]
-        return self.source._replace(base=self.source.base + begin, size=self.source.size - begin)
-
-    def number_of(self, text: bytes) -> int | None:
-        """The number of a string that is known in full."""
-        region, before = self.texts(), b""
-        for offset, piece in region.pieces(0, region.size):
-            at = (before + piece).find(b'"%b"' % text)
-            if at >= 0:
-                return Quotes(region).until(offset - len(before) + at + 1)
-            before = piece[-len(text) - 2 :]
-        return None
-
-    def read(self, contents: Contents, count: int) -> Heap:
-        """Its totals, and its strings that hold base64."""
-        texts = self.base64(contents, count)
-        external_name = self.number_of(b"system / ExternalStringData")
-        wanted = {external_name, *texts}
-        totals = [[0, 0] for _ in self.types]
-        strings, externals, first_edge, before = [], {}, 0, 0
-        is_string = [name in STRING_TYPES for name in self.types]
-        for nodes in self.records("nodes"):
-            columns = [nodes[column :: self.stride] for column in self.columns]
-            if max(columns[0], default=0) >= len(self.types):
-                raise Problem(f"byte {self.places['nodes'][0]}: nodes of a type without a name")
-            for index, (kind, name, node_id, size, edges) in enumerate(zip(*columns), before):
-                total = totals[kind]
-                total[0] += 1
-                total[1] += size
-                if name in wanted:
-                    if is_string[kind]:
-                        strings.append((name, node_id, size, first_edge, first_edge + edges))
-                    elif name == external_name:
-                        externals[index] = size
-                first_edge += edges
-            before += len(columns[0])
-        outside = self.outside(strings, externals)
-        found = [
-            heap_string(contents, text, node_id, size, outside.get(node_id, 0))
-            for name, node_id, size, *_ in strings
-            for text in texts.get(name, ())
-        ]
-        return Heap(self.source.path, dict(zip(self.types, totals)), found)
-
-    def complete(self) -> bool:
-        """Whether it ends as a snapshot does."""
-        end = self.source.read(self.source.size - 64, 64)
-        return b"".join(end.split()).endswith(b"]}")
-
-    def records(self, key: str) -> Iterator[list[int]]:
-        """An array's numbers in lists of whole records."""
-        left: list[int] = []
-        for _, numbers in self.numbers(key):
-            numbers = left + numbers
-            whole = len(numbers) - len(numbers) % self.stride
-            left = numbers[whole:]
-            yield numbers[:whole]
-        if left:
-            raise Problem(f"byte {self.places[key][1]}: {key} end within a record")
-
-    def outside(
-        self, strings: Sequence[tuple[int, ...]], externals: dict[int, int]
-    ) -> dict[int, int]:
-        """Node id -> bytes of its characters, for strings that lie outside of V8's heap.
-
-        Such a string has an edge to a native node that has the size.
-        """
-        wanted = [
-            (first * self.edge_stride, min(end, first + 100) * self.edge_stride, node_id)
-            for _, node_id, size, first, end in strings
-            if externals and size < EXTERNAL_STRING and first < end
-        ][:10000]
-        if not wanted:
-            return {}
-        edges: dict[int, list[int]] = {node_id: [] for *_, node_id in wanted}
-        for done, numbers in self.numbers("edges", [place[:2] for place in wanted]):
-            for first, end, node_id in wanted:
-                if first < done + len(numbers) and end > done:
-                    edges[node_id] += numbers[max(0, first - done) : max(0, end - done)]
-        return {
-            node_id: max(
-                externals.get(to_node // self.stride, 0)
-                for to_node in found[self.to_node :: self.edge_stride]
-            )
-            for node_id, found in edges.items()
-            if found[self.to_node :]
-        }
+    return source.size
 
 
-def numbers_of(text: bytes) -> list[int]:
-    """Whole numbers that commas part; none where there is anything else."""
+def long_string(source: Source, place: int) -> tuple[int, int, bytes, int]:
+    """Start and end of a string's text, what separates it from the next, where that begins."""
+    opening = OPENING_RE.match(source.read(place, TEXT_READ))
+    start = end = place + (opening.end() if opening else 0)
+    while opening:
+        piece = source.read(end, TEXT_READ)
+        length = TEXT_RE.match(piece).end()
+        closing = CLOSING_RE.match(piece, length)
+        if closing:
+            return start, end + length, closing[1], end + closing.end()
+        if not length:
+            break
+        end += length
+    raise Problem(f"byte {end}: damaged or cut short within strings")
+
+
+def numbers_of(text: bytes, flat: bool) -> tuple[list[float], int | None]:
+    """The numbers in a part of an array, and of arrays in it; and where it is damaged."""
     import json
 
-    with contextlib.suppress(ValueError, TypeError, RecursionError):
-        numbers = json.loads(b"[%b]" % text)
-        total = sum(numbers)
-        if isinstance(total, int) and total < 2**63 and min(numbers) >= 0:
-            return numbers
-    return []
+    text = text if flat else text.replace(b"[]", b"0").translate(None, b"[]")
+    text = text.decode("latin-1")
+    try:
+        return json.loads(f"[{text}]"), None
+    except (ValueError, RecursionError) as error:
+        wrong = getattr(error, "pos", 1) - 1
+        sound = re.split('["{]', text[:wrong])[0]
+        return json.loads(f"[{sound[: max(0, sound.rfind(','))]}]"), wrong
 
 
-class Quotes:
-    """Counts the quotes of JSON text, to tell which string of a list a place is in."""
-
-    def __init__(self, source: Source) -> None:
-        self.source, self.place, self.count, self.left = source, 0, 0, b""
-
-    def until(self, place: int) -> int | None:
-        """The number of the string that a place is in, from 0. Places must ascend."""
-        for _, piece in self.source.pieces(self.place, place):
-            text = self.left + piece
-            backslashes = len(text) - len(text.rstrip(b"\\"))
-            self.left = b"\\" * (backslashes & 1)
-            text = text[: len(text) - backslashes].replace(b"\\\\", b"")
-            self.count += text.count(b'"') - text.count(b'\\"')
-        self.place = max(place, self.place)
-        return self.count // 2 if self.count & 1 else None
+def base64_texts(
+    snapshot: Snapshot, index: Index, count: int
+) -> tuple[dict[int, list[Base64]], int]:
+    """The base64 in strings, by the string's number; and how many strings there are."""
+    found: dict[int, list[Base64]] = {}
+    number = -1
+    for number, (start, length, text) in enumerate(snapshot.strings()):
+        if length >= count:
+            string = snapshot.source.part(start, length)
+            runs = window_runs(text, count) if text else long_runs(string, count)
+            held = [base64_text(string, *run, index) for run in runs]
+            if any(held):
+                found[number] = [text for text in held if text]
+    return found, number + 1
 
 
-def heap_string(
-    contents: Contents, text: InString, node_id: int, self_size: int, external: int
-) -> HeapString:
+def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | None:
+    """A run in the text of a string, if it is data."""
+    run = string.part(start, end - start)
+    data = data_in(run)
+    if not data:
+        return None
+    before = string.read(0, start) if start < 256 else b'"'
+    if URI_START_RE.fullmatch(before) and not string.read(end, 3).strip(b"="):
+        contents, prefix = index.that_begin(run.read(0, CUT)), start
+    else:
+        contents, prefix = [content for content, *_ in index.in_run(run)], None
+    return Base64(contents, prefix, run.size, kind_of(data.head))
+
+
+def read_heap(source: Source, index: Index, count: int) -> Heap:
+    """Its totals, and its strings that hold base64; of a damaged one what can be read."""
+    snapshot, texts, names, found = Snapshot(source), {}, 0, []
+    if "strings" in snapshot.arrays:
+        texts, names = base64_texts(snapshot, index, min(count, CUT // 2))
+    totals = [[0, 0] for _ in snapshot.types]
+    is_string = [name in STRING_TYPES for name in snapshot.types]
+    edges = 0
+    for kind, name, node_id, size, to in snapshot.nodes(2**63 if snapshot.damage else names):
+        total = totals[kind]
+        total[0] += 1
+        total[1] += size
+        edges += to
+        if name in texts and is_string[kind]:
+            found += (heap_string(index.rows, text, node_id, size) for text in texts[name])
+    snapshot.check(sum(number for number, _ in totals), edges)
+    return Heap(source.path, dict(zip(snapshot.types, totals)), found, snapshot.damage)
+
+
+def heap_string(rows: Sequence[Row], text: Base64, node_id: int, size: int) -> HeapString:
     """What a string of a snapshot holds: a literal as a whole if its size is the literal's."""
-    for content in text.contents:
-        literal = contents.rows[content].literal
-        for characters in (literal.length + (text.prefix or 0), literal.string_length or 0):
-            width = width_of(external or self_size, characters)
-            if width and text.prefix is not None:
-                return HeapString(content, node_id, self_size, external, width, True, text.kind)
-    if text.prefix is not None and (external or self_size) >= text.length:  # another, alike
-        return HeapString(None, node_id, self_size, external, None, True, text.kind)
-    content = text.contents[0] if text.contents else None  # in a longer one, or Node.js's external
-    return HeapString(content, node_id, self_size, external, None, False, text.kind)
-
-
-def width_of(size: int, characters: int) -> int | None:
-    """Bytes a character of a V8 string: its size is those, a header of 12 or 16, and rounding."""
-    fits = (width for width in (1, 2) if 12 <= size - characters * width < 24)
-    return next(fits, None)
+    alone = text.prefix is not None
+    for content in text.contents if alone else ():
+        literal = rows[content].literal
+        for characters in (literal.length + text.prefix, literal.string_length or 0):
+            # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
+            for width in (1, 2):
+                if 12 <= size - characters * width < 24:
+                    return HeapString(content, node_id, size, width, True, text.kind)
+    if alone and size >= text.length:  # another, alike
+        return HeapString(None, node_id, size, None, True, text.kind)
+    content = text.contents[0] if text.contents else None  # in a longer one, or outside of the heap
+    return HeapString(content, node_id, size, None, False, text.kind)
 
 
 # ---------------------------------------------------------------- all of it joined
+#
+# What the command line asks for -> where each literal sits, as the report tells it.
 
 
-class Place(NamedTuple):
-    """A copy of a literal in a process or a core file."""
+class Copy(NamedTuple):
+    """A copy of a literal in the memory of a process or in a core file."""
 
-    copy: Copy
-    holder: str  # the process's name, or the core's path
+    owner: str  # the process's name, or the core's path
     pid: int | None
-    backing: str
-    whole: bool
-    memory: tuple  # tells memory from other memory: a page may be in several processes
+    address: int
+    width: int
+    backing: str  # swap: a part of it is there
+    page: tuple  # in RAM: tells its memory from other memory, of several processes too
 
-    def told(self) -> dict[str, object]:
-        """What it is for programs."""
-        address, width = self.copy.address, self.copy.width
-        return {"address": address, "width": width, "backing": self.backing}
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        owner = {"pid": self.pid, "process": self.owner} if self.pid else {"path": self.owner}
+        return {**owner, "address": self.address, "width": self.width, "backing": self.backing}
 
 
 class Where:
     """Where the literals of a report sit."""
 
-    def __init__(self, report: Report) -> None:
-        self.report = report
-        self.asked: set[str] = set()  # of pid, core, heap
-        self.named: set[int] = set()  # processes on the command line
+    def __init__(self, rows: Sequence[Row], asked: set[str]) -> None:
+        self.rows = rows
+        self.asked = asked  # of pid, core, heap
+        self.partly: set[str] = set()  # of the columns: not all that was asked for could be read
         self.processes: list[Process] = []
-        self.cores: list[tuple[str, int, int, int]] = []  # path, searched, of files, dumped
+        self.cores: list[dict[str, object]] = []  # path, sizes in bytes
         self.heaps: list[Heap] = []
-        self.places: dict[int, list[Place]] = {}  # of each literal
+        self.copies: dict[int, list[Copy]] = {}  # of each literal
         self.strings: dict[int, list[tuple[str, HeapString]]] = {}  # path of the snapshot, string
-        self.other: list[int] = []  # bytes of base64 in memory that is in none of the inputs
-        self.contents = Contents([], report.min_size)
+        self.other = (0, 0)  # runs and bytes in memory that are in none of the inputs
 
     def columns(self) -> list[str]:
         """What was asked for and could be looked at."""
-        asked = (("heaps", self.heaps), ("RAM", self.processes), ("cores", self.cores))
-        return [name for name, found in asked if found]
+        searched = any(process.searched is not None for process in self.processes)
+        columns = (("heaps", self.heaps), ("RAM", searched), ("cores", self.cores))
+        return [name for name, found in columns if found]
 
-    def of(self, content: int) -> list[Place]:
-        """A literal's copies."""
-        return self.places.get(content, [])
+    def in_memory(self, content: int, of_process: bool) -> list[Copy]:
+        """A literal's copies in processes, or in core files."""
+        return [one for one in self.copies.get(content, ()) if bool(one.pid) == of_process]
 
     def ram(self, content: int) -> int:
         """Bytes of RAM that the whole copies of a literal take, memory of several once."""
-        length = self.contents.rows[content].literal.length
-        memories = {p.memory: length * p.copy.width for p in self.of(content) if p.pid and p.whole}
-        return sum(memories.values())
+        copies = [one for one in self.in_memory(content, True) if one.backing != "swap"]
+        widths = {(copy.page, copy.width) for copy in copies}
+        return self.rows[content].literal.length * sum(width for _, width in widths)
 
     def sizes(self, content: int) -> list[tuple[int, int]]:
         """Bytes and number of a literal's whole copies: strings in heaps, in RAM, in cores."""
-        strings = [text for _, text in self.strings.get(content, []) if text.whole]
-        whole = [place for place in self.of(content) if place.whole]
-        length = self.contents.rows[content].literal.length
-        cores = [length * place.copy.width for place in whole if not place.pid]
+        strings = [text for _, text in self.strings.get(content, ()) if text.whole]
+        ram = [one for one in self.in_memory(content, True) if one.backing != "swap"]
+        cores = self.in_memory(content, False)
+        length = self.rows[content].literal.length
         found = {
-            "heaps": (sum(text.size for text in strings), len(strings)),
-            "RAM": (self.ram(content), len(whole) - len(cores)),
-            "cores": (sum(cores), len(cores)),
+            "heaps": (sum(text.self_size for text in strings), len(strings)),
+            "RAM": (self.ram(content), len(ram)),
+            "cores": (length * sum(copy.width for copy in cores), len(cores)),
         }
         return [found[name] for name in self.columns()]
 
-    def json_of(self, content: int) -> dict[str, object]:
-        """A literal's copies for programs: whole ones, and those of which a part is in swap."""
+    def as_json(self, content: int) -> dict[str, object]:
+        """A literal's copies for programs."""
         found: dict[str, object] = {}
-        told = [place for place in self.of(content) if place.whole or place.backing == "swap"]
         if "pid" in self.asked:
-            found["memory"] = [
-                {"pid": place.pid, "process": place.holder, **place.told()}
-                for place in told
-                if place.pid
-            ]
-            found["ram"] = self.ram(content) if self.processes else None
+            found["memory"] = [copy.as_json() for copy in self.in_memory(content, True)]
+            found["ram"] = self.ram(content) if "RAM" in self.columns() else None
         if "core" in self.asked:
-            found["cores"] = [
-                {"path": place.holder, **place.told()} for place in told if not place.pid
-            ]
-        if self.asked & {"pid", "core"}:
-            found["partial"] = len(self.of(content)) - len(told)
+            found["cores"] = [copy.as_json() for copy in self.in_memory(content, False)]
         if "heap" in self.asked:
-            found["heaps"] = [
-                {"path": path, **text.told()} for path, text in self.strings.get(content, [])
-            ]
+            strings = self.strings.get(content, [])
+            found["heaps"] = [{"path": path, **text.as_json()} for path, text in strings]
         return found
 
-    def look(self, options: argparse.Namespace, without_inputs: bool) -> None:
-        """Look in processes and their descendants, core files and heap snapshots."""
-        self.asked = {name for name in ("pid", "core", "heap") if getattr(options, name)}
-        self.named = set(options.pid)
-        cores, heaps = dict.fromkeys(options.core), dict.fromkeys(options.heap)
-        found = self.tree(options.pid) if options.pid else []
-        if without_inputs:
-            found = [pid for pid in found if self.process(pid, self.find_in_process)]
-            cores = [path for path in cores if self.core(path, self.find_in_core)]
-        self.contents = Contents(rows_of(self.report), self.report.min_size)
-        for pid in found:
-            self.process(pid, self.search_process)
-        for path in cores:
-            self.core(path, self.search_core)
-        for path in heaps:
-            self.heap(path)
-        self.contents.close()
 
-    def tree(self, pids: Sequence[int]) -> list[int]:
-        """The pids of the processes to search."""
-        if not os.path.exists("/proc/self/pagemap"):
-            self.report.problem("--pid", "needs Linux, with its /proc/PID/pagemap")
-            return []
+class Search:
+    """Looks for a report's literals in processes and their descendants, cores and snapshots.
+
+    Without inputs these are the literals that processes and cores hold: those are found first.
+    """
+
+    def __init__(self, report: Report, asked: set[str]) -> None:
+        self.report, self.count = report, report.min_size
+        self.where = Where([], asked)
+        self.file_pages = FilePages(Index([], self.count))
+
+    def index_literals(self) -> None:
+        """From now on look for the literals that the report has by now."""
+        self.where.rows = Rows(self.report)
+        self.index = Index(self.where.rows, self.count)
+        self.file_pages = FilePages(self.index)
+
+    def problem(self, column: str, path: str, text: str) -> None:
+        """Say what could not be read, or not all of it."""
+        self.where.partly.add(column)
+        self.report.problem(path, text)
+
+    @contextlib.contextmanager
+    def looking(self, column: str, path: str) -> Iterator[None]:
+        """Say what goes wrong with a process or a file, and go on."""
+        is_process = column == "RAM"
         try:
-            return process_and_descendants(pids, self.report.problem)
-        except ImportError:
-            self.report.problem(
-                "--pid", "needs psutil: apt install python3-psutil (or pip install it)"
-            )
-            return []
-
-    def process(self, pid: int, look: Callable[[int, Pages], None]) -> bool:
-        """Open a process, look in it, close it. That one ends in the meantime is no error."""
-        pages = None
-        try:
-            pages = Pages(pid)
-            look(pid, pages)
-            self.named.discard(pid)  # should it end now, that is no error
-        except PermissionError as error:
-            self.report.problem(f"process {pid} ({process_name(pid)})", why_unreadable(error))
-            self.processes.append(process_told(pid, None))
-            return False
-        except (FileNotFoundError, ProcessLookupError, Ended):
-            if pid in self.named and not pages:
-                self.report.problem(f"process {pid}", "it has ended, there is nothing to search")
-            return False
-        except OSError as error:
-            self.report.problem(f"process {pid} ({process_name(pid)})", error.strerror)
-            return False
-        finally:
-            if pages:
-                pages.close()
-            self.report.progress(f"process {pid}")
-        return True
-
-    def find_in_process(self, pid: int, pages: Pages) -> None:
-        """Without inputs: what base64 it holds."""
-        name = f"process {pid} {process_name(pid)}"
-        self.find(name, memory_literals(pages.regions(), self.report.min_size))
-
-    def find(self, name: str, found: Iterator[Scanned]) -> None:
-        """Add the base64 of a process or a core to the report, a source for each width."""
-        begin = len(self.report.scanned)
-        for scanned in found:
-            shown = name if scanned.source.width == 1 else f"{name}, two bytes a character"
-            source = scanned.source._replace(path=shown)
-            self.report.scanned.append(scanned._replace(source=source))
-        self.report.inputs.append((name, begin, len(self.report.scanned)))
-
-    def search_process(self, pid: int, pages: Pages) -> None:
-        """Find the literals' copies in a process."""
-        name = process_name(pid)
-        found = search(pages.regions(), self.contents, self.report.min_size)
-        for copy in found.copies:
-            size = self.contents.lengths[copy.content] * copy.width
-            self.place(copy, name, pid, *pages.backing(copy.address, size))
-        self.other += found.other
-        self.processes.append(process_told(pid, pages))
-
-    def place(self, copy: Copy, holder: str, pid: int | None, backing: str, memory: tuple) -> None:
-        """Keep a copy."""
-        whole = copy.matched == self.contents.lengths[copy.content]
-        memory = (*memory, copy.content, copy.width)
-        found = Place(copy, holder, pid, backing, whole, memory)
-        self.places.setdefault(copy.content, []).append(found)
-
-    def core(self, path: str, look: Callable[[Core, int], None]) -> bool:
-        """Open a core file, look in it, close it."""
-        try:
-            with open_regular(path) as source:
-                look(read_core(source), source.fd)
-                return True
-        except Problem as problem:
-            self.report.problem(path, str(problem))
-        except OSError as error:
-            self.report.problem(path, error.strerror)
+            yield
         except Ended:
-            self.report.problem(path, "it has become shorter while it was read")
+            ended = "it has ended; none of its memory is in the report"
+            shorter = "it has become shorter while it was read"
+            self.problem(column, path, ended if is_process else shorter)
+        except Problem as problem:
+            self.problem(column, path, str(problem))
+        except OSError as error:
+            self.problem(column, path, why_unreadable(error) if is_process else error.strerror)
         finally:
             self.report.progress(path)
+
+    def process(self, pid: int, named: bool, find: bool) -> bool:
+        """Look in a process; False where that failed. One that has ended is said if it is named."""
+        process = process_of(pid, None)
+        with self.looking("RAM", f"process {pid} ({process.name})"):
+            try:
+                with contextlib.closing(Pages(pid)) as pages:
+                    self.look_in_pages(pages, process.name, find)
+                return True
+            except (Ended, FileNotFoundError, ProcessLookupError):
+                if not named:
+                    return False
+                raise Ended from None
+        self.where.processes.append(process)
         return False
 
-    def find_in_core(self, core: Core, fd: int) -> None:
-        """Without inputs: what base64 it holds."""
-        self.find(core.path, memory_literals(core_regions(core, fd), self.report.min_size))
+    def look_in_pages(self, pages: Pages, name: str, find: bool) -> None:
+        """What a process holds: any base64, or copies of literals. All of it, or nothing."""
+        seen = {file: set(pages) for file, pages in self.file_pages.seen.items()}
+        regions = pages.regions(seen)
+        if find:
+            path = f"process {pages.pid} {name}"
+            self.add(path, memory_literals(regions, path, self.count))
+        else:
+            copies, other = search(regions, self.index, self.count)
+            copies.update((copy, True) for copy in self.file_pages.copies_in(pages))
+            self.keep((name, pages.pid), copies, other, pages.backing)
+            self.file_pages.put(pages, copies)
+            self.where.processes.append(process_of(pages.pid, pages))
+        self.file_pages.seen = seen
 
-    def search_core(self, core: Core, fd: int) -> None:
-        """Find the literals' copies in a core file."""
-        regions = list(core_regions(core, fd))
-        found = search(iter(regions), self.contents, self.report.min_size)
-        for copy in found.copies:
-            memory = (core.path, copy.address)
-            self.place(copy, core.path, None, core.backing(copy.address), memory)
-        self.other += found.other
-        searched = sum(memory.size for _, memory in regions)
-        self.cores.append((core.path, searched, *core.dumped()))
-        if core.lost:
-            lost = f"{size_text(core.lost)} of the memory that it tells of are not in it"
-            self.report.problem(core.path, f"cut short: {lost}")
+    def core(self, path: str, find: bool) -> bool:
+        """Look in a core file; False where that failed."""
+        with self.looking("cores", path), open_regular(path) as source:
+            core = read_core(source)
+            regions = list(core_regions(core, source.fd))
+            if find:
+                self.add(path, memory_literals(iter(regions), path, self.count))
+                return True
+            found = search(iter(regions), self.index, self.count)
+            self.keep((path, None), *found, core.backing)
+            sizes = (sum(region.size for region in regions), *core.dumped())
+            names = ("searched", "file_mappings", "file_mappings_dumped")
+            self.where.cores.append({"path": path, **dict(zip(names, sizes))})
+            if core.damage:
+                self.problem("cores", path, core.damage)
+            return True
+        return False
 
     def heap(self, path: str) -> None:
-        """Read a heap snapshot."""
-        try:
-            with open_regular(path) as source:
-                snapshot = Snapshot(source)
-                heap = snapshot.read(self.contents, self.report.min_size)
-                self.heaps.append(heap)
-                for text in heap.strings:
-                    if text.content is not None:
-                        self.strings.setdefault(text.content, []).append((path, text))
-                if not snapshot.complete():
-                    self.report.problem(path, f"byte {source.size}: cut short within strings")
-        except Problem as problem:
-            self.report.problem(path, str(problem))
-        except OSError as error:
-            self.report.problem(path, error.strerror)
-        self.report.progress(path)
+        """Find the strings of a heap snapshot that hold literals."""
+        with self.looking("heaps", path), open_regular(path) as source:
+            heap = read_heap(source, self.index, self.count)
+            self.where.heaps.append(heap)
+            for text in heap.strings:
+                if text.content is not None:
+                    self.where.strings.setdefault(text.content, []).append((path, text))
+            if heap.damage:
+                self.problem("heaps", path, heap.damage)
+
+    def add(self, name: str, found: Iterator[Scanned]) -> None:
+        """Add the base64 of a process or a core to the report."""
+        found, begin = list(found), len(self.report.scanned)
+        self.report.scanned += found
+        self.report.inputs.append((name, begin, begin + len(found)))
+
+    def keep(
+        self,
+        owner: tuple[str, int | None],
+        copies: dict[tuple[int, int, int], bool],
+        other: tuple[int, int],
+        backing: Callable[[int, int], tuple[str, tuple]],
+    ) -> None:
+        """Keep what was found in a process or a core: all of it, or nothing if that has ended."""
+        kept = []
+        for (content, address, width), whole in sorted(copies.items()):
+            kind, page = backing(address, width * self.index.lengths[content])
+            if whole or kind == "swap":
+                kept.append((content, Copy(*owner, address, width, kind, page)))
+        for content, copy in kept:
+            self.where.copies.setdefault(content, []).append(copy)
+        self.where.other = (self.where.other[0] + other[0], self.where.other[1] + other[1])
 
 
-@contextlib.contextmanager
-def open_regular(path: str) -> Iterator[Source]:
-    """A regular file as a source, until the end of the block."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise Problem("not a regular file")
-        yield Source(path, path, 0, found.st_size, fd)
-    finally:
-        os.close(fd)
+def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: bool) -> Where:
+    """Look for the literals where it was asked for: in processes, core files, heap snapshots."""
+    asked = {name for name in ("pid", "core", "heap") if getattr(options, name)}
+    search = Search(report, asked)
+    if not asked:
+        return search.where
+    in_ram = functools.partial(search.problem, "RAM")
+    pids = list(process_and_descendants(options.pid, in_ram).items()) if options.pid else []
+    cores = list(dict.fromkeys(options.core))
+    if without_inputs:
+        pids = [named for named in pids if search.process(*named, find=True)]
+        cores = [path for path in cores if search.core(path, find=True)]
+    search.index_literals()
+    for named in pids:
+        search.process(*named, find=False)
+    for path in cores:
+        search.core(path, find=False)
+    for path in dict.fromkeys(options.heap):
+        search.heap(path)
+    return search.where
 
 
 # ---------------------------------------------------------------- the report
+#
+# In: a Report and, where it was asked for, where its literals sit. Out: text, in sections of lines.
+
+MANY_INPUTS = 8  # more are summed, not listed
+SCRIPT_ENDINGS = (".js", ".mjs", ".cjs", ".jsx")
+COREDUMP_FILTER = (  # core(5), bit by bit; two more are for DAX
+    *("private anonymous", "shared anonymous", "private file", "shared file"),
+    *("ELF headers", "huge", "shared huge"),
+)
 
 
 class Row(NamedTuple):
@@ -2139,33 +2251,69 @@ class Row(NamedTuple):
     places: int
 
 
-def rows_of(report: Report) -> list[Row]:
-    """Each content once, the largest first, ties by place."""
-    first: dict[str, Row] = {}
-    for scanned in report.scanned:
-        for literal in scanned.literals:
-            row = first.get(literal.sha256) or Row(literal, scanned.source, 0)
-            if literal.length > row.literal.length:
-                row = Row(literal, scanned.source, row.places)
-            first[literal.sha256] = row._replace(places=row.places + 1)
-    return sorted(
-        first.values(), key=lambda r: (-r.literal.length, r.source.path, r.literal.offset)
-    )
+class Rows(Sequence):
+    """Each content once, the largest first, ties by place; and how often each literal occurs.
+
+    A literal is one number here (its source's rank and its own in that): there may be a million.
+    """
+
+    def __init__(self, report: Report) -> None:
+        scanned = [one for one in report.scanned if len(one.literals)]
+        self.scanned = sorted(scanned, key=lambda one: one.source.path)
+        self.occurrences = [array("I", [0]) * len(one.literals) for one in self.scanned]
+        self.again = self.wasted = 0  # contents that occur again, their characters
+        hashes = sorted(
+            literal.sha256 + (source << 32 | n).to_bytes(8, "big")
+            for source, one in enumerate(self.scanned)
+            for n, literal in enumerate(one.literals)
+        )
+        rows = array("Q")
+        for _, entries in groupby(hashes, key=lambda entry: entry[:32]):
+            same = [int.from_bytes(entry[32:], "big") for entry in entries]
+            rows.append(min(same, key=self.order))
+            for number in same:
+                self.occurrences[number >> 32][number & 0xFFFFFFFF] = len(same)
+            if len(same) > 1:
+                self.again += 1
+                self.wasted += self.literal(same[0]).length * (len(same) - 1)
+        del hashes  # or the next line is the peak of all memory
+        self.rows = array("Q", sorted(rows, key=self.order))
+
+    def literal(self, number: int) -> Literal:
+        """A literal by its number."""
+        return self.scanned[number >> 32].literals[number & 0xFFFFFFFF]
+
+    def order(self, number: int) -> int:
+        """What to sort by: the largest first, then by path and offset."""
+        return number - (self.literal(number).length << 64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        if isinstance(at, slice):
+            return [self[n] for n in range(*at.indices(len(self)))]
+        source, n = self.rows[at] >> 32, self.rows[at] & 0xFFFFFFFF
+        scanned = self.scanned[source]
+        return Row(scanned.literals[n], scanned.source, self.occurrences[source][n])
 
 
-def offset_of(literal: Literal, source: Source) -> int:
-    """Bytes from the begin of the file, or of the archive's member; of a process an address."""
-    return literal.offset * source.width + (source.base if isinstance(source, Memory) else 0)
+def table(widths: Sequence[int], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Rows of cells as lines: each cell to the right of its column, the one more behind them."""
+    return [
+        "".join(f"{'-' if cell is None else cell:>{width}}" for cell, width in zip(row, widths))
+        + "".join(f"  {cell}" for cell in row[len(widths) :])
+        for row in rows
+    ]
 
 
 def place_of(row: Row) -> str:
     """'path:line:column' of a text, 'path at byte offset' of what is none."""
     path, literal = printable(row.source.path), row.literal
-    if literal.line is None:
-        offset = offset_of(literal, row.source)
-        process = row.source.file.startswith("/proc/")
-        return f"{path} at {offset:#x}" if process else f"{path} at byte {offset}"
-    return f"{path}:{literal.line}:{literal.column}"
+    if literal.line is not None:
+        return f"{path}:{literal.line}:{literal.column}"
+    is_process = row.source.file.startswith("/proc/")
+    return f"{path} at {literal.offset:#x}" if is_process else f"{path} at byte {literal.offset}"
 
 
 def kind_text(literal: Literal) -> str:
@@ -2174,10 +2322,8 @@ def kind_text(literal: Literal) -> str:
     if not mime or mime.rpartition("/")[2].split("+")[0] in (literal.kind, ending_of(literal.kind)):
         return literal.kind
     half = literal.kind.rpartition("/")[2]
-    known = {"mp3": "mpeg", "ttf": "font-ttf", "source map": "json", "ico": "x-icon"}.get(
-        half, half
-    )
-    return literal.kind if known in mime else f"{literal.kind} ({mime})"
+    known = {"mp3": "mpeg", "ttf": "font-ttf", "source map": "json", "ico": "x-icon"}
+    return literal.kind if known.get(half, half) in mime else f"{literal.kind} ({mime})"
 
 
 def elide(text: str, width: int) -> str:
@@ -2190,12 +2336,12 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
-def report_text(report: Report, where: Where, top: int, bold: bool) -> str:
+def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) -> str:
     """The whole report, under 100 columns. Never a literal's content."""
-    rows = rows_of(report)
+    left_out = sorted(left_out_of(report).items())
     sections = [
         ("", inputs_section(report)),
-        (f"The largest of {len(rows)} contents", largest_section(rows[:top])),
+        (f"The largest of {count_text(len(rows), 'content')}", largest_section(rows[:top])),
         ("By kind", kinds_section(report)),
         ("Source maps in line", maps_section(report)),
         ("More than once", duplicates_section(rows)),
@@ -2204,7 +2350,7 @@ def report_text(report: Report, where: Where, top: int, bold: bool) -> str:
         ("Core files", cores_section(where)),
         ("Heap snapshots: bytes, share, nodes, type", heaps_section(where, top)),
         ("As V8 keeps it", scripts_section(report, top)),
-        ("Left out: no data", left_out_section(report)),
+        ("Left out: no data", table([8], [(number, reason) for reason, number in left_out])),
         ("The largest files, whatever they hold", members_section(report)),
     ]
     lines = []
@@ -2216,118 +2362,96 @@ def report_text(report: Report, where: Where, top: int, bold: bool) -> str:
 
 
 def inputs_section(report: Report) -> list[str]:
-    """For each input its size, and the number, sum and share of its literals."""
+    """The size of each input, or of all if they are many, and the share of its literals."""
+    inputs = report.inputs
+    if len(inputs) > MANY_INPUTS:
+        inputs = [(f"{len(inputs)} inputs", 0, len(report.scanned))]
     lines = []
-    for path, begin, end in report.inputs:
+    for path, begin, end in inputs:
         part = report.scanned[begin:end]
         size = sum(scanned.source.size for scanned in part)
-        lengths = [literal.length for scanned in part for literal in scanned.literals]
+        totals = [total for scanned in part for total in scanned.literals.totals.values()]
+        length, _, number = (sum(column) for column in zip((0, 0, 0), *totals))
         memory = any(isinstance(scanned.source, Memory) for scanned in part)
         files = "" if end - begin == 1 or memory else f"{end - begin} files, "
         lines += [
             elide(printable(path), 96),
-            f"  {files}{size_text(size)}: {len(lengths)} base64 literals of {report.min_size} "
-            f"characters or more, {sum(lengths)} characters, {share(sum(lengths), size)}",
+            f"  {files}{size_text(size)}: {count_text(number, 'base64 literal')} of "
+            f"{report.min_size} characters or more, {length} characters, {share(length, size)}",
         ]
     return lines
 
 
 def largest_section(rows: Sequence[Row]) -> list[str]:
-    """The table: characters with padding, the string around in UTF-16 units, decoded bytes.
-
-    Behind the kind stands the declared type where it says something else.
-    """
-    if not rows:
-        return []
-    lines = [f"{'':3}{'characters':>11}{'string':>10}{'decoded':>10}{'times':>6}  {'kind':24}place"]
-    for number, row in enumerate(rows, 1):
-        literal = row.literal
-        string = "-" if literal.string_length is None else literal.string_length
-        sizes = f"{literal.length:>11}{string:>10}{literal.decoded:>10}{row.places:>6}"
+    """The table: characters with padding, the string around in UTF-16 units, decoded bytes."""
+    cells = [("", "characters", "string", "decoded", "times", f"{'kind':22}  place")]
+    for number, (literal, source, places) in enumerate(rows, 1):
         kind = printable(kind_text(literal))
         kind = kind if len(kind) < 24 else kind[:20] + "..."
-        lines.append(f"{number:>3}{sizes}  {kind:24}{elide(place_of(row), 32)}")
-    return lines
+        place = elide(place_of(Row(literal, source, places)), 32)
+        sizes = literal.length, literal.string_length, literal.decoded, places
+        cells.append((number, *sizes, f"{kind:24}{place}"))
+    return table((3, 11, 10, 10, 6), cells) if rows else []
 
 
 def kinds_section(report: Report) -> list[str]:
     """Totals by kind and their share of all that was read."""
     whole = sum(scanned.source.size for scanned in report.scanned)
-    totals = totals_by_kind(report)
-    if not totals:
-        return []
-    lines = [f"{'':>4}{'characters':>12}{'decoded':>12}{'share':>9}{'number':>9}  kind"]
-    for kind, (length, decoded, number) in totals:
-        lines.append(
-            f"{'':>4}{length:>12}{decoded:>12}{share(length, whole):>9}{number:>9}  {kind}"
-        )
-    return lines
+    cells = [("", "characters", "decoded", "share", "number", "kind")]
+    for kind, (length, decoded, number) in totals_by_kind(report):
+        cells.append(("", length, decoded, share(length, whole), number, kind))
+    return table((4, 12, 12, 9, 9), cells) if len(cells) > 1 else []
 
 
-def totals_by_kind(report: Report) -> list[tuple[str, tuple[int, int, int]]]:
+def totals_by_kind(report: Report) -> list[tuple[str, list[int]]]:
     """Characters, decoded bytes and number of the literals of each kind, the largest first."""
-    totals: dict[str, tuple[int, int, int]] = {}
+    totals: dict[str, list[int]] = {}
     for scanned in report.scanned:
-        for literal in scanned.literals:
-            length, decoded, number = totals.get(literal.kind, (0, 0, 0))
-            new = (length + literal.length, decoded + literal.decoded, number + 1)
-            totals[literal.kind] = new
+        for kind, found in scanned.literals.totals.items():
+            totals[kind] = [a + b for a, b in zip(totals.get(kind, (0, 0, 0)), found)]
     return sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
 
 
 def maps_section(report: Report) -> list[str]:
     """In-line source maps: V8 keeps each a second time, and they are seldom meant."""
     found = [
-        Row(literal, scanned.source, 1)
+        Row(scanned.literals[n], scanned.source, 1)
         for scanned in report.scanned
-        for literal in scanned.literals
-        if literal.in_comment
+        for n in scanned.literals.in_comments
     ]
-    if not found:
-        return []
     length = sum(row.literal.length for row in found)
-    return [
+    return found and [
         f"  {len(found)} in comments, {length} characters ({size_text(length)}). V8 keeps each",
         "  value as a string of its own, besides the source. Often they are there by mistake.",
-        *(f"    {row.literal.length:>12}  {elide(place_of(row), 78)}" for row in found[:5]),
+        *table([16], [(row.literal.length, elide(place_of(row), 78)) for row in found[:5]]),
     ]
 
 
-def duplicates_section(rows: Sequence[Row]) -> list[str]:
+def duplicates_section(rows: Rows) -> list[str]:
     """What the contents that stand more than once waste."""
-    again = [row for row in rows if row.places > 1]
-    if not again:
+    if not rows.again:
         return []
-    wasted = sum(row.literal.length * (row.places - 1) for row in again)
-    return [
-        f"  {len(again)} contents; once each would save {wasted} characters ({size_text(wasted)})"
-    ]
+    several, size = count_text(rows.again, "content"), size_text(rows.wasted)
+    return [f"  {several}; once each would save {rows.wasted} characters ({size})"]
 
 
 def scripts_section(report: Report, top: int) -> list[str]:
     """How V8 keeps the texts that are, or may be, scripts: those with the most to save first."""
+    alone = len(report.scanned) == 1
     found = [
         (scanned.script, scanned.source)
         for scanned in report.scanned
-        if scanned.script and (len(report.scanned) == 1 or is_script(scanned.source.path))
+        if scanned.script and (alone or scanned.source.path.lower().endswith(SCRIPT_ENDINGS))
     ]
-    found.sort(key=lambda pair: (pair[0].escaped_size - pair[0].size, pair[1].path))
-    two = [script for script, _ in found if script.beyond_latin1]
-    lines = []
-    if len(found) > 1:
-        lines.append(
-            f"  {len(found)} scripts, {size_text(sum(s.size for s, _ in found))} in memory; "
-            f"{len(two)} of them with two bytes a character"
-        )
-    for script, source in found[: top if len(found) == 1 else min(top, 5)]:
-        if script.beyond_latin1 or not script.valid or len(found) == 1:
-            lines += script_lines(script, source)
-    return lines
-
-
-def is_script(path: str) -> bool:
-    """Whether a name is a script's."""
-    return path.lower().endswith((".js", ".mjs", ".cjs", ".jsx"))
+    if alone:
+        return [line for one in found for line in script_lines(*one)]
+    two = [one for one in found if one[0].beyond_latin1]
+    two.sort(key=lambda one: (one[0].escaped_size - one[0].size, one[1].path))
+    size = size_text(sum(script.size for script, _ in found))
+    head = f"  {count_text(len(found), 'script')}, {size} in memory; "
+    head += f"{len(two)} of them with two bytes a character"
+    shown = [line for one in two[: min(top, 5)] for line in script_lines(*one)]
+    return [head, *shown] if found else []
 
 
 def script_lines(script: Script, source: Source) -> list[str]:
@@ -2338,32 +2462,22 @@ def script_lines(script: Script, source: Source) -> list[str]:
         f"    {script.characters} characters, {script.beyond_latin1} beyond Latin-1: "
         f"{width}, {size_text(script.size)} in memory",
     ]
-    if script.beyond_latin1:
+    if script.first:
         line, column = script.first
         saved = script.size - script.escaped_size
         better = f"{size_text(saved)} less" if saved > 0 else f"{size_text(-saved)} more"
-        lines += [
+        lines.append(
             f"    the first at line {line}, column {column}; as \\u escapes: one byte each, "
             f"{size_text(script.escaped_size)}, {better}"
-        ]
+        )
     if not script.valid:
         lines.append("    it is no valid UTF-8: what is wrong in it counts as U+FFFD")
     return lines
 
 
-def left_out_section(report: Report) -> list[str]:
-    """Runs that are no data, by reason."""
-    total = left_out(report)
-    return [f"  {number:>6}  {reason}" for reason, number in sorted(total.items())]
-
-
-def left_out(report: Report) -> dict[str, int]:
-    """Reason -> number of runs."""
-    total: dict[str, int] = {}
-    for scanned in report.scanned:
-        for reason, number in scanned.left_out.items():
-            total[reason] = total.get(reason, 0) + number
-    return total
+def left_out_of(report: Report) -> Counter:
+    """Reason -> number of runs that are no data."""
+    return sum((Counter(scanned.left_out) for scanned in report.scanned), Counter())
 
 
 def members_section(report: Report) -> list[str]:
@@ -2377,144 +2491,156 @@ def members_section(report: Report) -> list[str]:
     ]
     whole = sum(source.size for source in sources)
     largest = sorted(sources, key=lambda source: (-source.size, source.path))[:10]
-    return [
-        f"  {source.size:>12}{share(source.size, whole):>9}  {elide(printable(source.path), 73)}"
-        for source in largest
-    ]
+    cells = [(s.size, share(s.size, whole), elide(printable(s.path), 73)) for s in largest]
+    return table((14, 9), cells)
 
 
 def where_section(where: Where, top: int) -> list[str]:
     """For each literal the strings of heaps that hold it, its copies in RAM and in cores."""
-    heads = "".join(f"{'in ' + name:>20}" for name in where.columns())
-    lines = [f"{'':3}{'characters':>11}{heads}"] * bool(heads and where.contents.rows)
-    for content, row in enumerate(where.contents.rows[:top]):
-        cells = [f"{size} in {number}" if number else "-" for size, number in where.sizes(content)]
+    columns, lines = where.columns(), []
+    rows = where.rows if columns else []
+    widths = (3, 11, *(20 for _ in columns))
+    if rows:
+        lines += table(widths, [("", "characters", *(f"in {name}" for name in columns))])
+    for content, row in enumerate(rows[:top]):
+        cells = []
+        for column, (size, number) in zip(columns, where.sizes(content)):
+            none = "?" if column in where.partly else "-"
+            cells.append(f"{size} in {number}" if number else none)
+        lines += table(widths, [(content + 1, row.literal.length, *cells)])
+        lines += [f"{'':14}{owner}" for owner in owner_lines(where, content)]
+    if where.partly.intersection(columns):
+        lines.append("  ?: not in what could be read, and not all could be")
+    if "RAM" in columns:
+        length = size_text(sum(row.literal.length for row in rows))
+        ram = size_text(sum(where.ram(content) for content in range(len(rows))))
+        least = "at least " if "RAM" in where.partly else ""
+        of_inputs = f"{length} of different contents in the inputs"
+        lines.append(f"  all {len(rows)}: {of_inputs}, {least}{ram} in RAM now")
+    if {"RAM", "cores"}.intersection(columns):
+        runs, size = where.other
         lines.append(
-            f"{content + 1:>3}{row.literal.length:>11}{''.join(f'{cell:>20}' for cell in cells)}"
+            f"  base64 in memory that is in none of the inputs: {runs} runs, {size_text(size)}"
         )
-        lines += [f"{'':14}{line}" for line in copies_told(where, content)]
-    ram = sum(where.ram(content) for content in range(len(where.contents.rows)))
-    length = sum(row.literal.length for row in where.contents.rows)
-    if where.processes:
-        least = "at least " * any(process.searched is None for process in where.processes)
-        lines += [
-            f"  all {len(where.contents.rows)}: {size_text(length)} of different contents in the "
-            f"inputs, {least}{size_text(ram)} in RAM now"
-        ]
-    if where.processes or where.cores:
-        lines += [
-            f"  base64 in memory that is in none of the inputs: {len(where.other)} runs, "
-            f"{size_text(sum(where.other))}"
-        ]
     return lines
 
 
-def copies_told(where: Where, content: int) -> list[str]:
-    """Lines that tell of a literal's copies by process or core, width and backing."""
-    holders: dict[tuple[int, str], dict[str, int]] = {}
-    for place in where.of(content):
-        counts = holders.setdefault((place.pid or 0, place.holder), {})
-        partial = "partly in swap" if place.backing == "swap" else "partial"
-        kind = place.backing + " two-byte" * (place.copy.width == 2) if place.whole else partial
-        counts[kind] = counts.get(kind, 0) + 1
+def owner_lines(where: Where, content: int) -> list[str]:
+    """A literal's copies by process or core, width and backing."""
+    owners: dict[tuple[int | None, str], Counter] = {}
+    for copy in where.copies.get(content, ()):
+        kind = "partly in swap" if copy.backing == "swap" else copy.backing
+        kind = kind if copy.width == 1 else f"{kind} two-byte"
+        owners.setdefault((copy.pid, copy.owner), Counter())[kind] += 1
     lines = []
-    for (pid, holder), counts in holders.items():
-        told = ", ".join(f"{number} {kind}" for kind, number in counts.items())
-        name = f"{printable(holder)} {pid}" if pid else elide(printable(holder), 40)
-        lines.append(f"{name}: {told}"[:84])
+    for (pid, owner), kinds in owners.items():
+        name = f"{printable(owner)} {pid}" if pid else elide(printable(owner), 40)
+        copies = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+        lines.append(f"{name}: {copies}"[:84])
     longer = sum(not text.whole for _, text in where.strings.get(content, []))
     if longer:
-        lines.append(f"in heaps also inside other strings, or as external ones: {longer}")
+        lines.append(f"in heaps also inside other strings, or outside of the heap: {longer}")
     return lines
 
 
 def processes_section(where: Where) -> list[str]:
     """The processes that were searched, and what a core dump of them would hold."""
-    lines = [f"{'pid':>10}{'PSS':>12}{'searched':>12}{'in swap':>12}  process"] * bool(
-        where.processes
-    )
+    cells: list[tuple] = [("pid", "PSS", "searched", "in swap", "process")]
     for process in where.processes:
         sizes = (process.pss, process.searched, process.swap)
-        cells = "".join(f"{'-' if size is None else size_text(size):>12}" for size in sizes)
-        lines.append(f"{process.pid:>10}{cells}  {printable(process.name)[:50]}")
-    filters: dict[int, int] = {}
-    for process in where.processes:
-        if process.coredump_filter is not None:
-            filters[process.coredump_filter] = filters.get(process.coredump_filter, 0) + 1
+        texts = (None if size is None else size_text(size) for size in sizes)
+        cells.append((process.pid, *texts, printable(process.name)[:50]))
+    lines = table((10, 12, 12, 12), cells) if where.processes else []
+    filters = Counter(process.coredump_filter for process in where.processes)
     for bits, number in filters.items():
-        told = [(name, bits >> n & 1) for n, name in enumerate(COREDUMP_FILTER)]
-        has = ", ".join(name for name, bit in told if bit) or "nothing"
-        not_in = ", ".join(name for name, bit in told if not bit) or "nothing"
-        lines += [
-            f"  coredump_filter {bits:#x} (of {number} of them): a core dump by the kernel",
-            f"    has {has}",
-            f"    lacks {not_in}",
-        ]
+        if bits is not None:
+            named = [(name, bits >> n & 1) for n, name in enumerate(COREDUMP_FILTER)]
+            lines += [
+                f"  coredump_filter {bits:#x} (of {number} of them): a core dump by the kernel",
+                f"    has {', '.join(name for name, bit in named if bit) or 'nothing'}",
+                f"    lacks {', '.join(name for name, bit in named if not bit) or 'nothing'}",
+            ]
     return lines
 
 
 def cores_section(where: Where) -> list[str]:
     """The core files that were searched, and how much of the file mappings is in them."""
     lines = []
-    for path, searched, mapped, dumped in where.cores:
+    for core in where.cores:
+        path, *sizes = core.values()
+        searched, mapped, dumped = map(size_text, sizes)
         lines += [
             f"  {elide(printable(path), 96)}",
-            f"    {size_text(searched)} searched; of {size_text(mapped)} of file mappings "
-            f"{size_text(dumped)} are in it",
+            f"    {searched} searched; of {mapped} of file mappings {dumped} are in it",
         ]
     return lines
 
 
 def heaps_section(where: Where, top: int) -> list[str]:
     """The totals of the heap snapshots, and their base64 strings."""
-    lines = []
+    lines, all_of_them = [], 0
     for heap in where.heaps:
-        nodes = sum(number for number, _ in heap.types.values())
+        nodes, whole, strings = heap.totals()
+        all_of_them += whole
+        base64 = heap.base64()
         lines += [
             f"  {elide(printable(heap.path), 96)}",
-            f"    {nodes} nodes, {size_text(heap.size)}; strings {size_text(heap.strings_size)}; "
-            f"base64 strings {len(heap.base64)}, {size_text(sum(t.size for t in heap.base64))}",
+            f"    {nodes} nodes, {size_text(whole)}; strings {size_text(strings)}; base64 strings "
+            f"{len(base64)}, {size_text(sum(text.self_size for text in base64))}",
         ]
-        largest = sorted(heap.types.items(), key=lambda item: (-item[1][1], item[0]))
-        for name, (number, size) in largest[:8]:
-            lines.append(
-                f"{size:>14}{share(size, heap.size):>9}{number:>10}  {printable(name)[:60]}"
-            )
-        for text in [text for text in heap.base64 if text.content is None][: min(top, 5)]:
-            lines.append(f"{text.size:>14}  {text.kind} in none of the inputs, @{text.node_id}")
+        if heap.damage:
+            lines.append("    it is damaged: these are the figures of what could be read")
+        largest = sorted(heap.types.items(), key=lambda item: (-item[1][1], item[0]))[:8]
+        cells = [(size, share(size, whole), n, printable(name)[:60]) for name, (n, size) in largest]
+        lines += table((14, 9, 10), cells)
+        others = [text for text in base64 if text.content is None][: min(top, 5)]
+        cells = [(t.self_size, f"{t.kind} in none of the inputs, @{t.node_id}") for t in others]
+        lines += table([14], cells)
     pss = sum(process.pss or 0 for process in where.processes)
     if where.heaps and pss:
-        whole = sum(heap.size for heap in where.heaps)
-        lines.append(f"  heaps {size_text(whole)}, {share(whole, pss)} of the processes' PSS, "
-                     f"{size_text(pss)}")  # fmt: skip
+        of_pss = f"{share(all_of_them, pss)} of the processes' PSS, {size_text(pss)}"
+        lines.append(f"  heaps {size_text(all_of_them)}, {of_pss}")
     return lines
 
 
-def report_json(report: Report, where: Where) -> dict[str, object]:
-    """The report for programs. Sizes in bytes; lengths in characters."""
-    times: dict[str, int] = {}
-    for scanned in report.scanned:
-        for literal in scanned.literals:
-            times[literal.sha256] = times.get(literal.sha256, 0) + 1
-    places = {row.literal.sha256: where.json_of(n) for n, row in enumerate(where.contents.rows)}
-    found = {
-        "sources": [source_json(scanned, times, places) for scanned in report.scanned],
-        "left_out": left_out(report),
+# ---------------------------------------------------------------- what is written
+#
+# In: the same. Out: JSON, one literal at a time; a file for each content; a picture.
+
+FORMATS = (".png", ".svg", ".pdf")
+COLOURS = {"inputs": "#0072B2", "heaps": "#E69F00", "RAM": "#009E73", "cores": "#CC79A7"}
+
+
+def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
+    """The report for programs, a literal a line. Sizes in bytes; lengths in characters."""
+    import json
+
+    places = {row.literal.sha256: where.as_json(n) for n, row in enumerate(where.rows)}
+    occurrences = {one.source: times for one, times in zip(rows.scanned, rows.occurrences)}
+    yield '{"sources": ['
+    for number, scanned in enumerate(report.scanned):
+        head = json.dumps(source_json(scanned))[:-1]
+        yield f'{"," if number else ""}{head}, "literals": ['
+        for n, literal in enumerate(scanned.literals):
+            found = {**literal._asdict(), "sha256": literal.sha256.hex()}
+            found["occurrences"] = occurrences[scanned.source][n]
+            found.update(places.get(literal.sha256, {}))
+            yield ("," if n else "") + json.dumps(found)
+        yield "]}"
+    rest: dict[str, object] = {
+        "left_out": left_out_of(report),
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
-        "heaps": [heap.told() for heap in where.heaps],
+        "heaps": [heap.as_json() for heap in where.heaps],
     }
     if where.asked & {"pid", "core"}:
-        names = ("path", "searched", "file_mappings", "file_mappings_dumped")
-        found["processes"] = [process._asdict() for process in where.processes]
-        found["cores"] = [dict(zip(names, core)) for core in where.cores]
-        found["other"] = {"runs": len(where.other), "bytes": sum(where.other)}
-    return found
+        rest["processes"] = [process._asdict() for process in where.processes]
+        rest["cores"] = where.cores
+        rest["other"] = dict(zip(("runs", "bytes"), where.other))
+    yield "], " + json.dumps(rest)[1:]
 
 
-def source_json(
-    scanned: Scanned, times: dict[str, int], places: dict[str, dict[str, object]]
-) -> dict[str, object]:
-    """One source for programs."""
+def source_json(scanned: Scanned) -> dict[str, object]:
+    """One source for programs, but for its literals."""
     script = scanned.script
     return {
         "path": scanned.source.path,
@@ -2523,135 +2649,107 @@ def source_json(
         "characters": script.characters if script else None,
         "beyond_latin1": script.beyond_latin1 if script else None,
         "valid_utf8": script.valid if script else None,
-        "literals": [
-            {
-                **literal._asdict(),
-                "offset": offset_of(literal, scanned.source),
-                "occurrences": times[literal.sha256],
-                **places.get(literal.sha256, {}),
-            }
-            for literal in scanned.literals
-        ],
     }
 
 
-# ---------------------------------------------------------------- what is written
+def write_json(report: Report, rows: Rows, where: Where, out: str) -> None:
+    """The report for programs, to a file or (-) to stdout, as it is made."""
+    lines = json_lines(report, rows, where)
+    if out != "-":
+        with open(out, "w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    elif not all(tell(line, sys.stdout) for line in lines):
+        report.problem("stdout", "could not be written")
 
 
-def extract(report: Report, folder: str) -> None:
+def extract(report: Report, rows: Rows, folder: str) -> None:
     """Write each content to a file of its own: 001-font-ttf.ttf, the largest first."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        report.problem(folder, error.strerror)
-        return
-    for number, row in enumerate(rows_of(report), 1):
+    os.makedirs(folder, exist_ok=True)
+    inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    for number, row in enumerate(rows, 1):
         kind = row.literal.kind
         name = f"{number:03}-{re.sub('[/ ]', '-', kind).lower()}.{ending_of(kind)}"
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            out = os.open(name, flags, 0o666, dir_fd=inside)
-        except OSError as error:
-            report.problem(os.path.join(folder, name), f"{error.strerror}; not written")
-            continue
-        try:
-            trouble = write_content(row, out)
+            trouble = extract_content(row, name, inside)
         except OSError as error:
             trouble = error.strerror
-        finally:
-            os.close(out)
         if trouble:
-            os.unlink(name, dir_fd=inside)
             report.problem(os.path.join(folder, name), f"{trouble}; not written")
     os.close(inside)
 
 
-def write_content(row: Row, out: int) -> str:
-    """Decode a literal piece by piece into an open file. Returns what went wrong."""
-    fd = os.open(row.source.file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    digest = sha256()
+def extract_content(row: Row, name: str, folder: int) -> str:
+    """Write one content to a new file, piece by piece. Returns why it is not there, or nothing."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    out = os.open(name, flags, 0o666, dir_fd=folder)
+    digest, written = sha256(), False
     try:
-        source = row.source.opened(fd)
-        start = row.literal.offset
-        for _, piece in source.pieces(start, start + row.literal.length, 3 * 2**18):
-            piece = piece.rstrip(b"=").translate(TO_STANDARD)
-            data = a2b_base64(piece + b"=" * (-len(piece) % 4))
-            digest.update(data)
-            while data:
-                data = data[os.write(out, data) :]
+        with open(row.source.file, "rb") as file:
+            literal = row.source.part(row.literal.offset, row.literal.length, file.fileno())
+            for _, piece in literal.pieces(0, literal.size, PIECE):
+                data = decoded(piece.rstrip(b"="), url_safe=True)
+                digest.update(data)
+                while data:
+                    data = data[os.write(out, data) :]
+        written = digest.digest() == row.literal.sha256
     except ValueError:  # no base64 any more
-        digest = sha256()
+        pass
     finally:
-        os.close(fd)
-    same = digest.hexdigest() == row.literal.sha256
-    return "" if same else f"{row.source.file} has changed since it was searched"
+        os.close(out)
+        if not written:
+            os.unlink(name, dir_fd=folder)
+    return "" if written else f"{row.source.file} has changed since it was searched"
 
 
-def save_picture(report: Report, where: Where, out: str, top: int) -> None:
-    """Two panels of bars: the largest literals, and the kinds; or where the largest ones sit."""
+def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -> None:
+    """The largest literals, and the kinds; or where the largest ones sit."""
     from matplotlib.figure import Figure
 
-    rows = rows_of(report)[: min(top, 20)]
     figure = Figure(figsize=(12, 8), dpi=100)
     names = ", ".join(os.path.basename(path.rstrip("/")) for path, *_ in report.inputs)
     title = elide(f"Base64 literals in {printable(names)}", 90).replace("$", r"\$")
     figure.text(0.01, 0.985, title, size=14, weight="bold", va="top")
-    count = sum(len(scanned.literals) for scanned in report.scanned)
-    length = sum(row[1][0] for row in totals_by_kind(report))
+    totals = totals_by_kind(report)
+    length, count = (sum(found[at] for _, found in totals) for at in (0, 2))
     whole = sum(scanned.source.size for scanned in report.scanned)
-    note = f"{count} literals, {size_text(length)} of {size_text(whole)} ({share(length, whole)})"
+    note = f"{count_text(count, 'literal')}, {size_text(length)} of {size_text(whole)}"
+    note += f" ({share(length, whole)})"
     if where.columns() and rows:
-        panel = figure.subplots()
-        figure.subplots_adjust(left=0.26, right=0.97, top=0.87, bottom=0.07)
-        sits = where_bars(panel, where, rows[:12])
-        note += f". Each content once: {sits}"
+        note += f". Each content once: {draw_where(figure, where, min(top, 12))}"
     else:
-        draw_kinds(figure, report, rows)
+        draw_kinds(figure, totals[:12], rows[: min(top, 20)])
     figure.text(0.01, 0.945, note, size=10, va="top")
     figure.savefig(out, format=os.path.splitext(out)[1][1:].lower())
 
 
-def draw_kinds(figure: object, report: Report, rows: Sequence[Row]) -> None:
+def draw_kinds(figure: object, kinds: Sequence[tuple[str, list[int]]], rows: Sequence[Row]) -> None:
     """The largest literals above, the kinds below."""
-    kinds = totals_by_kind(report)[:12]
-    upper, lower = figure.subplots(
-        2, 1, gridspec_kw={"height_ratios": [max(1, len(rows)) + 2, max(1, len(kinds)) + 2]}
-    )
+    heights = [max(1, len(rows)) + 2, max(1, len(kinds)) + 2]
+    upper, lower = figure.subplots(2, 1, gridspec_kw={"height_ratios": heights})
     figure.subplots_adjust(left=0.3, right=0.97, top=0.9, bottom=0.07, hspace=0.25)
-    bars(upper, [(picture_label(row), row.literal.length) for row in rows], "#0072B2")
-    upper.set_title("The largest, each content once", loc="left", size=10)
-    labels = [(f"{kind} ({number})", length) for kind, (length, _, number) in kinds]
-    bars(lower, labels, "#E69F00")
-    lower.set_title("All of them, by kind (number)", loc="left", size=10)
+    lengths = [(row.literal.length, 1) for row in rows]
+    bars(upper, "The largest, each content once", map(picture_label, rows), {"inputs": lengths})
+    labels = (f"{kind} ({number})" for kind, (_, _, number) in kinds)
+    lengths = [(length, 1) for _, (length, _, _) in kinds]
+    bars(lower, "All of them, by kind (number)", labels, {"heaps": lengths})
     lower.set_xlabel("KiB of base64 characters in the file")
 
 
-def where_bars(panel: object, where: Where, rows: Sequence[Row]) -> str:
+def draw_where(figure: object, where: Where, count: int) -> str:
     """For each literal a bar for the input and one for each place. Returns the sums."""
     names = ["inputs", *where.columns()]
     sizes = [
         [(row.literal.length, row.places), *where.sizes(content)]
-        for content, row in enumerate(where.contents.rows)
+        for content, row in enumerate(where.rows)
     ]
-    height = 0.8 / len(names)
-    for at, name in enumerate(names):
-        ys = [n + (at - (len(names) - 1) / 2) * height for n in range(len(rows))]
-        values = [line[at] for line in sizes[: len(rows)]]
-        colour = COLOURS[name]
-        widths = [size / 1024 for size, _ in values]
-        panel.barh(ys, widths, 0.9 * height, color=colour, label=f"in {name}")
-        for y, width, (size, number) in zip(ys, widths, values):
-            copies = f", {number} copies" if number > 1 else ""
-            panel.text(width, y, f" {size_text(size)}{copies}", va="center", size=7)
-    panel.set_yticks(range(len(rows)))
-    panel.set_yticklabels([picture_label(row).replace("$", r"\$") for row in rows], size=9)
-    panel.invert_yaxis()
-    panel.margins(x=0.15, y=0.01)
-    panel.legend(loc="lower right")
-    panel.set_title("The largest: bytes of all their whole copies", loc="left", size=10)
+    panel = figure.subplots()
+    figure.subplots_adjust(left=0.26, right=0.97, top=0.85, bottom=0.07)
+    groups = {name: [one[at] for one in sizes[:count]] for at, name in enumerate(names)}
+    title = "The largest: bytes of all their whole copies"
+    bars(panel, title, map(picture_label, where.rows[:count]), groups)
+    panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=len(names), frameon=False)
     panel.set_xlabel("KiB")
-    sums = [size_text(sum(line[at][0] for line in sizes)) for at in range(len(names))]
+    sums = [size_text(sum(one[at][0] for one in sizes)) for at in range(len(names))]
     return ", ".join(f"{size} in {name}" for size, name in zip(sums, names))
 
 
@@ -2662,16 +2760,25 @@ def picture_label(row: Row) -> str:
     return f"{row.literal.kind}, {line}{times}"
 
 
-def bars(panel: object, sizes: Sequence[tuple[str, int]], colour: str) -> None:
-    """Horizontal bars with their values, the first at the top."""
-    panel.barh(range(len(sizes)), [size / 1024 for _, size in sizes], color=colour)
-    panel.set_yticks(range(len(sizes)))
-    panel.set_yticklabels([label.replace("$", r"\$") for label, _ in sizes], size=9)
+def bars(
+    panel: object, title: str, labels: Iterable[str], groups: dict[str, list[tuple[int, int]]]
+) -> None:
+    """Horizontal bars, the first at the top: for each label one of each group, (bytes, copies)."""
+    labels = [label.replace("$", r"\$") for label in labels]
+    height = 0.8 / len(groups)
+    for at, (name, values) in enumerate(groups.items()):
+        ys = [n + (at - (len(groups) - 1) / 2) * height for n in range(len(values))]
+        widths = [size / 1024 for size, _ in values]
+        panel.barh(ys, widths, 0.9 * height, color=COLOURS[name], label=f"in {name}")
+        for y, width, (size, number) in zip(ys, widths, values):
+            copies = f", {number} copies" if number > 1 else ""
+            panel.text(width, y, f" {size_text(size)}{copies}", va="center", size=7)
+    panel.set_yticks(range(len(labels)))
+    panel.set_yticklabels(labels, size=9)
     panel.invert_yaxis()
-    panel.margins(x=0.12)
-    for place, (_, size) in enumerate(sizes):
-        panel.text(size / 1024, place, f" {size_text(size)}", va="center", size=8)
-    if not sizes:
+    panel.margins(x=0.15, y=0.01)
+    panel.set_title(title, loc="left", size=10)
+    if not labels:
         panel.text(0.5, 0.5, "none found", ha="center", transform=panel.transAxes)
 
 
@@ -2679,35 +2786,32 @@ def bars(panel: object, sizes: Sequence[tuple[str, int]], colour: str) -> None:
 
 EXAMPLES = """\
 examples:
-  npx asar extract app.asar unpacked
-  ./asar_investigate.py --in unpacked/1.bundle.js
+  ./asar_investigate.py --in resources/app.asar
+  ./asar_investigate.py --in unpacked/1.bundle.js --out literals.png
   ./asar_investigate.py app.asar --extract blobs --json report.json
   ./asar_investigate.py --in unpacked --pid $(pgrep -o scratch)
   ./asar_investigate.py --in unpacked --heap page.heapsnapshot --out heap.png
 """
 
 
-def characters(text: str) -> int:
-    """A number of characters, K and M understood, for argparse."""
-    match = re.fullmatch(r"(\d{1,9})([KMkm]?)", text)
-    number = int(match[1]) * {"": 1, "K": 2**10, "M": MIB}[match[2].upper()] if match else 0
-    if not 1 <= number <= 16 * MIB:
-        raise argparse.ArgumentTypeError(f"{text}: must be a number from 1 to 16M")
-    return number
+def number(least: int) -> Callable[[str], int]:
+    """A number from `least` on, K and M understood, for argparse."""
+
+    def parse(text: str) -> int:
+        match = re.fullmatch(r"(\d{1,9})([KMkm]?)", text)
+        found = int(match[1]) * {"": 1, "K": 2**10, "M": MIB}[match[2].upper()] if match else -1
+        if not least <= found <= 16 * MIB:
+            raise argparse.ArgumentTypeError(f"{text}: must be a number from {least} to 16M")
+        return found
+
+    return parse
 
 
-def rows_number(text: str) -> int:
-    """A number of rows, for argparse."""
-    if not re.fullmatch(r"\d{1,9}", text):
-        raise argparse.ArgumentTypeError(f"{text}: must be a number of rows")
-    return int(text)
-
-
-def pid_number(text: str) -> int:
-    """A process's number, for argparse."""
-    if not re.fullmatch(r"[1-9]\d{0,8}", text):
+def pid_numbers(text: str) -> list[int]:
+    """The numbers of processes with commas between them, for argparse."""
+    if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", text):
         raise argparse.ArgumentTypeError(f"{text}: must be a process's number")
-    return int(text)
+    return [int(word) for word in text.split(",")]
 
 
 def picture(text: str) -> str:
@@ -2725,103 +2829,78 @@ def parser() -> argparse.ArgumentParser:
         description="Which big base64 literals a bundle, a folder or an app.asar holds, "
         "and where they sit in memory.",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, width=78),
         allow_abbrev=False,
         add_help=False,
     )
     add = result.add_argument_group("what to search").add_argument
-    add("paths", nargs="*", metavar="PATH", help="files, folders, .asar archives as they are")
+    add("paths", nargs="*", metavar="PATH", help="files, folders, .asar archives; - is stdin")
     add("--in", nargs="+", metavar="PATH", dest="more", default=[], help="the same")
-    add("--min-size", metavar="N", type=characters, default=256,
-        help="shortest literal, in characters without padding; K and M (256)")  # fmt: skip
+    least = "shortest literal, in characters without padding; K and M (256)"
+    add("--min-size", metavar="N", type=number(1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
-    add("--pid", metavar="PID", nargs="+", type=pid_number, default=[],
-        help="the memory of these processes and their descendants")  # fmt: skip
+    tree = "the memory of these processes and their descendants"
+    add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
     add = result.add_argument_group("what to write").add_argument
-    add("--top", metavar="N", type=rows_number, default=20, help="rows of the table (20)")
+    add("--top", metavar="N", type=number(0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
-    add(
-        "--out",
-        metavar="FILE",
-        type=picture,
-        help="a picture: the largest, the kinds, where they sit",
-    )
+    shown = "a picture: the largest, the kinds, where they sit"
+    add("--out", metavar="FILE", type=picture, help=shown)
     add("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
 
 
+def cannot_start(options: argparse.Namespace) -> str:
+    """What is known to fail before the work; empty if it may succeed."""
+    if not (options.paths or options.pid or options.core or options.heap):
+        return "give files, folders or .asar archives (see --help)"
+    if options.out:
+        from importlib.util import find_spec
+
+        if not find_spec("matplotlib"):
+            return "--out needs matplotlib: apt install python3-matplotlib (or pip install it)"
+    return ""
+
+
 def write_report(report: Report, where: Where, options: argparse.Namespace) -> None:
     """The report on stdout, and the files that were asked for."""
+    rows = Rows(report)
     if options.json != "-":
         bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        trouble = tell(report_text(report, where, options.top, bold), sys.stdout)
-        if trouble:
-            report.problem("stdout", trouble)
-    if options.extract:
-        extract(report, options.extract)
-    if options.out:
+        if not tell(report_text(report, rows, where, options.top, bold), sys.stdout):
+            report.problem("stdout", "could not be written")
+    files = (
+        (options.extract, lambda: extract(report, rows, options.extract)),
+        (options.out, lambda: save_picture(report, rows, where, options.out, options.top)),
+        (options.json, lambda: write_json(report, rows, where, options.json)),
+    )
+    for path, write in files:
         try:
-            save_picture(report, where, options.out, options.top)
-        except ImportError:
-            report.problem(
-                options.out, "needs matplotlib: apt install python3-matplotlib (or pip install it)"
-            )
+            if path:
+                write()
         except OSError as error:
-            report.problem(options.out, error.strerror)
-    if options.json:
-        write_json(report, where, options.json)
-
-
-def write_json(report: Report, where: Where, out: str) -> None:
-    """The report for programs, to a file or (-) to stdout."""
-    import json
-
-    text = json.dumps(report_json(report, where), indent=1)
-    if out == "-":
-        trouble = tell(text, sys.stdout)
-        if trouble:
-            report.problem("stdout", trouble)
-        return
-    try:
-        with open(out, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-    except OSError as error:
-        report.problem(out, error.strerror)
-
-
-def tell(text: str, stream: TextIO | None) -> str:
-    """Print what the stream's encoding can hold, the rest escaped. Returns what went wrong."""
-    try:
-        encoding = stream.encoding or "utf-8"
-        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
-    except AttributeError:  # closed before the start: no stream
-        return "it is closed"
-    except OSError as error:
-        with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return "" if isinstance(error, BrokenPipeError) else error.strerror
-    return ""
+            report.problem(path, error.strerror)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search and report. Returns 0, or 2 when something could not be read or written."""
     options = parser().parse_args(argv)
-    paths = [*options.paths, *options.more]
-    elsewhere = options.pid or options.core or options.heap
-    if not (paths or elsewhere):
-        say("give files, folders or .asar archives (see --help)")
+    options.paths += options.more
+    options.pid = [pid for pids in options.pid for pid in pids]
+    trouble = cannot_start(options)
+    if trouble:
+        say(trouble)
         return 2
     report = Report(options.min_size)
-    where = Where(report)
     try:
-        for path in paths:
-            report.add(path)
-        if elsewhere:
-            where.look(options, without_inputs=not paths)
+        reader = Reader(report)
+        for path in options.paths:
+            reader.add(path)
+        where = look_elsewhere(report, options, without_inputs=not options.paths)
         report.clear()
         write_report(report, where, options)
     except KeyboardInterrupt:

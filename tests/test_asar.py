@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import copy
+import gzip
 import hashlib
 import io
 import json
@@ -51,7 +52,7 @@ def limit():
         pytest.fail("not within 60 s")
 
     was = signal.signal(signal.SIGALRM, late)
-    signal.alarm(60)
+    signal.alarm(int(os.environ.get("TEST_LIMIT", "60")))
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, was)
@@ -282,6 +283,7 @@ KINDS = [
     ("archive/zlib", b"\x78\xda"), ("archive/zstd", b"\x28\xb5\x2f\xfd"),
     ("document/pdf", b"%PDF-1.7"), ("model/glb", b"glTF\2"), ("program/elf", b"\x7fELF\2\1"),
     ("database/sqlite", b"SQLite format 3\0"), ("unknown", b""), ("unknown", b"RIFF\x24\1\0\0XXXX"),
+    ("image/tiff", b"II*\0"), ("image/tiff", b"MM\0*"),
 ]  # fmt: skip
 WORDS = b"What is in it, and what it is? " * 10
 TEXTS = [
@@ -416,6 +418,137 @@ def test_string_length_of_any_json_string(before, behind, ascii_only):
     assert found[0]["string_length"] == len(text.encode("utf-16-le")) // 2
 
 
+ESCAPES = (r"\n", r"\t", r"\x00", r"\u002b", r"\b", r"\x2b", r"\u{2b}", r"\\\n", r"\'")
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_an_escape_before_a_run_is_not_part_of_it(escape):
+    found = one(f'x("{escape}{RUN}");')
+    assert (found["offset"], found["length"]) == (3 + len(escape), 256)
+    assert found["sha256"] == hashlib.sha256(base64.b64decode(RUN)).hexdigest()
+    assert found["string_length"] == 256 + (2 if len(escape) == 4 and "n" in escape else 1)
+    inner = escape.replace("\\", r"\\")
+    found = one(f'eval("x(\\"{inner}{RUN}\\")")')
+    assert found["length"] == 256, "the same in a string of code"
+
+
+def test_what_looks_like_an_escape_and_is_none():
+    for code, offset in ((rf'x("\\n{RUN[1:]}")', 5), (rf'x("\/{RUN[1:]}")', 4)):
+        found = one(code)
+        assert (found["offset"], found["length"]) == (offset, 256)
+    assert told("a.js", "--min-size", 256)["left_out"] == {}
+    Path("a.js").write_text(rf'x("\n{RUN[1:]}")')
+    reason = "too short without the escape before it"
+    assert told("a.js")["left_out"] == {reason: 1}
+
+
+UNKNOWN = {
+    "HTML": f'<p>it\'s</p>\n<img src="{SVG}{RUN}" alt="">\n',
+    "CSS": f'a {{ src: url("{WOFF}{RUN}") }}\n',
+    "HTML in a template of many lines": f"x(`\n{'<p>it is a long one</p>' * 99}\n{'%' * 70_000}\n"
+    f'<img src="{SVG}{RUN}" alt="">\n`)',
+    "binary": f'\0x("{RUN}")',
+    "not closed": f'x("{RUN}\n")',
+    "regular expression": f"x = /{RUN}/;",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_string_length_is_null_where_it_cannot_be_known(name):
+    assert one(UNKNOWN[name])["string_length"] is None
+
+
+WHOLE = {
+    "HTML in a string": f'x(\'<img src="{SVG}{RUN}" alt="">\')',
+    "HTML in a template": f'x(`\n<p>it is</p>\n<img src="{SVG}{RUN}" alt="">\n`)',
+    "JSON in a string": f'x(\'{{"a":"{RUN}"}}\')',
+    "JSON, escaped": f'x("{{\\"a\\":\\"{RUN}\\"}}")',
+    "far from the line's start": f'{"x(1);" * 20_000}x("a", "{RUN}", "b")',
+    "far, in CSS": f"{'x(1);' * 20_000}x(\"a{{b:url('{SVG}{RUN}')}}\")",
+}
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+@pytest.mark.parametrize("name", WHOLE)
+def test_string_length_is_that_of_the_whole_string(name):
+    script = "globalThis.x = (...all) => all.forEach(s => s.length > 250 && console.log(s.length));"
+    command = ["node", "-e", f"{script} (0, eval)(require('fs').readFileSync(0, 'utf8'))"]
+    length = subprocess.run(command, input=WHOLE[name], capture_output=True, text=True, check=True)
+    assert one(WHOLE[name])["string_length"] == int(length.stdout)
+
+
+PIECES = ['\\"', "\\\\", "//", "/*", "*/", "url(", "eval(", "data:image/png;base64,", "\\u"]
+PIECES += ["sourceMappingURL=", "${", *"\"'`\\(,=> \n字a{}"]
+
+
+@st.composite
+def surroundings(draw) -> str:
+    """What may mislead: short pieces, each again and again."""
+    parts = st.tuples(st.sampled_from(PIECES), st.sampled_from((1, 1, 1, 2, 7, 300, 5000)))
+    return "".join(piece * times for piece, times in draw(st.lists(parts, max_size=12)))
+
+
+class Counted:
+    """A regular expression that counts the characters it has gone over."""
+
+    total = 0
+
+    def __init__(self, expression: re.Pattern) -> None:
+        self.expression = expression
+
+    def match(self, text: str, start: int = 0, *end: int) -> re.Match | None:
+        found = self.expression.match(text, start, *end)
+        Counted.total += (found.end() if found else len(text)) - start
+        return found
+
+    def search(self, text: str, start: int = 0, *end: int) -> re.Match | None:
+        found = self.expression.search(text, start, *end)
+        Counted.total += (found.end() if found else len(text)) - start
+        return found
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """All regular expressions of the look-around count."""
+    expressions = {mark: Counted(one) for mark, one in asar_investigate.CLOSING_QUOTE_RE.items()}
+    monkeypatch.setattr(asar_investigate, "CLOSING_QUOTE_RE", expressions)
+    for name in ("NEWLINE_RE", "EVAL_RE", "CODE_BEFORE_RE", "CODE_BEHIND_RE", "CSS_URL_RE"):
+        monkeypatch.setattr(asar_investigate, name, Counted(getattr(asar_investigate, name)))
+
+
+@quick
+@given(surroundings(), surroundings())
+@example('"\\' * 30_000, "x" * 60_000)
+@example("\"'`/*" * 10_000, "x" * 60_000)
+@example("'" * 60_000, "'" * 60_000)
+@example('eval("' * 9000, '")' * 9000)
+def test_what_is_looked_at_is_linear(counted, before, behind):
+    """Once for each kind of quote, before and behind, at each of five depths."""
+    Counted.total = 0
+    asar_investigate.string_around(before + RUN[:8], behind)
+    assert Counted.total <= 40 * (len(before) + len(behind) + 100)
+
+
+@quick
+@given(st.lists(st.tuples(surroundings(), st.sampled_from((RUN, OTHER, RUN * 9))), max_size=9))
+def test_what_is_read_around_runs_is_linear(parts):
+    """Near each of them, and far only as often as the way between them pays for."""
+    data = "".join(before + run for before, run in parts).encode()
+    with source_of(data) as source:
+        scan = asar_investigate.Scan(source, 256)
+        read, count = scan.source.read, [0]
+
+        def counted(offset: int, size: int) -> bytes:
+            count[0] += min(size, source.size)
+            return read(offset, size)
+
+        scan.source.read = counted
+        found = scan.result()
+    near = (2 * asar_investigate.NEAR + 100) * (len(data) // 256 + 1)
+    assert count[0] <= 9 * len(data) + near + 40 * asar_investigate.FAR + 9 * MIB
+    assert len(found.literals) + sum(found.left_out.values()) == len(reference(data, 256))
+
+
 def test_json_and_no_string_at_all():
     found = one(json.dumps({"a": [RUN]}))
     assert found["string_length"] == 256
@@ -512,7 +645,7 @@ def decoded(data: bytes) -> str:
 
 def check_places(data: bytes) -> None:
     with source_of(data) as source:
-        found = asar_investigate.scan(source, 200).literals
+        found = asar_investigate.Scan(source, 200).result().literals
     for literal in found:
         before = decoded(data[: literal.offset])
         assert literal.line == before.count("\n") + 1
@@ -561,7 +694,7 @@ def check_script(data: bytes) -> None:
     except UnicodeDecodeError:
         valid = False
     with source_of(data) as source:
-        script = asar_investigate.scan(source, 256).script
+        script = asar_investigate.Scan(source, 256).result().script
     assert (script.characters, script.beyond_latin1) == (len(text), len(beyond))
     assert script.valid == valid
     assert script.size == units * (2 if beyond else 1)
@@ -628,7 +761,7 @@ def test_several_inputs_and_both_ways_to_name_them():
         assert times == [3, 3, 1, 3]
         assert found["problems"] == [] and found["left_out"] == {}
     text = call("a.js", "b.js")[1]
-    assert "1 contents; once each would save 512 characters" in text
+    assert "1 content; once each would save 512 characters" in text
 
 
 def test_the_same_content_in_both_alphabets_is_one():
@@ -657,13 +790,50 @@ def test_folders():
     assert len(told("d/in")["sources"]) == 1  # a link that was named is followed
 
 
-def test_what_cannot_be_read_is_said_and_the_rest_reported():
+@pytest.mark.parametrize("name", ("-", "fifo", "/dev/fd/0"))
+def test_stdin_and_pipes(name):
+    """Through a pipe, an archive too, and for --extract once more."""
     os.mkfifo("fifo")
+    write_asar("app.asar", {"a.js": f'"{RUN}"'.encode(), "b.js": b" " * 3 * MIB + OTHER.encode()})
+    output = "cat app.asar > fifo &" if name == "fifo" else "cat app.asar |"
+    line = f'{output} "$0" "$1" {name} --json r.json --extract out'
+    result = subprocess.run(["bash", "-c", line, *SCRIPT], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    found = json.loads(Path("r.json").read_text())["sources"]
+    shown = "stdin" if name == "-" else name
+    assert [source["path"] for source in found] == [f"{shown}/a.js", f"{shown}/b.js"]
+    assert Path("out/002-unknown.bin").read_bytes() == base64.b64decode(RUN)
+
+
+def test_stdin_that_is_closed():
+    result = subprocess.run(
+        ["bash", "-c", '"$0" "$1" - <&-', *SCRIPT], capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    one_line(result.stderr, "-")
+
+
+def test_what_is_compressed_is_said():
+    Path("a.js.gz").write_bytes(gzip.compress(f'"{RUN}"'.encode()))
+    status, out, err = call("a.js.gz")
+    assert status == 2 and "0 base64 literals" in out
+    one_line(err, "a.js.gz", "gzip", "gunzip")
+
+
+def test_many_inputs_are_summed():
+    names = [f"{n}.js" for n in range(50)]
+    for n, name in enumerate(names):
+        Path(name).write_text(f'"{base64_of(256 + 4 * n, n).decode()}"')
+    out = call(*names)[1]
+    assert "50 inputs\n  50 files, " in out and "50 base64 literals" in out
+    assert out.index("49.js:1:2") < 400 and out.count(".js") < 40
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_reported():
     Path("loop").symlink_to("loop")
     Path("empty").mkdir()
     Path("a.js").write_text(f'"{RUN}"')
     for bad, reason in {
-        "fifo": "not a regular file",
         "gone": "No such file",
         "loop": "symbolic links",
         "a.js/b": "Not a directory",
@@ -701,7 +871,7 @@ def test_unreadable_files_and_folders(nobody):
     finally:
         os.chmod("d/locked", 0o700)
     assert status == 2 and err.count("\n") == 2 and err.count("Permission denied") == 2
-    assert "d/b.js" in err and "d/locked" in err and "1 base64 literals" in out
+    assert "d/b.js" in err and "d/locked" in err and "1 base64 literal of" in out
 
 
 def test_empty_file():
@@ -760,7 +930,7 @@ def test_twenty_thousand_small_files():
     Path("d/7/7.js").write_text(f'"{RUN}"')
     begin = time.monotonic()
     status, out, err = call("d")
-    assert status == 0 and err == "" and "20000 files" in out and "1 base64 literals" in out
+    assert status == 0 and err == "" and "20000 files" in out and "1 base64 literal of" in out
     assert time.monotonic() - begin < 20
 
 
@@ -868,11 +1038,6 @@ BAD_ENTRIES = {  # name in the header, entry
     "absolute name": ("/tmp/x", {"size": 9, "offset": "0"}),
     "name with a NUL": ("a\0b", {"size": 9, "offset": "0"}),
     "folder ..": ("..", {"files": {"x": {"size": 9, "offset": "0"}}}),
-    "link out of the tree": ("bad.js", {"link": "../../etc/passwd"}),
-    "absolute link": ("bad.js", {"link": "/etc/passwd"}),
-    "link to itself": ("bad.js", {"link": "bad.js"}),
-    "link to nothing": ("bad.js", {"link": "gone.js"}),
-    "link to a number": ("bad.js", {"link": 7}),
     "absent unpacked file": ("bad.js", {"size": 9, "unpacked": True}),
     "unpacked name of half a character": ("bad\ud800.js", {"size": 9, "unpacked": True}),
     "unpacked name too long": ("bad" + "x" * 400, {"size": 9, "unpacked": True}),
@@ -908,11 +1073,12 @@ def test_archives_with_a_bad_entry(what):
     assert len(found["problems"]) == 1 and found["problems"][0]["path"].startswith("app.asar/")
 
 
-def test_links_in_a_loop():
-    write_asar("app.asar", {"a.js": RUN.encode()}, links={"x": "y", "y": "x"})
-    status, out, err = call("app.asar", "--json", "-")
-    assert status == 2 and err.count("\n") == 2 and "Traceback" not in err
-    assert json.loads(out)["sources"][0]["literals"]
+def test_links_are_passed_over():
+    """What they lead to is read where it is; nothing follows them, a circle or a long one."""
+    links = {"x": "y", "y": "x", "out": "../../etc/passwd", "gone": "nowhere", "long": "a/" * 9999}
+    write_asar("app.asar", {"a.js": RUN.encode()}, links={**links, "number": 7})
+    found = told("app.asar")
+    assert [source["path"] for source in found["sources"]] == ["app.asar/a.js"]
 
 
 def test_archive_of_many_folders_within_each_other():
@@ -921,7 +1087,7 @@ def test_archive_of_many_folders_within_each_other():
     assert told("app.asar")["sources"][0]["literals"][0]["length"] == 256
 
 
-def high_water(*args: object, status: int = 0) -> int:
+def high_water(*args: object, status: int = 0, unit: int = MIB) -> int:
     """The most memory that the script ever had, in MiB."""
     code = (
         "import re, sys; sys.path.insert(0, sys.argv[1]); import asar_investigate\n"
@@ -933,7 +1099,7 @@ def high_water(*args: object, status: int = 0) -> int:
     command = [sys.executable, "-c", code, str(ROOT), *map(str, args)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert result.returncode == status, result.stderr[-2000:]
-    return int(re.search(r"HWM (\d+)", result.stderr)[1]) // 1024
+    return int(re.search(r"HWM (\d+)", result.stderr)[1]) * 1024 // unit
 
 
 def test_long_names_in_an_archive_take_no_multiple_of_its_size():
@@ -1006,10 +1172,27 @@ def mutated(draw) -> bytes:
     return bytes(whole)
 
 
-@settings(quick, max_examples=400)
+def files_in(data: bytes) -> int:
+    """The number of files that an archive's header names, as Python's json reads it."""
+    length = int.from_bytes(data[12:16], "little")
+    todo, count = [json.loads(data[16 : 16 + length])], 0
+    while todo:
+        entry = todo.pop()
+        todo += entry.get("files", {}).values()
+        count += "files" not in entry and "link" not in entry
+    return count
+
+
+DAMAGED = int(os.environ.get("DAMAGED_ARCHIVES", "400"))
+
+
+@settings(quick, max_examples=DAMAGED)
 @given(mutated())
 def test_damaged_archives(data):
-    """No traceback, nothing written but below the folder and the report, in bounded time."""
+    """No traceback, nothing written but below the folder and the report, in bounded time.
+
+    Status 0 only where each file that the header names was read.
+    """
     home = os.getcwd()
     with tempfile.TemporaryDirectory(dir=home) as folder:
         os.chdir(folder)
@@ -1022,7 +1205,8 @@ def test_damaged_archives(data):
             assert time.monotonic() - begin < 5
             assert status in (0, 2) and (status == 0) == (err == "")
             assert "Traceback" not in err and all(map(str.isprintable, err.split("\n")))
-            json.loads(Path("in/r.json").read_text())
+            sources = json.loads(Path("in/r.json").read_text())["sources"]
+            assert status or len(sources) == files_in(data)
             new = {path for path in tree(home) if path not in before}
             name = re.compile(r".*/in/(?:r\.json|out(?:/\d{3}-[a-z0-9-]+\.[a-z0-9]+)?)")
             assert all(name.fullmatch(path) for path in new), new
@@ -1183,7 +1367,7 @@ def test_progress_on_a_terminal(monkeypatch):
     Path("a\x1b[31m.js").write_text(f'"{RUN}"')
     report = asar_investigate.Report(256)
     report.begin -= 10
-    report.add("a\x1b[31m.js")
+    asar_investigate.Reader(report).add("a\x1b[31m.js")
     report.clear()
     text = sys.stderr.getvalue()
     assert r"a\x1b[31m.js" in text and text.endswith("\r\033[K")
@@ -1334,9 +1518,9 @@ def test_extract_of_what_has_changed(monkeypatch, what):
     Path("a.js").write_text(f'"{RUN}"')
     extract = asar_investigate.extract
 
-    def late(report, folder):
+    def late(report, rows, folder):
         Path("a.js").write_bytes(CHANGED[what])
-        extract(report, folder)
+        extract(report, rows, folder)
 
     monkeypatch.setattr(asar_investigate, "extract", late)
     status, _, err = call("a.js", "--extract", "out")
@@ -1381,7 +1565,7 @@ def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     status, out, err = call("a.js", "--out", "a.png", "--json", "r.json")
-    assert status == 2 and "By kind" in out and Path("r.json").exists()
+    assert status == 2 and out == "" and not Path("r.json").exists(), "it is said before the work"
     one_line(err, "matplotlib", "install")
     assert call("a.js")[0] == 0
 
@@ -1416,6 +1600,29 @@ def test_memory_stays_under_64_mib():
     found = json.loads(Path("r.json").read_text())["sources"][0]
     assert found["literals"][0]["length"] == found["literals"][0]["string_length"] == 100_000_000
     assert Path("out/001-unknown.bin").stat().st_size == 75_000_000
+
+
+def test_memory_of_many_literals():
+    """300 bytes each at most beyond the first thousand, with the JSON."""
+    peaks = []
+    for number in (1000, 101_000):
+        with open("a.js", "wb") as file:
+            for n in range(number):
+                file.write(b'"%s%08d",\n' % (RUN.encode(), n))
+        peaks.append(high_water("a.js", "--json", "r.json", unit=1))
+    assert len(json.loads(Path("r.json").read_text())["sources"][0]["literals"]) == 101_000
+    assert peaks[1] - peaks[0] < 300 * 100_000
+
+
+def test_memory_of_an_archive_of_many_files():
+    """A thousandth of 300 MiB each, with the hashes that electron/asar writes."""
+    hashes = {"algorithm": "SHA256", "hash": "0" * 64, "blockSize": 4194304, "blocks": ["0" * 64]}
+    names = {
+        f"{n}.js": {"size": 0, "offset": "0", "integrity": {**hashes, "hash": f"{n:064}"}}
+        for n in range(60_000)
+    }
+    Path("app.asar").write_bytes(archive({"files": names}))
+    assert high_water("app.asar") < 20 + 60
 
 
 def test_memory_of_a_sparse_file_and_of_lines_without_end():

@@ -178,7 +178,6 @@ class Snapshot:
         columns = [data["nodes"][column :: len(fields)] for column in range(len(fields))]
         self.nodes = dict(zip(fields, columns))
         self.types = [types[number] for number in self.nodes["type"]]
-        self.edges, self.edge_types = data["edges"], meta["edge_types"][0]
         self.stride = len(fields)
 
     def totals(self) -> dict[str, dict[str, int]]:
@@ -187,27 +186,12 @@ class Snapshot:
             sizes[kind] += size
         return {kind: {"count": counts[kind], "self_size": sizes[kind]} for kind in counts}
 
-    def backing(self) -> dict[int, int]:
-        """Of external strings: node number -> bytes in "system / ExternalStringData"."""
-        found, position = defaultdict(int), 0
-        edge_ends = [name.endswith("/ backing_store") for name in self.strings]
-        internal = self.edge_types.index("internal")
-        for number, count in enumerate(self.nodes["edge_count"]):
-            if self.types[number] == "string":
-                for at in range(position, position + 3 * count, 3):
-                    kind, name, target = self.edges[at : at + 3]
-                    if kind == internal and edge_ends[name]:
-                        size = self.nodes["self_size"][target // self.stride]
-                        found[number] = max(found[number], size)
-            position += 3 * count
-        return found
-
     def holding(self, texts: list[str], header: int, step: int) -> dict[int, set[tuple]]:
-        """Length of each one-byte string -> id, size and outside bytes of the nodes that are it.
+        """Length of each one-byte string -> id and size of the nodes that are it.
 
         The text is compared as far as a snapshot has it, and the size that V8 gives it.
         """
-        found, backing = defaultdict(set), self.backing()
+        found = defaultdict(set)
         numbers = {text[:1024]: len(text) for text in texts}
         for number, kind in enumerate(self.types):
             text = self.strings[self.nodes["name"][number]] if kind == "string" else ""
@@ -215,9 +199,9 @@ class Snapshot:
             if length is None:
                 continue
             rounded = header + (length + step - 1) // step * step
-            size, outside = self.nodes["self_size"][number], backing[number]
-            if size == rounded or outside == 12 + length:
-                found[length].add((self.nodes["id"][number], size, outside))
+            size = self.nodes["self_size"][number]
+            if size == rounded:
+                found[length].add((self.nodes["id"][number], size))
         return found
 
 
@@ -255,10 +239,9 @@ def check_strings(report: dict, snapshot: Snapshot, header: int, step: int, bund
     expected = snapshot.holding(texts, header, step)
     assert len(expected) > 50
     for one in alone:
-        keys = ("node_id", "self_size", "external")
-        found = [tuple(held[key] for key in keys) for held in whole(one)]
+        found = [(held["node_id"], held["self_size"]) for held in whole(one)]
         assert sorted(found) == sorted(expected[one["length"]]), one
-        assert {(held["path"], held["width"]) for held in whole(one)} == {(str(snapshot.path), 1)}
+        assert all((held["path"], held["width"]) == (str(snapshot.path), 1) for held in whole(one))
 
 
 def test_heap_of_the_editor(page_heap, bundle):
@@ -327,7 +310,6 @@ def test_where_a_program_holds_it(kind, bundle, font):
         return  # its children hold copies too
     held = [other for other in literals(report) if other["memory"]]
     assert len(held) == (91 if kind == "file" else 1)
-    assert one["partial"] == 0
     size = one["length"] * program.told["width"]
     assert one["ram"] == size
 
@@ -345,7 +327,7 @@ def test_program_that_maps_the_bundle(bundle, font):
 def test_cut_copy_is_no_copy(kind, bundle, font):
     with holder(kind, font) as program:
         one = of_length(investigate(bundle, "--pid", program.pid), font.length)
-    assert one["memory"] == [] and one["partial"] == 1
+    assert one["memory"] == [] and one["ram"] == 0
 
 
 def test_base64_that_is_in_none_of_the_inputs(bundle, font):
@@ -356,7 +338,7 @@ def test_base64_that_is_in_none_of_the_inputs(bundle, font):
         with_it = investigate(bundle, "--pid", program.pid)
         here = rss(program.pid)
     (one,) = literals(report)
-    assert one["memory"] == [] and one["ram"] == one["partial"] == 0
+    assert one["memory"] == [] and one["ram"] == 0
     (process,) = report["processes"]
     assert process["pid"] == program.pid and process["rss"] == here
     assert abs(process["searched"] - here) < MIB / 4  # the zero page is searched, and in no RSS
