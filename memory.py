@@ -1515,7 +1515,7 @@ def draw_processes(panel: Axes, run: Run, unit: int) -> None:
     colours = [*COLOURS[: len(run.drawn)], GREY]
     times = [point.time / unit for point in run.points]
     for layer in panel.stackplot(times, *layers, labels=labels, colors=colours, step="post"):
-        layer.set(edgecolor="face", linewidth=0.5)  # so that spikes stay visible
+        layer.set(edgecolor=layer.get_facecolor(), linewidth=0.5)  # so that spikes stay visible
     panel.set_ylim(0, max(1, panel.dataLim.ymax * 1.05))
     handles, labels = panel.get_legend_handles_labels()
     panel.legend(handles[::-1], labels[::-1], **LEGEND)  # in the order of the stack
