@@ -612,9 +612,11 @@ class Sampler(Poller):
         everything = everything or self.lost > worth / 2
         before, self.lost = self.lost, 0  # what ends meanwhile is added
         least = 0 if everything else worth / 4 / len(living)
-        chosen = {process for process in living if process.uncertain >= least}
+        chosen = {p for p in living if p.reading and p.uncertain >= least}
+        moved = sum(process.reading.blurred for process in chosen)  # and others were read without
+        moved = moved if moved > self.sums(living)[0] * WORTH_READING else 0
         changed = before + sum(self.read_one(process) for process in living if process in chosen)
-        if everything or changed + self.lost > worth / 2:
+        if everything or changed + moved + self.lost > worth / 2:
             self.all_read_at = time.monotonic()
             for process in living:
                 if process not in chosen:

@@ -27,6 +27,7 @@ AT_ONCE = 6  # programs
 FIRST = 5  # samples of the first plateau, which is only there to be left
 STANDS = 25  # samples of each of the others
 PLATEAUS = 3
+TURNS = 2  # of STANDS samples: what is wrong after 5 s stays so (the first design: 8 s and more)
 NEAR = 0.02
 OUTSIDER = "outsider"
 BENCH_ONLY = ("insider", "crowd900")  # one is the outsider's other half, one takes long to start
@@ -134,12 +135,22 @@ def plateaus(programs: list[Program], pid: int, path: Path) -> Iterator[Plateau]
             for program in programs:
                 program.move()
                 program.stands(number)
-            recording.has(0)
-            samples = recording.samples + STANDS
-            wait_for(lambda samples=samples: recording.has(samples), "samples")
-            true = full_read(pid, itself=False)
-            assert true.still, "the program does not stand still"
-            yield Plateau(recording.shown, recording.bound, true.pss)
+            for _ in range(TURNS):
+                recording.has(0)
+                samples = recording.samples + STANDS
+                wait_for(lambda samples=samples: recording.has(samples), "samples")
+                true = full_read(pid, itself=False)
+                assert true.still, "the program does not stand still"
+                found = Plateau(recording.shown, recording.bound, true.pss)
+                if holds(found):
+                    break
+            yield found
+
+
+def holds(plateau: Plateau) -> bool:
+    """Whether what is shown is true, or the recording says by how much it may not be."""
+    wrong = abs(plateau.shown - plateau.true)
+    return wrong <= max(NEAR * plateau.true, plateau.bound)
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +168,5 @@ def test_sum_of_pss(case, watched):
     found = watched[case].result()
     assert len(found) == PLATEAUS - 1
     for plateau in found:
-        wrong = plateau.shown - plateau.true
         sizes = ", ".join(f"{name} {size / MIB:.1f}" for name, size in plateau._asdict().items())
-        assert abs(wrong) <= max(NEAR * plateau.true, plateau.bound), f"MiB: {sizes}"
+        assert holds(plateau), f"MiB: {sizes}"
