@@ -30,10 +30,10 @@ import ctypes
 import errno
 import importlib.util
 import itertools
-import mmap
 import os
 import platform
 import re
+import resource
 import shlex
 import signal
 import sys
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VERSION = "1.1"
+VERSION = "1.2"
 MIB = 2**20
 
 
@@ -74,9 +74,7 @@ def seconds(time_: float) -> str:
     minutes, rest = divmod(round(time_), 60)
     if minutes < 2:
         return f"{time_:.1f} s"
-    if minutes < 120:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def printable(text: str) -> str:
@@ -98,7 +96,6 @@ def write_text(text: str, stream: TextIO | None, end: str = "\n") -> bool:
 
 
 def say(message: str) -> None:
-    """One line on stderr."""
     write_text(f"memory.py: {printable(message)}", sys.stderr)
 
 
@@ -106,8 +103,8 @@ def say(message: str) -> None:
 # What the kernel tells of a process: a pid goes in, sizes in bytes come out. OSError means that
 # the process has ended, PermissionError that it may not be read.
 
-PAGE_SIZE = mmap.PAGESIZE
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+LIBC = ctypes.CDLL(None)
 KCMP_VM = 1  # kcmp(2)
 KCMP_SYSCALLS = {"x86_64": 312, "aarch64": 272, "riscv64": 272}  # of 64-bit programs
 SIZE_RE = re.compile(rb"^(\w+):\s+(\d+) kB$", re.M)
@@ -117,7 +114,7 @@ INTERPRETER_RE = re.compile(r"-?(python|node|ruby|perl|php|lua|java|bash|dash|sh
 
 
 class Memory(NamedTuple):
-    """Memory of one process in bytes; None is what could not be read."""
+    """Memory of one process in bytes; all but RSS are None where they may not be read."""
 
     rss: int
     pss: int | None = None
@@ -167,7 +164,6 @@ def parse_stat(data: bytes) -> Stat:
 
 
 def read_stat(pid: int) -> Stat:
-    """/proc/PID/stat of a process or thread."""
     return parse_stat(read_file(f"/proc/{pid}/stat"))
 
 
@@ -184,13 +180,10 @@ def parse_sizes(data: bytes) -> dict[str, int]:
 
 
 def memory_of(sizes: dict[str, int]) -> Memory:
-    """The sizes of smaps_rollup (proc_pid_smaps(5)). What an older kernel lacks is None."""
-    if "Rss" not in sizes:
-        raise ProcessLookupError("no memory")
-    private = sizes.get("Private_Clean"), sizes.get("Private_Dirty")
-    uss = None if None in private else sum(private)
-    kinds = map(sizes.get, ("SwapPss", "Pss_Anon", "Pss_File", "Pss_Shmem"))
-    return Memory(sizes["Rss"], sizes.get("Pss"), uss, *kinds)
+    """The sizes of smaps_rollup (proc_pid_smaps(5), since Linux 5.3)."""
+    uss = sizes["Private_Clean"] + sizes["Private_Dirty"]
+    names = ("SwapPss", "Pss_Anon", "Pss_File", "Pss_Shmem")
+    return Memory(sizes["Rss"], sizes["Pss"], uss, *map(sizes.get, names))
 
 
 def process_of_thread(tid: int) -> int:
@@ -202,7 +195,7 @@ def live_thread(pid: int) -> int | None:
     """The process's main thread, or one that goes on although that has ended; None: none does."""
     for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):
         with contextlib.suppress(OSError):  # this one has just ended too
-            if parse_stat(read_file(f"/proc/{tid}/stat")).state not in "ZX":
+            if read_stat(tid).state not in "ZX":
                 return tid
     return None
 
@@ -257,7 +250,7 @@ class Process:
         self.stat: Stat | None = None  # of the last poll
         self.text = b""  # it was parsed from
         self.stat_fd: int | None = None  # kept open: a third of the cost
-        with contextlib.suppress(OSError):  # no Linux, or too few descriptors
+        with contextlib.suppress(OSError):  # too few descriptors
             self.stat_fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         self.own_memory = False  # no longer its parent's, as between vfork and exec
         self.name = ""
@@ -306,6 +299,12 @@ class Process:
             comm = read_stat(self.pid).comm
             self.name = process_name([os.fsdecode(word) for word in words], os.fsdecode(comm))
         self.name, self.row = printable(self.name)[:200] or "?", ""
+
+    def is_alive(self) -> bool:
+        try:
+            return self.handle.is_running() and live_thread(self.pid) is not None
+        except OSError:
+            return False
 
 
 class Tree:
@@ -357,7 +356,6 @@ class Tree:
             self.known[handle.pid] = Process(handle)
 
     def forget(self, pid: int) -> None:
-        """The process has ended."""
         process = self.known.pop(pid, None)
         if process and process.stat_fd is not None:
             os.close(process.stat_fd)
@@ -365,15 +363,7 @@ class Tree:
     def alive(self) -> list[Process]:
         """The processes that have not ended, after a scan."""
         self.scan()
-        return [process for process in self.known.values() if is_alive(process)]
-
-
-def is_alive(process: Process) -> bool:
-    """Whether a process has not ended."""
-    try:
-        return process.handle.is_running() and live_thread(process.pid) is not None
-    except OSError:
-        return False
+        return [process for process in self.known.values() if process.is_alive()]
 
 
 # ---------------------------------------------------------------- sampling
@@ -416,15 +406,12 @@ class Reading(NamedTuple):
 def carried(reading: Reading, anon: int, mapped: int) -> Memory:
     """A reading carried forward: anonymous memory is its own, of mapped pages PSS has its part."""
     memory, grown = reading.memory, anon - reading.anon
-    if memory.pss is None or memory.uss is None:
-        return memory._replace(rss=anon + mapped)
-    uss = max(0, memory.uss + grown)
-    if None in memory:  # Linux before 5.3
-        return memory._replace(rss=anon + mapped, pss=max(uss, memory.pss + grown), uss=uss)
+    if memory.pss is None:
+        return Memory(anon + mapped)
     scale = mapped / reading.mapped if reading.mapped else 1
     own, file, shmem = memory.anon + grown, memory.file * scale, memory.shmem * scale
     own, file, shmem = max(0, own), round(file), round(shmem)
-    pss = own + file + shmem
+    pss, uss = own + file + shmem, max(0, memory.uss + grown)
     return Memory(anon + mapped, pss, min(uss, pss), memory.swap, own, file, shmem)
 
 
@@ -439,7 +426,7 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
     grown, more = anon - reading.anon, mapped - reading.mapped
     faulted = (faults - reading.faults) * PAGE_SIZE
     replaced = max(0, faulted - max(0, grown) - max(0, more)) + max(0, -grown)
-    in_pss = (reading.memory.file or 0) + (reading.memory.shmem or 0)
+    in_pss = reading.memory.file + reading.memory.shmem
     part = min(1, in_pss / reading.mapped) if reading.mapped else 0
     remapped = more * max(part, 1 - part) if more > 0 else min(-more, in_pss)
     return round(reading.blurred + min(replaced, reading.exposed) + remapped)
@@ -453,13 +440,14 @@ def full_read(process: Process) -> Reading:
     before = read_resident(process.tid)
     sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
     status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
-    faults, memory = read_stat(process.tid).faults, memory_of(sizes)
-    if "RssAnon" not in status or "Anonymous" not in sizes:
+    faults = read_stat(process.tid).faults
+    if "RssAnon" not in status or "Pss" not in sizes:
         raise ProcessLookupError("it is ending")
+    memory = memory_of(sizes)
     anon, mapped = status["RssAnon"], status["RssFile"] + status["RssShmem"]
-    exposed = memory.rss - (memory.uss or 0)
-    shared_anon = max(0, sizes["Anonymous"] - (memory.anon or sizes["Anonymous"]))
-    polled = Reading(memory, *process.resident, process.stat.faults, exposed, shared_anon)
+    shared_anon = max(0, sizes["Anonymous"] - memory.anon)
+    counters = (*process.resident, process.stat.faults)
+    polled = Reading(memory, *counters, memory.rss - memory.uss, shared_anon)
     blurred = unexplained(polled, anon, mapped, faults)
     process.resident = anon, mapped
     process.stat = process.stat._replace(rss=anon + mapped, faults=faults)
@@ -480,8 +468,6 @@ class Poller:
         self.largest = self.kernel_peak = 0  # RSS of one process: in a sample, by the kernel
         self.missed = (0, 0, 0, 0, "")  # see note_high_water
         with contextlib.suppress(OSError, ValueError):  # a descriptor a process
-            import resource
-
             hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -533,8 +519,8 @@ class Poller:
         self.note_high_water(process.high_water, process.largest, process.pid, process.name)
         memory, process.reading, process.memory = process.memory, None, None
         process.uncertain = process.largest = process.high_water = 0
-        heirs = [p for p in self.tree.known.values() if p.reading and None not in p.memory]
-        if memory and heirs and None not in memory:
+        heirs = [p for p in self.tree.known.values() if p.reading and p.memory.pss is not None]
+        if memory and heirs and memory.pss is not None:
             heir, share = max(heirs, key=lambda p: p.memory.rss), memory.pss - memory.uss
             theirs = heir.reading.memory
             theirs = theirs._replace(pss=theirs.pss + share, anon=theirs.anon + share)
@@ -544,7 +530,7 @@ class Poller:
 
     def end_if_gone(self, process: Process) -> None:
         """The process has ended, and not just its main thread or the right to read it."""
-        if not is_alive(process):
+        if not process.is_alive():
             self.end(process)
             self.tree.forget(process.pid)
 
@@ -642,7 +628,7 @@ class Sampler(Poller):
         process.read_cost = time.process_time() - cpu
         process.carry()
         found, expected = process.memory, carried(before, *process.resident)
-        if None in (found.pss, found.uss, expected.pss, expected.uss):
+        if found.pss is None or expected.pss is None:
             return 0
         change = (found.pss - found.uss) - (expected.pss - expected.uss)
         return abs(change) + max(0, expected.uss - found.uss)
@@ -697,20 +683,19 @@ class Recording:
     def begin(self, command: str, interval: float) -> None:
         """Empty the file and write its head. Called when the command runs."""
         total = mib(psutil.virtual_memory().total)
+        system = f"{platform.system()} {platform.release()} {platform.machine()}"
         os.ftruncate(self.fd, 0)
         self.comment("command", command)
         self.comment("start", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self.comment("interval", f"{interval:g}")
-        with contextlib.suppress(OSError), open("/proc/self/mounts", "rb") as file:
+        with open("/proc/self/mounts", "rb") as file:
             if os.geteuid() and HIDEPID_RE.search(file.read()):
                 self.comment("hidden", "other users' processes")
-        system = f"{platform.system()} {platform.release()} {platform.machine()}"
         self.comment("system", f"{system}, {total}, {os.cpu_count()} CPUs")
         self.comment("version", f"memory.py {VERSION}")
         self.write(HEADER)
 
     def comment(self, key: str, value: object) -> None:
-        """One comment line."""
         self.write(f"# {key}: {printable(str(value))}\n")
 
     def sample(self, now: float, begin: float, living: Sequence[Process], system: int) -> None:
@@ -744,31 +729,15 @@ class Recording:
         if not os.path.exists(self.path):
             path = os.path.join(TEMPORARY_FOLDER, f"memory.{os.getpid()}.{time.time_ns()}.csv")
             say(f"{self.path} has been removed; the samples are in {path}")
+            with open(f"/proc/self/fd/{self.fd}", "rb") as removed, open(path, "wb") as copy:
+                copy.writelines(removed)
             self.path, self.temporary = path, False
-            os.lseek(self.fd, 0, os.SEEK_SET)
-            with open(path, "wb") as copy:
-                while data := os.read(self.fd, 2**20):
-                    copy.write(data)
         os.close(self.fd)
 
 
 # ---------------------------------------------------------------- the command
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-
-
-def environment() -> dict[str, str]:
-    """The environment for the command: without the LC_CTYPE that Python sets in the C locale."""
-    found = dict(os.environ)
-    with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as file:
-        if b"\0LC_CTYPE=" not in b"\0" + file.read():
-            found.pop("LC_CTYPE", None)
-    return found
-
-
-def own_peak_rss() -> int:
-    """memory.py's own largest RSS so far, in bytes."""
-    return parse_sizes(read_file("/proc/self/status"))["VmHWM"]
 
 
 class Command:
@@ -784,10 +753,9 @@ class Command:
         self.high_water = 0  # the largest RSS of it and of what it has waited for
         if LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             say("the kernel does not hand over orphaned processes: daemons will be missed")
-        ignored = [signal.SIGPIPE, signal.SIGXFSZ]  # by Python
-        env, options = environment(), {"setsigmask": signal_mask, "setsigdef": ignored}
+        signals = {"setsigmask": signal_mask, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}
         try:
-            self.pid = os.posix_spawnp(argv[0], argv, env, **options)
+            self.pid = os.posix_spawnp(argv[0], argv, os.environ, **signals)
         except OSError as error:
             if error.errno != errno.ENOEXEC:
                 hint = f"; in quotes: --cmd {shlex.quote(argv[0])}" if " " in argv[0] else ""
@@ -796,7 +764,7 @@ class Command:
             import shutil
 
             words = ["sh", shutil.which(argv[0]) or argv[0], *argv[1:]]  # no #!: as execvp(3)
-            self.pid = os.posix_spawn("/bin/sh", words, env, **options)
+            self.pid = os.posix_spawn("/bin/sh", words, os.environ, **signals)
         self.inherited = own_peak_rss()  # a child begins with the mark of who has spawned it
 
     def reap(self) -> bool:
@@ -821,11 +789,15 @@ class Command:
                 os.kill(self.pid, number)
 
 
+def own_peak_rss() -> int:
+    return parse_sizes(read_file("/proc/self/status"))["VmHWM"]
+
+
 # ---------------------------------------------------------------- one measurement
 # Samples at fixed times until the tree has ended, or a signal or the time asks for the end.
 
 SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TERM_SECONDS = 5  # from one step of ending a command to the next
 
 
@@ -868,7 +840,6 @@ class StatusLine:
                 self.shown, self.due = True, now + 0.4
 
     def clear(self) -> None:
-        """Take it away."""
         if self.shown:
             write_text("\r\033[K", sys.stderr, end="")
         self.shown = False
@@ -892,9 +863,7 @@ class Session:
         self.due = 1  # samples due so far
         self.left_told = False
 
-    def run(
-        self, argv: Sequence[str], watched: Sequence[psutil.Process], mask: Iterable[int]
-    ) -> None:
+    def run(self, argv: list[str], watched: list[psutil.Process], mask: Iterable[int]) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
         self.tree, self.base = Tree(watched), memory_in_use()
         self.start, self.cpu = time.monotonic(), time.process_time()
@@ -964,9 +933,8 @@ class Session:
         if info.si_signo == signal.SIGCHLD:
             self.over()
             return
-        request = (info.si_signo, getattr(info, "si_pid", 0))
-        now, (last, before) = time.monotonic(), self.last_request
-        self.last_request = (request, now)
+        now, request = time.monotonic(), (info.si_signo, info.si_pid)
+        (last, before), self.last_request = self.last_request, (request, now)
         from_terminal = info.si_signo == signal.SIGINT and info.si_code == SI_KERNEL
         if request == last and now - before < 0.2 and not from_terminal:
             return  # timeout(1) sends it to memory.py and then to its group
@@ -1009,8 +977,7 @@ def write_foot(session: Session) -> None:
     comment("own peak rss", own)
     comment("exit status", session.status if command else "")
     comment("duration", f"{duration:.3f}")
-    quick = command and by_itself and duration < 3 and session.status < 128
-    if quick and not INTERPRETER_RE.match(command.name):
+    if command and by_itself and duration < 3 and session.status < 128:
         hint_running_instance(command.name, time.time() - duration)
 
 
@@ -1160,6 +1127,7 @@ class Run:
             self.hold(sample.time)
             self.add(sample)
             self.add_uses(sample)
+        self.hold(max(self.end, self.number("duration") or 0))
         self.finish()
         self.read_points()
 
@@ -1208,7 +1176,6 @@ class Run:
 
     def finish(self) -> None:
         """What is known at the end only."""
-        self.hold(max(self.end, self.number("duration") or 0))
         if "duration" not in self.meta:
             self.meta.setdefault("cut", "it has no end")
         # the last sample before the end was asked for, or with the most processes: before exits
@@ -1564,14 +1531,6 @@ with a command only if stdin and stdout are none, so that it never meets its out
 """
 
 
-def time_span(text: str) -> float:
-    """A number of seconds, for argparse."""
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) < 1e9:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds, like 0.5")
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line, as the README shows it."""
     result = argparse.ArgumentParser(
@@ -1592,13 +1551,8 @@ def parser() -> argparse.ArgumentParser:
     add("-o", "--out", metavar="FILE", help="the graph: .png, .svg or .pdf")
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
-    add("--interval", metavar="S", type=time_span, default=0.1, help="between samples (0.1 s)")
-    add(
-        "--duration",
-        metavar="S",
-        type=time_span,
-        help="end after S seconds; --pid: 0 takes one sample",
-    )
+    add("--interval", metavar="S", type=float, default=0.1, help="between samples (0.1 s)")
+    add("--duration", metavar="S", type=float, help="end after S seconds; --pid: 0: one sample")
     add("--quiet", action="store_true", help="no status line, no summary")
     add("--no-status", action="store_true", help="no status line")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
@@ -1612,8 +1566,9 @@ def command_words(options: argparse.Namespace) -> list[str]:
     given = [options.cmd, words or None, options.pid, options.recordings]
     if given.count(None) != len(given) - 1:
         raise Problem("give one of: COMMAND, --cmd, --pid, --in (see --help)", 2)
-    if not options.interval or (options.duration == 0 and not options.pid):
-        raise Problem("0: must be above 0 for --interval, and without --pid for --duration", 2)
+    duration = options.interval if options.duration is None else options.duration
+    if not 0 < options.interval < 1e9 or not 0 <= duration < 1e9 or not (duration or options.pid):
+        raise Problem("--interval and --duration must be above 0 (--pid takes --duration 0)", 2)
     if options.out and not options.out.lower().endswith(FORMATS):
         raise Problem(f"{options.out}: the ending must be one of {', '.join(FORMATS)}", 2)
     if options.csv and options.recordings:
@@ -1656,12 +1611,11 @@ def check_outputs(options: argparse.Namespace) -> None:
 
 def watched_processes(options: argparse.Namespace) -> list[psutil.Process]:
     """The processes of --pid. Raises Problem, also where processes cannot be measured at all."""
-    if not LIBC:
-        raise Problem("processes can be measured on Linux alone; --in draws recordings", 125)
     if os.path.realpath("/proc/self") != f"/proc/{os.getpid()}":
         raise Problem("/proc is another pid namespace's or missing: mount -t proc proc /proc", 125)
-    if not os.path.exists("/proc/self/smaps_rollup"):
-        raise Problem("there is no /proc/PID/smaps_rollup: it needs Linux 4.14 or newer", 125)
+    rollup = "/proc/self/smaps_rollup"
+    if not os.path.exists(rollup) or b"Pss_Anon" not in read_file(rollup):
+        raise Problem(f"{rollup} does not have what it needs: Linux 5.3 or newer", 125)
     found, pids = [], re.findall(r"[^,\s]+", " ".join(options.pid or ()))
     if options.pid is not None and not pids:
         raise Problem("--pid: no process is named (did pgrep find none?)", 2)

@@ -83,9 +83,9 @@ def test_command_that_cannot_be_executed():
         (["--pid", "1", "--cmd", "true"], "give one of"),
         (["--pid", "999999999"], "no such process"),
         (["--pid", "abc"], "abc: there is no such process"),
-        (["--interval", "0", "true"], "0: must be"),
-        (["--interval", "nan", "true"], "nan: must be"),
-        (["--duration", "-1", "true"], "-1: must be"),
+        (["--interval", "0", "true"], "must be above 0"),
+        (["--interval", "nan", "true"], "must be above 0"),
+        (["--duration", "-1", "true"], "must be above 0"),
         (["--out", "g.jpg", "true"], "g.jpg: the ending must be one of .png, .svg, .pdf"),
         (["--out", "g", "true"], "g: the ending"),
         (["--out", "no/g.png", "true"], "there is no folder no"),
@@ -606,14 +606,6 @@ def test_a_folder_of_the_graph_that_is_removed_loses_no_samples():
     place = re.search(r"draw them again with --in (\S+)", result.stderr)[1]
     assert memory.main(["--in", place, "--out", "g.png"]) == 0
     os.unlink(place)
-
-
-def test_the_commands_environment_is_untouched():
-    """Python itself sets LC_CTYPE in the C locale (PEP 538)."""
-    env = {"PATH": os.environ["PATH"]}
-    assert "LC_CTYPE" not in run("--quiet", "env", env=env).stdout
-    env["LC_CTYPE"] = "C.UTF-8"
-    assert "LC_CTYPE=C.UTF-8" in run("--quiet", "env", env=env).stdout
 
 
 def test_a_script_without_a_first_line_runs_as_from_a_shell():

@@ -77,7 +77,7 @@ def test_several_pids_and_one_sample_of_what_is_now(how):
         (["--pid", "--duration", "5"], 2, "no process is named (did pgrep find none?)"),
         (["sleep 3"], 127, "--cmd 'sleep 3'"),
         (["--csv", "-", "true"], 2, "read again"),
-        (["--interval", "5s", "true"], 2, "5s: must be a number of seconds"),
+        (["--interval", "5s", "true"], 2, "invalid float value: '5s'"),
         (["--interval", "0", "true"], 2, "above 0"),
         (["--duration", "0", "true"], 2, "above 0"),
         (["sh", "-c", "exit 3", "--out", "g.png"], 3, "--out stood behind the command"),

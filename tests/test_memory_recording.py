@@ -476,13 +476,6 @@ def test_parse_rollup():
     assert memory.memory_of(memory.parse_sizes(ROLLUP)) == tuple(1024 * n for n in kib)
 
 
-def test_a_missing_field_is_missing_and_not_0():
-    old = b"".join(line for line in ROLLUP.splitlines(True) if not line.startswith(b"Pss_"))
-    found = memory.memory_of(memory.parse_sizes(old))
-    assert found.pss == 368 * 1024 and found.anon is found.file is found.shmem is None
-    assert memory.memory_of(memory.parse_sizes(old.replace(b"Private_Clean", b"X"))).uss is None
-
-
 @pytest.mark.parametrize("ending", [".png", ".svg", ".pdf", ".PNG"])
 def test_formats(recording, ending):
     assert memory.main(["--in", str(recording(HEAD + BODY + FOOT)), "--out", "g" + ending]) == 0
