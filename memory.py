@@ -253,9 +253,7 @@ class Process:
         with contextlib.suppress(OSError):  # too few descriptors
             self.stat_fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         self.own_memory = False  # no longer its parent's, as between vfork and exec
-        self.name = ""
         self.seen = self.read_at = time.monotonic()
-        self.name_due = 0.0
         self.resident = 0, 0  # anonymous, mapped: at the last poll
         self.reading: Reading | None = None
         self.memory: Memory | None = None  # the reading carried forward to the last poll
@@ -263,6 +261,8 @@ class Process:
         self.read_cost = 0.0  # CPU seconds
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
         self.row = ""  # of the CSV; made anew where memory or name have changed
+        self.name = "?"
+        self.update_name(self.seen)
 
     def poll(self, tree: dict[int, Process]) -> Stat | None:
         """/proc/PID/stat; None for a zombie, and between vfork and exec. OSError: it has ended."""
@@ -293,12 +293,12 @@ class Process:
 
     def update_name(self, now: float) -> None:
         """Read the name again: at first often (a zygote turns into a renderer), later rarely."""
-        self.name_due = now + 2 * (now - self.seen)
+        self.name_due = now + max(0.05, 2 * (now - self.seen))
         with contextlib.suppress(OSError):
             words = read_file(f"/proc/{self.pid}/cmdline").rstrip(b"\0").split(b"\0")
             comm = read_stat(self.pid).comm
-            self.name = process_name([os.fsdecode(word) for word in words], os.fsdecode(comm))
-        self.name, self.row = printable(self.name)[:200] or "?", ""
+            name = process_name([os.fsdecode(word) for word in words], os.fsdecode(comm))
+            self.name, self.row = printable(name)[:200] or "?", ""
 
     def is_alive(self) -> bool:
         try:
@@ -538,7 +538,7 @@ class Poller:
         """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
         self.kernel_peak = max(self.kernel_peak, mark)
         if self.tree.of_command:  # of others the mark may be from long ago
-            self.missed = max(self.missed, (mark - largest, mark, largest, pid, name or "?"))
+            self.missed = max(self.missed, (mark - largest, mark, largest, pid, name))
 
 
 class Sampler(Poller):
@@ -655,6 +655,78 @@ class Sampler(Poller):
                 if process not in new and process.resident[0] >= change:
                     self.read_one(process)
         self.outsiders_share = alone
+
+
+# ---------------------------------------------------------------- what it is made of
+# /proc/PID/smaps (proc_pid_smaps(5)) tells PSS by mapping, at two to three times the cost of a
+# rollup. So it is read at the end, and before that where the sum is well above the last one.
+
+WELL_ABOVE = 1.1
+MAPPINGS_SHARE = 0.01  # of one core, until the end
+MAX_NAME = 200  # characters
+MAPPINGS_KEPT = 60  # names that are recorded; the others of each kind are one
+MAPPING_RE = re.compile(
+    rb"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)\n(?:.*\n)*?Pss: +(\d+) kB\n"
+    rb"(?:.*\n)*?Anonymous: +(\d+) kB\n(?:.*\n)*?SwapPss: +(\d+) kB\n",
+    re.M,
+)
+RANDOM_RE = re.compile(r"(?<=\.)\w{6}(?= \(deleted\)$)")  # of mkstemp(3)
+SHARED_RE = re.compile(r"/memfd:|/dev/shm/|/SYSV|/dev/zero\b|/dmabuf|\[anon_shmem:")
+
+
+def add_mapping(found: dict, key: tuple[str, str], sizes: Iterable[int]) -> None:
+    """Add PSS, its anonymous part and swap to the mappings of the same kind and name."""
+    found[key] = [a + b for a, b in zip(found.get(key, (0, 0, 0)), sizes)]
+
+
+def mappings_of(pid: int) -> Iterator[tuple[tuple[str, str], tuple[int, int, int]]]:
+    """Kind and name of each mapping; PSS, its anonymous part and swap in bytes. Raises OSError."""
+    text = b""
+    with open(f"/proc/{pid}/smaps", "rb") as file:
+        while piece := file.read(2**16):
+            text, end = text + piece, 0
+            for match in MAPPING_RE.finditer(text):
+                end, name = match.end(), os.fsdecode(match[1])[:MAX_NAME] or "anonymous"
+                kind = "file" if name.startswith("/") else "anonymous"
+                if SHARED_RE.match(name):
+                    kind, name = "shared", RANDOM_RE.sub("XXXXXX", name)
+                pss, anon, swap = (int(size) * 1024 for size in match.groups()[1:])
+                yield (kind, name), (pss, min(pss, anon), swap)
+            text = text[end:]
+
+
+class Breakdown:
+    """PSS by mapping over the whole tree, and when it is due."""
+
+    def __init__(self) -> None:
+        self.pss, self.due = 0, 0.0  # of the last one, of the next one
+
+    def is_due(self, living: Sequence[Process]) -> bool:
+        pss = sum(process.memory.part for process in living)
+        return pss > self.pss * WELL_ABOVE and time.monotonic() >= self.due
+
+    def take(self, living: Sequence[Process], sampler: Sampler) -> str:
+        """Read the processes, each with its mappings: the text of the recording."""
+        cpu, found, self.pss = time.process_time(), {}, 0
+        for process in living:
+            sampler.read_one(process)
+            if process.memory:
+                self.pss += process.memory.part
+                try:
+                    for key, sizes in mappings_of(process.tid):
+                        add_mapping(found, key, sizes)
+                except OSError:
+                    add_mapping(found, ("unreadable", "not readable"), (process.memory.part, 0, 0))
+        largest = sorted(found, key=lambda key: -found[key][0])
+        for kind, name in largest[MAPPINGS_KEPT:]:
+            add_mapping(found, (kind, "others"), found.pop((kind, name)))
+        self.due = time.monotonic() + (time.process_time() - cpu) / MAPPINGS_SHARE
+        rows = []
+        for (kind, name), (pss, anon, swap) in found.items():
+            if pss or swap:
+                quoted = name.replace('"', '""')
+                rows.append(f'{kind} {pss} {anon} {swap} "{quoted}"')
+        return f"{self.pss}: {', '.join(rows)}"
 
 
 # ---------------------------------------------------------------- the recording
@@ -825,24 +897,24 @@ class StatusLine:
 
     def __init__(self, wanted: bool) -> None:
         self.wanted = wanted and os.isatty(2)
-        self.shown, self.due, self.peak = False, 0.0, 0
+        self.due = 0.0  # when it is to be rewritten; 0: it is not shown
 
-    def show(self, now: float, memories: Sequence[Memory]) -> None:
+    def show(self, now: float, living: Sequence[Process], peak: int) -> None:
         """Time, processes, PSS, RSS, where memory.py is in the terminal's foreground."""
-        pss, rss = sum(m.part for m in memories), sum(m.rss for m in memories)
-        self.peak = max(self.peak, pss)
         with contextlib.suppress(OSError):  # the terminal has gone
             if self.wanted and now >= self.due and os.tcgetpgrp(2) == os.getpgrp():
-                line = f"{now:.1f} s  {count(len(memories), 'process')}  PSS {mib(pss)}"
-                line += f" (peak {mib(self.peak)})  RSS {mib(rss)}"
+                pss = sum(process.memory.part for process in living)
+                rss = sum(process.memory.rss for process in living)
+                line = f"{now:.1f} s  {count(len(living), 'process')}  PSS {mib(pss)}"
+                line += f" (peak {mib(peak)})  RSS {mib(rss)}"
                 self.clear()
                 write_text(line[: os.get_terminal_size(2).columns - 1], sys.stderr, end="")
-                self.shown, self.due = True, now + 0.4
+                self.due = now + 0.4
 
     def clear(self) -> None:
-        if self.shown:
+        if self.due:
             write_text("\r\033[K", sys.stderr, end="")
-        self.shown = False
+        self.due = 0.0
 
 
 class Session:
@@ -868,9 +940,7 @@ class Session:
         self.tree, self.base = Tree(watched), memory_in_use()
         self.start, self.cpu = time.monotonic(), time.process_time()
         self.command = Command(argv, mask) if argv else None
-        self.sampler = Sampler(self.tree)
-        for process in self.tree.known.values():
-            process.update_name(self.start)
+        self.sampler, self.breakdown = Sampler(self.tree), Breakdown()
         self.recording.begin(shlex.join(argv) or named(self.tree.known.values()), self.interval)
         self.sample()
         while not self.ended:
@@ -891,19 +961,26 @@ class Session:
             self.due = max(self.due, int(now / self.interval)) + 1  # what is missed was due
             self.sample()
 
-    def sample(self) -> None:
+    def sample(self, last: bool = False) -> None:
         """Take one sample and record it, unless all has ended."""
         if self.over():
             return
         begin = time.monotonic()
         living = self.sampler.sample()
+        last = last or (self.duration is not None and begin - self.start >= self.duration)
+        made_of = ""
+        if last or self.breakdown.is_due(living):
+            made_of = self.breakdown.take(living, self.sampler)
+            living = [process for process in living if process.memory]
         now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
+        if made_of:
+            self.recording.comment("made of", f"{now:.3f} {made_of}")
         if self.sampler.uncertain:
             self.recording.comment("uncertain", f"{now:.3f} {self.sampler.uncertain}")
         self.recording.sample(now, begin, living, memory_in_use() - self.base)
-        self.line.show(now, [process.memory for process in living])
-        if self.duration is not None and now >= self.duration:
-            self.ended = "duration"
+        self.line.show(now, living, self.sampler.peak)
+        if last:
+            self.ended = self.ended or "duration"
         elif not self.command and not living:
             self.ended = "end"
         elif self.command and self.command.status is not None and living and not self.left_told:
@@ -1006,7 +1083,7 @@ def end_command(session: Session) -> None:
 
 def named(processes: Iterable[Process]) -> str:
     """'sh (12), sleep (13)'."""
-    return ", ".join(f"{process.name or '?'} ({process.pid})" for process in processes)
+    return ", ".join(f"{process.name} ({process.pid})" for process in processes)
 
 
 def hint_running_instance(name: str, begun: float) -> None:
