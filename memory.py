@@ -261,8 +261,7 @@ class Process:
         self.read_cost = 0.0  # CPU seconds
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
         self.row = ""  # of the CSV; made anew where memory or name have changed
-        self.name = "?"
-        self.update_name(self.seen)
+        self.name, self.name_due = "?", 0.0
 
     def poll(self, tree: dict[int, Process]) -> Stat | None:
         """/proc/PID/stat; None for a zombie, and between vfork and exec. OSError: it has ended."""
@@ -287,13 +286,12 @@ class Process:
         return stat
 
     def carry(self) -> None:
-        """Carry the reading forward to the last poll."""
         self.memory, self.row = carried(self.reading, *self.resident), ""
         self.uncertain = unexplained(self.reading, *self.resident, self.stat.faults)
 
     def update_name(self, now: float) -> None:
         """Read the name again: at first often (a zygote turns into a renderer), later rarely."""
-        self.name_due = now + max(0.05, 2 * (now - self.seen))
+        self.name_due = now + 2 * (now - self.seen)
         with contextlib.suppress(OSError):
             words = read_file(f"/proc/{self.pid}/cmdline").rstrip(b"\0").split(b"\0")
             comm = read_stat(self.pid).comm
@@ -398,7 +396,6 @@ class Reading(NamedTuple):
     anon: int  # resident bytes of anonymous memory
     mapped: int  # and of files and shared memory
     faults: int
-    exposed: int  # resident bytes that it shares with others, or may
     shared_anon: int  # bytes of anonymous memory that are not in PSS: others have them too
     blurred: float = 0  # bytes that moved while it was read
 
@@ -429,7 +426,7 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
     in_pss = reading.memory.file + reading.memory.shmem
     part = min(1, in_pss / reading.mapped) if reading.mapped else 0
     remapped = more * max(part, 1 - part) if more > 0 else min(-more, in_pss)
-    return round(reading.blurred + min(replaced, reading.exposed) + remapped)
+    return round(reading.blurred + min(replaced, 2 * reading.shared_anon) + remapped)
 
 
 def full_read(process: Process) -> Reading:
@@ -446,15 +443,15 @@ def full_read(process: Process) -> Reading:
     memory = memory_of(sizes)
     anon, mapped = status["RssAnon"], status["RssFile"] + status["RssShmem"]
     shared_anon = max(0, sizes["Anonymous"] - memory.anon)
-    counters = (*process.resident, process.stat.faults)
-    polled = Reading(memory, *counters, memory.rss - memory.uss, shared_anon)
+    shared = max(shared_anon, process.reading.shared_anon)
+    polled = Reading(memory, *process.resident, process.stat.faults, shared)
     blurred = unexplained(polled, anon, mapped, faults)
     process.resident = anon, mapped
     process.stat = process.stat._replace(rss=anon + mapped, faults=faults)
     process.high_water = max(process.high_water, status["VmHWM"])
     if abs(anon - before[0]) + abs(mapped - before[1]) > COUNTER_ERROR:  # it moved meanwhile
         anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
-    return polled._replace(anon=anon, mapped=mapped, faults=faults, blurred=blurred)
+    return Reading(memory, anon, mapped, faults, shared_anon, blurred)
 
 
 class Poller:
@@ -464,15 +461,13 @@ class Poller:
         self.tree = tree
         self.lost = 0  # uncertain bytes that are no single process's
         self.uncertain = 0  # bytes by which the last sample's sum may be off, where it matters
-        self.refused: dict[str, set[int]] = {}  # why PSS could not be read, of whom
+        self.refused = ""  # why PSS could not be read
         self.largest = self.kernel_peak = 0  # RSS of one process: in a sample, by the kernel
         self.missed = (0, 0, 0, 0, "")  # see note_high_water
-        with contextlib.suppress(OSError, ValueError):  # a descriptor a process
-            hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a descriptor a process
 
     def sample(self) -> list[Process]:
-        """The processes that live now, with their memory."""
         now = time.monotonic()
         self.tree.find(now)
         living = self.measure(now)
@@ -501,17 +496,18 @@ class Poller:
     def follow(self, process: Process, stat: Stat) -> None:
         """Carry a process forward; a fork begins with nothing: what it shares is in the sum."""
         before, process.stat = process.stat, stat
+        if process.reading and stat.image != before.image:  # it runs another program now
+            self.end(process)
         if process.reading and (stat.rss, stat.faults) == (before.rss, before.faults):
             return
         process.resident = anon, mapped = read_resident(process.tid)
         if not process.reading:
             nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
-            process.reading = Reading(nothing, 0, 0, stat.faults, 0, 0)
+            process.reading = Reading(nothing, 0, 0, stat.faults, 0)
             parent = self.tree.known.get(process.ppid)
             if parent and parent.reading and parent.stat.image == stat.image:
-                more = {"exposed": sum(parent.resident), "shared_anon": parent.resident[0]}
-                parent.reading = parent.reading._replace(**more)
-                process.reading = Reading(nothing, anon, mapped, 0, stat.rss, anon)
+                parent.reading = parent.reading._replace(shared_anon=parent.resident[0])
+                process.reading = Reading(nothing, anon, mapped, 0, anon)
         process.carry()
 
     def end(self, process: Process) -> None:
@@ -620,7 +616,7 @@ class Sampler(Poller):
         try:
             process.reading = full_read(process)
         except PermissionError as error:
-            self.refused.setdefault(error.strerror, set()).add(process.pid)
+            self.refused = error.strerror
             process.reading = before._replace(memory=Memory(sum(process.resident)))
         except OSError:
             self.end_if_gone(process)
@@ -706,7 +702,7 @@ class Breakdown:
         return pss > self.pss * WELL_ABOVE and time.monotonic() >= self.due
 
     def take(self, living: Sequence[Process], sampler: Sampler) -> str:
-        """Read the processes, each with its mappings: the text of the recording."""
+        """Read the processes, each with its mappings: the text of the recording, "" for none."""
         cpu, found, self.pss = time.process_time(), {}, 0
         for process in living:
             sampler.read_one(process)
@@ -726,7 +722,7 @@ class Breakdown:
             if pss or swap:
                 quoted = name.replace('"', '""')
                 rows.append(f'{kind} {pss} {anon} {swap} "{quoted}"')
-        return f"{self.pss}: {', '.join(rows)}"
+        return f"{self.pss}: {', '.join(rows)}" if rows else ""
 
 
 # ---------------------------------------------------------------- the recording
@@ -855,7 +851,6 @@ class Command:
                 self.high_water = mark if mark > self.inherited else 0
 
     def send(self, number: int) -> None:
-        """Send the command alone a signal, unless it has been reaped."""
         if self.status is None:
             with contextlib.suppress(OSError):  # it has changed its user
                 os.kill(self.pid, number)
@@ -941,6 +936,8 @@ class Session:
         self.start, self.cpu = time.monotonic(), time.process_time()
         self.command = Command(argv, mask) if argv else None
         self.sampler, self.breakdown = Sampler(self.tree), Breakdown()
+        for process in self.tree.known.values():
+            process.update_name(self.start)
         self.recording.begin(shlex.join(argv) or named(self.tree.known.values()), self.interval)
         self.sample()
         while not self.ended:
@@ -990,7 +987,6 @@ class Session:
             self.say(f"{ended}; {left}; Ctrl-C ends the measuring")
 
     def say(self, message: str) -> None:
-        """One line on stderr in the place of the status line."""
         self.line.clear()
         say(message)
 
@@ -1041,8 +1037,8 @@ def write_foot(session: Session) -> None:
         end_command(session)
     if session.ended == "end":
         comment("system after", memory_in_use() - session.base)
-    for why, pids in sampler.refused.items():
-        comment("unreadable", f"{why} ({count(len(pids), 'process')})")
+    if sampler.refused:
+        comment("unreadable", sampler.refused)
     for process in session.tree.known.values():
         sampler.note_high_water(process.high_water, process.largest, process.pid, process.name)
     if command and command.high_water:
@@ -1055,7 +1051,7 @@ def write_foot(session: Session) -> None:
     comment("exit status", session.status if command else "")
     comment("duration", f"{duration:.3f}")
     if command and by_itself and duration < 3 and session.status < 128:
-        hint_running_instance(command.name, time.time() - duration)
+        hint_running_instance(command.name)
 
 
 def end_command(session: Session) -> None:
@@ -1086,15 +1082,15 @@ def named(processes: Iterable[Process]) -> str:
     return ", ".join(f"{process.name} ({process.pid})" for process in processes)
 
 
-def hint_running_instance(name: str, begun: float) -> None:
+def hint_running_instance(name: str) -> None:
     """Say that a command which ended at once may have handed over to a running instance.
 
-    Those that do so have children of their own (Electron, Firefox). begun: since the epoch.
+    Those that do so have children of their own (Electron, Firefox).
     """
-    for process in psutil.process_iter(["name", "create_time"]):
-        older = process.info["name"] == name and process.info["create_time"] < begun - 1
+    for process in psutil.process_iter(["name"]):
         with contextlib.suppress(psutil.Error):
-            if older and any(child.name() == name for child in process.children()):
+            children = process.children() if process.info["name"] == name else ()
+            if any(child.name() == name for child in children):
                 words = f"{name} ended at once, and another {name} runs: it may have taken over"
                 say(f"{words}; to measure that one: memory.py --pid {process.pid}")
                 return
