@@ -659,23 +659,18 @@ class Sampler(Poller):
 
 WELL_ABOVE = 1.1
 MAPPINGS_SHARE = 0.01  # of one core, until the end
-MAX_NAME = 200  # characters
-MAPPINGS_KEPT = 60  # names that are recorded; the others of each kind are one
+MAPPINGS_KEPT = 250  # the largest, of names of MAX_NAME characters at most
+MAX_NAME = 200
 MAPPING_RE = re.compile(
     rb"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)\n(?:.*\n)*?Pss: +(\d+) kB\n"
     rb"(?:.*\n)*?Anonymous: +(\d+) kB\n(?:.*\n)*?SwapPss: +(\d+) kB\n",
     re.M,
 )
-RANDOM_RE = re.compile(r"(?<=\.)\w{6}(?= \(deleted\)$)")  # of mkstemp(3)
 SHARED_RE = re.compile(r"/memfd:|/dev/shm/|/SYSV|/dev/zero\b|/dmabuf|\[anon_shmem:")
+RANDOM_RE = re.compile(r"(?<=\.)\w{6}(?= \(deleted\)$)")  # of mkstemp(3)
 
 
-def add_mapping(found: dict, key: tuple[str, str], sizes: Iterable[int]) -> None:
-    """Add PSS, its anonymous part and swap to the mappings of the same kind and name."""
-    found[key] = [a + b for a, b in zip(found.get(key, (0, 0, 0)), sizes)]
-
-
-def mappings_of(pid: int) -> Iterator[tuple[tuple[str, str], tuple[int, int, int]]]:
+def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
     """Kind and name of each mapping; PSS, its anonymous part and swap in bytes. Raises OSError."""
     text = b""
     with open(f"/proc/{pid}/smaps", "rb") as file:
@@ -687,7 +682,7 @@ def mappings_of(pid: int) -> Iterator[tuple[tuple[str, str], tuple[int, int, int
                 if SHARED_RE.match(name):
                     kind, name = "shared", RANDOM_RE.sub("XXXXXX", name)
                 pss, anon, swap = (int(size) * 1024 for size in match.groups()[1:])
-                yield (kind, name), (pss, min(pss, anon), swap)
+                yield kind, name.replace('"', '""'), (pss, min(pss, anon), swap)
             text = text[end:]
 
 
@@ -709,20 +704,16 @@ class Breakdown:
             if process.memory:
                 self.pss += process.memory.part
                 try:
-                    for key, sizes in mappings_of(process.tid):
-                        add_mapping(found, key, sizes)
+                    mappings = list(mappings_of(process.tid))
                 except OSError:
-                    add_mapping(found, ("unreadable", "not readable"), (process.memory.part, 0, 0))
-        largest = sorted(found, key=lambda key: -found[key][0])
-        for kind, name in largest[MAPPINGS_KEPT:]:
-            add_mapping(found, (kind, "others"), found.pop((kind, name)))
+                    mappings = [("unreadable", "not readable", (process.memory.part, 0, 0))]
+                for kind, name, sizes in mappings:
+                    sums = found.get((kind, name), (0, 0, 0))
+                    found[kind, name] = [a + b for a, b in zip(sums, sizes)]
         self.due = time.monotonic() + (time.process_time() - cpu) / MAPPINGS_SHARE
-        rows = []
-        for (kind, name), (pss, anon, swap) in found.items():
-            if pss or swap:
-                quoted = name.replace('"', '""')
-                rows.append(f'{kind} {pss} {anon} {swap} "{quoted}"')
-        return f"{self.pss}: {', '.join(rows)}" if rows else ""
+        rows = sorted(([*sizes, *key] for key, sizes in found.items() if sizes[0]), reverse=True)
+        rows = ", ".join('{3} {0} {1} {2} "{4}"'.format(*row) for row in rows[:MAPPINGS_KEPT])
+        return f"{self.pss}: {rows}" if rows else ""
 
 
 # ---------------------------------------------------------------- the recording
