@@ -39,7 +39,7 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 try:
@@ -1036,6 +1036,7 @@ MAX_USES = 4000  # processes told apart in one run; of more, the smallest are fo
 EXIT_SECONDS = 2  # that a tree may take to end: the values of the end are those from before
 MAX_POINTS = 3000  # of the graph
 STACKED = 8  # processes with a colour of their own
+UNUSED = {"peak_pss": None, "peak_rss": 0, "pss_at_peak": 0, "peak_part": 0, "unreadable": False}
 
 
 class Sample(NamedTuple):
@@ -1048,19 +1049,24 @@ class Sample(NamedTuple):
     totals: dict[str, int | None]  # the sum of each metric
 
 
-def known(function: Callable, values: Iterable[int | None]) -> int | None:
-    """The sum or maximum of the values that are known; None if none is."""
-    found = [value for value in values if value is not None]
-    return function(found) if found else None
+def total(sizes: Iterable[int | None]) -> int | None:
+    """The sum of the sizes that are known; None if none is."""
+    found = [size for size in sizes if size is not None]
+    return sum(found) if found else None
+
+
+def at_most(size: int | None, is_bound: bool) -> str:
+    """A size, with <= where RSS stands in for what could not be read."""
+    return ("<=" if is_bound else "") + mib(size)
 
 
 def totals_of(memories: Iterable[Memory], system: int) -> dict[str, int | None]:
     """The sum of each metric; RSS stands in for PSS and USS that could not be read."""
     return {
-        "pss": known(sum, (memory.part for memory in memories)),
-        "uss": known(sum, (m.rss if m.uss is None else m.uss for m in memories)),
-        "rss": known(sum, (memory.rss for memory in memories)),
-        "swap": known(sum, (memory.swap for memory in memories)),
+        "pss": total(m.part for m in memories),
+        "uss": total(m.rss if m.uss is None else m.uss for m in memories),
+        "rss": total(m.rss for m in memories),
+        "swap": total(m.swap for m in memories),
         "system": system,
     }
 
@@ -1129,7 +1135,6 @@ class Run:
             self.add_uses(sample)
         self.hold(max(self.end, self.number("duration") or 0))
         self.finish()
-        self.read_points()
 
     def hold(self, until: float) -> None:
         """The values of the last sample hold until this time."""
@@ -1141,7 +1146,6 @@ class Run:
         self.uncertain_seconds += held if self.uncertain_now else 0
 
     def add(self, sample: Sample) -> None:
-        """Take in a sample: its sums."""
         self.last, self.samples = sample, self.samples + 1
         self.processes = max(self.processes, len(sample.memories))
         self.uncertain_now = self.number("uncertain") or 0
@@ -1158,21 +1162,22 @@ class Run:
             self.recent.append(sample)
 
     def add_uses(self, sample: Sample) -> None:
-        """Take in a sample: its processes."""
-        nothing = {"peak_pss": None, "peak_rss": 0, "pss_at_peak": 0}
-        nothing.update(peak_part=0, unreadable=False)  # part: of the sum, RSS may stand in there
         for key, memory in sample.memories.items():
-            use = self.uses.setdefault(key, {"pid": key[0], "process": "", **nothing})
+            use = self.uses.setdefault(key, {"pid": key[0], "process": "", **UNUSED})
             use["process"] = sample.names[key]
             use["peak_part"] = max(use["peak_part"], memory.part)
             use["peak_rss"] = max(use["peak_rss"], memory.rss)
-            use["peak_pss"] = known(max, (use["peak_pss"], memory.pss))
-            use["unreadable"] |= memory.pss is None
+            if memory.pss is None:
+                use["unreadable"] = True
+            else:
+                use["peak_pss"] = max(use["peak_pss"] or 0, memory.pss)
         if len(self.uses) > MAX_USES:
-            largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
-            kept = {*largest[: MAX_USES // 4], *self.peak.memories, *sample.memories}
+            kept = {*self.largest()[: MAX_USES // 4], *self.peak.memories, *sample.memories}
             self.forgotten += len(self.uses) - len(kept)
             self.uses = {key: self.uses[key] for key in kept}
+
+    def largest(self) -> list[tuple[int, float]]:
+        return sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
 
     def finish(self) -> None:
         """What is known at the end only."""
@@ -1186,36 +1191,21 @@ class Run:
                 metric["mean"] = round(area / span) if span else metric["peak"]
                 metric["end"] = end.totals[name]
         peak = self.peak.memories
-        for key in peak:
-            self.uses[key]["pss_at_peak"] = peak[key].part
-        split = {kind: known(sum, (getattr(m, kind) for m in peak.values())) for kind in KINDS}
+        for key, memory in peak.items():
+            self.uses[key]["pss_at_peak"] = memory.part
+        split = {kind: total(getattr(m, kind) for m in peak.values()) for kind in KINDS}
         self.split = None if None in split.values() else split
         names = [use["process"] for use in self.uses.values()]  # a main process has no role
         programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
         for use in self.uses.values():
-            use["process"] += " main" if use["process"] in programs else ""
-            use["process"] = printable(use["process"])
+            main = " main" if use["process"] in programs else ""
+            use["process"] = printable(use["process"] + main)
         self.unreadable = sum(use["unreadable"] for use in self.uses.values())
         self.title = self.meta.get("command") or printable(os.path.basename(self.path))
-        largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
+        largest = self.largest()
         self.drawn = largest if len(largest) <= STACKED else largest[: STACKED - 1]
         self.ranking = sorted(map(self.uses.get, largest), key=lambda use: -use["pss_at_peak"])
-
-    def read_points(self) -> None:
-        """The points of the graph, in a second pass: samples with the drawn processes alone.
-
-        Of too many samples several in a row become one point, so that the peaks survive.
-        """
-        self.points: list[Sample] = []
-        samples = itertools.islice(samples_of(self.path, {}), self.samples)
-        samples = (sample for sample in samples if sample.memories)
-        while group := list(itertools.islice(samples, -(-self.samples // MAX_POINTS))):
-            top = max(group, key=lambda sample: sample.totals["pss"])
-            drawn = {key: top.memories[key] for key in self.drawn if key in top.memories}
-            totals = {name: known(max, (s.totals[name] for s in group)) for name in METRICS}
-            self.points.append(top._replace(memories=drawn, names={}, totals=totals))
-        if self.points:  # the last one holds until the end
-            self.points.append(self.points[-1]._replace(time=self.end))
+        self.points = points_of(self)
 
     def number(self, key: str) -> float | None:
         """The number that a comment ends with; None where there is none or an absurd one."""
@@ -1225,9 +1215,26 @@ class Run:
         return float(match[1]) if match[2] else int(match[1])
 
     def shown(self, name: str, key: str) -> str:
-        """A figure of a metric; <= where RSS stands in for what could not be read."""
-        bound = "<=" if self.unreadable and name in ("pss", "uss") else ""
-        return bound + mib((self.metrics[name] or {}).get(key))
+        is_bound = self.unreadable > 0 and name in ("pss", "uss")
+        return at_most((self.metrics[name] or {}).get(key), is_bound)
+
+
+def points_of(run: Run) -> list[Sample]:
+    """The points of the graph, in a second pass: samples with the drawn processes alone.
+
+    Of too many samples several in a row become one point, so that the peaks survive.
+    """
+    points = []
+    samples = (s for s in itertools.islice(samples_of(run.path, {}), run.samples) if s.memories)
+    while group := list(itertools.islice(samples, -(-run.samples // MAX_POINTS))):
+        top = max(group, key=lambda sample: sample.totals["pss"])
+        drawn = {key: top.memories[key] for key in run.drawn if key in top.memories}
+        totals = {}
+        for name in METRICS:
+            sizes = [s.totals[name] for s in group if s.totals[name] is not None]
+            totals[name] = max(sizes, default=None)
+        points.append(top._replace(memories=drawn, names={}, totals=totals))
+    return points + [point._replace(time=run.end) for point in points[-1:]]  # it holds till then
 
 
 def run_to_dict(run: Run) -> dict[str, object]:
@@ -1260,36 +1267,32 @@ TABLE_ROWS = 12
 BETWEEN_RE = re.compile(r"(\d{1,18}) (\d{1,18}) (\d+) (.+)")  # RSS by kernel, samples; pid, name
 
 
-def caveats(run: Run) -> list[str]:
+def caveats(run: Run) -> Iterator[str]:
     """What a reader must know before believing the figures."""
-    found, meta = [], run.meta
-    if "cut" in meta:
-        found.append(f"the recording is not whole ({meta['cut']}): figures up to there")
+    if "cut" in run.meta:
+        yield f"the recording is not whole ({run.meta['cut']}): figures up to there"
     if not run.points:
         kernel = mib(run.number("kernel peak rss"))
-        found.append(f"too short to be sampled; its largest RSS by the kernel's account: {kernel}")
+        yield f"too short to be sampled; its largest RSS by the kernel's account: {kernel}"
     if run.uncertain_seconds >= 0.05:
-        found.append(
-            f"for {seconds(run.uncertain_seconds)} more changed than could be read in time: the"
-            f" sum of PSS may be off by up to {mib(run.uncertain)} there"
-        )
+        how_long, off = seconds(run.uncertain_seconds), f"off by up to {mib(run.uncertain)} there"
+        yield f"for {how_long} more changed than could be read in time: the sum of PSS may be {off}"
     if run.unreadable:
-        why = meta.get("unreadable", "permission denied")
+        why = run.meta.get("unreadable", "permission denied")
         root = "; to read them: sudo ./memory.py --pid ..." if os.geteuid() else ""
-        found.append(
+        yield (
             f"PSS of {count(run.unreadable, 'process')} could not be read ({why}): their RSS"
             f" stands in for it, PSS and USS are upper bounds{root}"
         )
-    if "hidden" in meta:
-        found.append("/proc hides other users' processes (hidepid): such children are missed")
-    missed = BETWEEN_RE.match(meta.get("between samples", ""))
+    if "hidden" in run.meta:
+        yield "/proc hides other users' processes (hidepid): such children are missed"
+    missed = BETWEEN_RE.match(run.meta.get("between samples", ""))
     if missed and run.points and int(missed[1]) > max(1.1 * int(missed[2]), 4 * MIB):
-        found.append(
+        yield (
             f"{missed[4]} ({missed[3]}), or a child of it, had {mib(int(missed[1]))} RSS between"
             f" two samples, which saw {mib(int(missed[2]))} at most:"
             f" --interval {(run.number('interval') or 0.1) / 5:g} may see it"
         )
-    return found
 
 
 def peak_line(run: Run) -> list[str]:
@@ -1320,7 +1323,6 @@ def summary(run: Run) -> str:
 
 
 def metric_table(run: Run) -> list[str]:
-    """Peak, mean and end of each metric, and what the system got back."""
     lines = [f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"]
     for name, metric in run.metrics.items():
         if metric and metric["peak"]:
@@ -1349,7 +1351,7 @@ def process_table(run: Run) -> list[str]:
     """The processes with the most PSS at the peak, and the rest as one line."""
     lines = [f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"]
     for use in run.ranking[:TABLE_ROWS]:
-        at_peak = ("<=" if use["unreadable"] else "") + mib(use["pss_at_peak"])
+        at_peak = at_most(use["pss_at_peak"], use["unreadable"])
         pss = "not readable" if use["peak_pss"] is None else mib(use["peak_pss"])
         rss, name = mib(use["peak_rss"]), use["process"][:46]
         lines.append(f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}")
@@ -1475,7 +1477,7 @@ def draw_processes(panel: Axes, run: Run, unit: int) -> None:
         layers.append([memory.part / MIB if memory else 0 for memory in memories])
         rest = [left - size for left, size in zip(rest, layers[-1])]
         use = run.uses[key]
-        peak = ("<=" if use["unreadable"] else "") + mib(use["peak_part"])
+        peak = at_most(use["peak_part"], use["unreadable"])
         labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
     others = run.forgotten + len(run.uses) - len(run.drawn)
     if others:
@@ -1552,7 +1554,9 @@ def parser() -> argparse.ArgumentParser:
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
     add("--interval", metavar="S", type=float, default=0.1, help="between samples (0.1 s)")
-    add("--duration", metavar="S", type=float, help="end after S seconds; --pid: 0: one sample")
+    add(
+        "--duration", metavar="S", type=float, help="end after S seconds; --pid: 0 takes one sample"
+    )
     add("--quiet", action="store_true", help="no status line, no summary")
     add("--no-status", action="store_true", help="no status line")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
