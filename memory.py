@@ -39,7 +39,7 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 try:
@@ -1049,10 +1049,10 @@ class Sample(NamedTuple):
     totals: dict[str, int | None]  # the sum of each metric
 
 
-def total(sizes: Iterable[int | None]) -> int | None:
-    """The sum of the sizes that are known; None if none is."""
+def known(function: Callable, sizes: Iterable[int | None]) -> int | None:
+    """The sum or maximum of the sizes that are known; None if none is."""
     found = [size for size in sizes if size is not None]
-    return sum(found) if found else None
+    return function(found) if found else None
 
 
 def at_most(size: int | None, is_bound: bool) -> str:
@@ -1063,10 +1063,10 @@ def at_most(size: int | None, is_bound: bool) -> str:
 def totals_of(memories: Iterable[Memory], system: int) -> dict[str, int | None]:
     """The sum of each metric; RSS stands in for PSS and USS that could not be read."""
     return {
-        "pss": total(m.part for m in memories),
-        "uss": total(m.rss if m.uss is None else m.uss for m in memories),
-        "rss": total(m.rss for m in memories),
-        "swap": total(m.swap for m in memories),
+        "pss": known(sum, (m.part for m in memories)),
+        "uss": known(sum, (m.rss if m.uss is None else m.uss for m in memories)),
+        "rss": known(sum, (m.rss for m in memories)),
+        "swap": known(sum, (m.swap for m in memories)),
         "system": system,
     }
 
@@ -1091,29 +1091,28 @@ def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
     """
     lines = data_lines(path, meta)
     header = next(lines, "")
+    if not (HEADER.startswith(header) or header.startswith("#")):
+        raise Problem(f"{path}: not a recording of memory.py (made with --csv)", 2)
     if header != HEADER:
-        if not (HEADER.startswith(header) or header.startswith("#")):
-            raise Problem(f"{path}: not a recording of memory.py (made with --csv)", 2)
         meta["cut"] = "its head is cut off"
         return
     last, keys = 0.0, {}  # of the sample before
     memories, names, age = {}, {}, 0.0
     for place, line in enumerate(lines, 1):
         row = ROW_RE.fullmatch(line)
-        if row:
-            now, pid, rss = float(row[1]), int(row[2]), int(row[4])
-        if not row or now < last or (pid and rss < 0):
+        if not row or float(row[1]) < last or (int(row[2]) and row[4][0] == "-"):
             meta["cut"] = f"row {place} is cut off or damaged"
             return
+        now, pid, size = float(row[1]), int(row[2]), int(row[4])
         if pid:
             key = keys.get(pid, (pid, now))
-            memories[key] = Memory(rss, *(int(n) if n else None for n in row.groups()[4:10]))
+            memories[key] = Memory(size, *(int(n) if n else None for n in row.groups()[4:10]))
             names[key] = row[3].replace('""', '"')
             age = max(age, float(row[11] or 0))
-            continue
-        yield Sample(now, memories, names, age, totals_of(memories.values(), rss))
-        last, keys = now, {key[0]: key for key in memories}
-        memories, names, age = {}, {}, 0.0
+        else:
+            yield Sample(now, memories, names, age, totals_of(memories.values(), size))
+            last, keys = now, {key[0]: key for key in memories}
+            memories, names, age = {}, {}, 0.0
 
 
 class Run:
@@ -1167,10 +1166,8 @@ class Run:
             use["process"] = sample.names[key]
             use["peak_part"] = max(use["peak_part"], memory.part)
             use["peak_rss"] = max(use["peak_rss"], memory.rss)
-            if memory.pss is None:
-                use["unreadable"] = True
-            else:
-                use["peak_pss"] = max(use["peak_pss"] or 0, memory.pss)
+            use["peak_pss"] = known(max, (use["peak_pss"], memory.pss))
+            use["unreadable"] |= memory.pss is None
         if len(self.uses) > MAX_USES:
             kept = {*self.largest()[: MAX_USES // 4], *self.peak.memories, *sample.memories}
             self.forgotten += len(self.uses) - len(kept)
@@ -1193,7 +1190,7 @@ class Run:
         peak = self.peak.memories
         for key, memory in peak.items():
             self.uses[key]["pss_at_peak"] = memory.part
-        split = {kind: total(getattr(m, kind) for m in peak.values()) for kind in KINDS}
+        split = {kind: known(sum, (getattr(m, kind) for m in peak.values())) for kind in KINDS}
         self.split = None if None in split.values() else split
         names = [use["process"] for use in self.uses.values()]  # a main process has no role
         programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
@@ -1229,10 +1226,8 @@ def points_of(run: Run) -> list[Sample]:
     while group := list(itertools.islice(samples, -(-run.samples // MAX_POINTS))):
         top = max(group, key=lambda sample: sample.totals["pss"])
         drawn = {key: top.memories[key] for key in run.drawn if key in top.memories}
-        totals = {}
-        for name in METRICS:
-            sizes = [s.totals[name] for s in group if s.totals[name] is not None]
-            totals[name] = max(sizes, default=None)
+        columns = {name: [s.totals[name] for s in group] for name in METRICS}
+        totals = {name: known(max, sizes) for name, sizes in columns.items()}
         points.append(top._replace(memories=drawn, names={}, totals=totals))
     return points + [point._replace(time=run.end) for point in points[-1:]]  # it holds till then
 
@@ -1307,7 +1302,6 @@ def peak_line(run: Run) -> list[str]:
 
 
 def summary(run: Run) -> str:
-    """The run as text."""
     status, due, cpu = map(run.number, ("exit status", "samples due", "own cpu seconds"))
     end = "" if status is None else f", exit status {status}"
     lines = [run.title, f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"]
@@ -1363,7 +1357,6 @@ def process_table(run: Run) -> list[str]:
 
 
 def comparison(runs: Sequence[Run]) -> str:
-    """PSS of several runs, one line each."""
     lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
     for run in runs:
         cells = "".join(f"{run.shown('pss', key):>14}" for key in ("peak", "mean", "end"))
@@ -1408,10 +1401,10 @@ def save_graph(runs: Sequence[Run], out: str) -> None:
     warnings.simplefilter("ignore")  # glyphs that the font does not have
     matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
     figure, data = Figure(figsize=(12, 8), dpi=100), io.BytesIO()
-    if len(runs) == 1:
-        draw_run(figure, runs[0])
-    else:
+    if len(runs) > 1:
         draw_comparison(figure, runs)
+    else:
+        draw_run(figure, runs[0])
     figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
     write_file(out, data.getvalue())
 
@@ -1447,16 +1440,20 @@ def draw_run(figure: Figure, run: Run) -> None:
         draw_processes(lower, run, unit)
 
 
-def draw_sums(panel: Axes, run: Run, unit: int) -> None:
-    """The sums of all metrics over time, each value held to the next, and the peak of PSS."""
+def draw_curve(panel: Axes, run: Run, name: str, unit: int, label: str, look: Sequence) -> None:
+    """A metric's sum over time, each value held to the next. look: colour, style, width."""
     times = [point.time / unit for point in run.points]
-    for name, (label, colour, style, width) in CURVES.items():
+    sizes = [point.totals[name] for point in run.points]
+    values = [float("nan") if size is None else size / MIB for size in sizes]
+    colour, style, width = look
+    panel.step(times, values, where="post", label=label, color=colour, ls=style, lw=width)
+
+
+def draw_sums(panel: Axes, run: Run, unit: int) -> None:
+    for name, (label, *look) in CURVES.items():
         if run.metrics[name] and run.metrics[name]["peak"]:
-            sizes = [point.totals[name] for point in run.points]
-            values = [float("nan") if size is None else size / MIB for size in sizes]
-            look = {"color": colour, "linestyle": style, "linewidth": width}
-            label += f"\n    peak {run.shown(name, 'peak')}"
-            panel.step(times, values, where="post", label=label, **look)
+            peak = run.shown(name, "peak")
+            draw_curve(panel, run, name, unit, f"{label}\n    peak {peak}", look)
     panel.set_ylim(min(0, panel.dataLim.ymin * 1.1), panel.dataLim.ymax * 1.12)
     panel.legend(labelspacing=0.9, **LEGEND)
     time_ = run.metrics["pss"]["peak_time"]
@@ -1500,11 +1497,8 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
     for n, run in enumerate(run for run in runs if run.points):
         colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
         file = label_of(os.path.basename(run.path), 36)
-        values = [point.totals["pss"] / MIB for point in run.points]
-        times = [point.time / unit for point in run.points]
-        look = {"color": colour, "linestyle": style, "linewidth": 2}
         label = f"\u200b{file}\n    {label_of(run.title, 40)}"
-        upper.step(times, values, where="post", label=label, **look)
+        draw_curve(upper, run, "pss", unit, label, (colour, style, 2))
         for place, kind, alpha in ((n - 0.2, "peak", 1), (n + 0.2, "end", 0.5)):
             size, text = run.metrics["pss"][kind] / MIB, f" {kind} {run.shown('pss', kind)}, {file}"
             lower.barh(place, size, 0.38, color=colour, alpha=alpha)
@@ -1534,7 +1528,6 @@ with a command only if stdin and stdout are none, so that it never meets its out
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, as the README shows it."""
     result = argparse.ArgumentParser(
         prog="memory.py",
         usage="memory.py [options] COMMAND [ARG ...]  (or --cmd, --pid, --in)",
@@ -1554,9 +1547,7 @@ def parser() -> argparse.ArgumentParser:
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
     add("--interval", metavar="S", type=float, default=0.1, help="between samples (0.1 s)")
-    add(
-        "--duration", metavar="S", type=float, help="end after S seconds; --pid: 0 takes one sample"
-    )
+    add("--duration", metavar="S", type=float, help="end after S seconds; --pid: 0: one sample")
     add("--quiet", action="store_true", help="no status line, no summary")
     add("--no-status", action="store_true", help="no status line")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
@@ -1658,7 +1649,7 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
 def report(paths: Sequence[str], options: argparse.Namespace, stream: TextIO) -> bool:
     """Summary, JSON and graph. False when something could not be written, which is then said."""
     runs = [Run(path) for path in paths]
-    done, written = True, [*paths] if options.csv else []
+    done, written = True, list(paths) if options.csv else []
     for path, write in ((options.json, write_json), (options.out, save_graph)):
         try:
             if path:
