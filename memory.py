@@ -1100,6 +1100,7 @@ MAX_USES = 4000  # processes told apart in one run; of more, the smallest are fo
 EXIT_SECONDS = 2  # that a tree may take to end: the values of the end are those from before
 MAX_POINTS = 3000  # of the graph
 STACKED = 8  # processes with a colour of their own
+UNUSED = {"peak_pss": None, "peak_rss": 0, "pss_at_peak": 0, "peak_part": 0, "unreadable": False}
 
 
 class Sample(NamedTuple):
@@ -1112,19 +1113,24 @@ class Sample(NamedTuple):
     totals: dict[str, int | None]  # the sum of each metric
 
 
-def known(function: Callable, values: Iterable[int | None]) -> int | None:
-    """The sum or maximum of the values that are known; None if none is."""
-    found = [value for value in values if value is not None]
+def known(function: Callable, sizes: Iterable[int | None]) -> int | None:
+    """The sum or maximum of the sizes that are known; None if none is."""
+    found = [size for size in sizes if size is not None]
     return function(found) if found else None
+
+
+def at_most(size: int | None, is_bound: bool) -> str:
+    """A size, with <= where RSS stands in for what could not be read."""
+    return ("<=" if is_bound else "") + mib(size)
 
 
 def totals_of(memories: Iterable[Memory], system: int) -> dict[str, int | None]:
     """The sum of each metric; RSS stands in for PSS and USS that could not be read."""
     return {
-        "pss": known(sum, (memory.part for memory in memories)),
+        "pss": known(sum, (m.part for m in memories)),
         "uss": known(sum, (m.rss if m.uss is None else m.uss for m in memories)),
-        "rss": known(sum, (memory.rss for memory in memories)),
-        "swap": known(sum, (memory.swap for memory in memories)),
+        "rss": known(sum, (m.rss for m in memories)),
+        "swap": known(sum, (m.swap for m in memories)),
         "system": system,
     }
 
@@ -1149,29 +1155,28 @@ def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
     """
     lines = data_lines(path, meta)
     header = next(lines, "")
+    if not (HEADER.startswith(header) or header.startswith("#")):
+        raise Problem(f"{path}: not a recording of memory.py (made with --csv)", 2)
     if header != HEADER:
-        if not (HEADER.startswith(header) or header.startswith("#")):
-            raise Problem(f"{path}: not a recording of memory.py (made with --csv)", 2)
         meta["cut"] = "its head is cut off"
         return
     last, keys = 0.0, {}  # of the sample before
     memories, names, age = {}, {}, 0.0
     for place, line in enumerate(lines, 1):
         row = ROW_RE.fullmatch(line)
-        if row:
-            now, pid, rss = float(row[1]), int(row[2]), int(row[4])
-        if not row or now < last or (pid and rss < 0):
+        if not row or float(row[1]) < last or (int(row[2]) and row[4][0] == "-"):
             meta["cut"] = f"row {place} is cut off or damaged"
             return
+        now, pid, size = float(row[1]), int(row[2]), int(row[4])
         if pid:
             key = keys.get(pid, (pid, now))
-            memories[key] = Memory(rss, *(int(n) if n else None for n in row.groups()[4:10]))
+            memories[key] = Memory(size, *(int(n) if n else None for n in row.groups()[4:10]))
             names[key] = row[3].replace('""', '"')
             age = max(age, float(row[11] or 0))
-            continue
-        yield Sample(now, memories, names, age, totals_of(memories.values(), rss))
-        last, keys = now, {key[0]: key for key in memories}
-        memories, names, age = {}, {}, 0.0
+        else:
+            yield Sample(now, memories, names, age, totals_of(memories.values(), size))
+            last, keys = now, {key[0]: key for key in memories}
+            memories, names, age = {}, {}, 0.0
 
 
 class Run:
@@ -1193,7 +1198,6 @@ class Run:
             self.add_uses(sample)
         self.hold(max(self.end, self.number("duration") or 0))
         self.finish()
-        self.read_points()
 
     def hold(self, until: float) -> None:
         """The values of the last sample hold until this time."""
@@ -1205,7 +1209,6 @@ class Run:
         self.uncertain_seconds += held if self.uncertain_now else 0
 
     def add(self, sample: Sample) -> None:
-        """Take in a sample: its sums."""
         self.last, self.samples = sample, self.samples + 1
         self.processes = max(self.processes, len(sample.memories))
         self.uncertain_now = self.number("uncertain") or 0
@@ -1222,21 +1225,20 @@ class Run:
             self.recent.append(sample)
 
     def add_uses(self, sample: Sample) -> None:
-        """Take in a sample: its processes."""
-        nothing = {"peak_pss": None, "peak_rss": 0, "pss_at_peak": 0}
-        nothing.update(peak_part=0, unreadable=False)  # part: of the sum, RSS may stand in there
         for key, memory in sample.memories.items():
-            use = self.uses.setdefault(key, {"pid": key[0], "process": "", **nothing})
+            use = self.uses.setdefault(key, {"pid": key[0], "process": "", **UNUSED})
             use["process"] = sample.names[key]
             use["peak_part"] = max(use["peak_part"], memory.part)
             use["peak_rss"] = max(use["peak_rss"], memory.rss)
             use["peak_pss"] = known(max, (use["peak_pss"], memory.pss))
             use["unreadable"] |= memory.pss is None
         if len(self.uses) > MAX_USES:
-            largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
-            kept = {*largest[: MAX_USES // 4], *self.peak.memories, *sample.memories}
+            kept = {*self.largest()[: MAX_USES // 4], *self.peak.memories, *sample.memories}
             self.forgotten += len(self.uses) - len(kept)
             self.uses = {key: self.uses[key] for key in kept}
+
+    def largest(self) -> list[tuple[int, float]]:
+        return sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
 
     def finish(self) -> None:
         """What is known at the end only."""
@@ -1250,36 +1252,21 @@ class Run:
                 metric["mean"] = round(area / span) if span else metric["peak"]
                 metric["end"] = end.totals[name]
         peak = self.peak.memories
-        for key in peak:
-            self.uses[key]["pss_at_peak"] = peak[key].part
+        for key, memory in peak.items():
+            self.uses[key]["pss_at_peak"] = memory.part
         split = {kind: known(sum, (getattr(m, kind) for m in peak.values())) for kind in KINDS}
         self.split = None if None in split.values() else split
         names = [use["process"] for use in self.uses.values()]  # a main process has no role
         programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
         for use in self.uses.values():
-            use["process"] += " main" if use["process"] in programs else ""
-            use["process"] = printable(use["process"])
+            main = " main" if use["process"] in programs else ""
+            use["process"] = printable(use["process"] + main)
         self.unreadable = sum(use["unreadable"] for use in self.uses.values())
         self.title = self.meta.get("command") or printable(os.path.basename(self.path))
-        largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
+        largest = self.largest()
         self.drawn = largest if len(largest) <= STACKED else largest[: STACKED - 1]
         self.ranking = sorted(map(self.uses.get, largest), key=lambda use: -use["pss_at_peak"])
-
-    def read_points(self) -> None:
-        """The points of the graph, in a second pass: samples with the drawn processes alone.
-
-        Of too many samples several in a row become one point, so that the peaks survive.
-        """
-        self.points: list[Sample] = []
-        samples = itertools.islice(samples_of(self.path, {}), self.samples)
-        samples = (sample for sample in samples if sample.memories)
-        while group := list(itertools.islice(samples, -(-self.samples // MAX_POINTS))):
-            top = max(group, key=lambda sample: sample.totals["pss"])
-            drawn = {key: top.memories[key] for key in self.drawn if key in top.memories}
-            totals = {name: known(max, (s.totals[name] for s in group)) for name in METRICS}
-            self.points.append(top._replace(memories=drawn, names={}, totals=totals))
-        if self.points:  # the last one holds until the end
-            self.points.append(self.points[-1]._replace(time=self.end))
+        self.points = points_of(self)
 
     def number(self, key: str) -> float | None:
         """The number that a comment ends with; None where there is none or an absurd one."""
@@ -1289,9 +1276,24 @@ class Run:
         return float(match[1]) if match[2] else int(match[1])
 
     def shown(self, name: str, key: str) -> str:
-        """A figure of a metric; <= where RSS stands in for what could not be read."""
-        bound = "<=" if self.unreadable and name in ("pss", "uss") else ""
-        return bound + mib((self.metrics[name] or {}).get(key))
+        is_bound = self.unreadable > 0 and name in ("pss", "uss")
+        return at_most((self.metrics[name] or {}).get(key), is_bound)
+
+
+def points_of(run: Run) -> list[Sample]:
+    """The points of the graph, in a second pass: samples with the drawn processes alone.
+
+    Of too many samples several in a row become one point, so that the peaks survive.
+    """
+    points = []
+    samples = (s for s in itertools.islice(samples_of(run.path, {}), run.samples) if s.memories)
+    while group := list(itertools.islice(samples, -(-run.samples // MAX_POINTS))):
+        top = max(group, key=lambda sample: sample.totals["pss"])
+        drawn = {key: top.memories[key] for key in run.drawn if key in top.memories}
+        columns = {name: [s.totals[name] for s in group] for name in METRICS}
+        totals = {name: known(max, sizes) for name, sizes in columns.items()}
+        points.append(top._replace(memories=drawn, names={}, totals=totals))
+    return points + [point._replace(time=run.end) for point in points[-1:]]  # it holds till then
 
 
 def run_to_dict(run: Run) -> dict[str, object]:
@@ -1324,36 +1326,32 @@ TABLE_ROWS = 12
 BETWEEN_RE = re.compile(r"(\d{1,18}) (\d{1,18}) (\d+) (.+)")  # RSS by kernel, samples; pid, name
 
 
-def caveats(run: Run) -> list[str]:
+def caveats(run: Run) -> Iterator[str]:
     """What a reader must know before believing the figures."""
-    found, meta = [], run.meta
-    if "cut" in meta:
-        found.append(f"the recording is not whole ({meta['cut']}): figures up to there")
+    if "cut" in run.meta:
+        yield f"the recording is not whole ({run.meta['cut']}): figures up to there"
     if not run.points:
         kernel = mib(run.number("kernel peak rss"))
-        found.append(f"too short to be sampled; its largest RSS by the kernel's account: {kernel}")
+        yield f"too short to be sampled; its largest RSS by the kernel's account: {kernel}"
     if run.uncertain_seconds >= 0.05:
-        found.append(
-            f"for {seconds(run.uncertain_seconds)} more changed than could be read in time: the"
-            f" sum of PSS may be off by up to {mib(run.uncertain)} there"
-        )
+        how_long, off = seconds(run.uncertain_seconds), f"off by up to {mib(run.uncertain)} there"
+        yield f"for {how_long} more changed than could be read in time: the sum of PSS may be {off}"
     if run.unreadable:
-        why = meta.get("unreadable", "permission denied")
+        why = run.meta.get("unreadable", "permission denied")
         root = "; to read them: sudo ./memory.py --pid ..." if os.geteuid() else ""
-        found.append(
+        yield (
             f"PSS of {count(run.unreadable, 'process')} could not be read ({why}): their RSS"
             f" stands in for it, PSS and USS are upper bounds{root}"
         )
-    if "hidden" in meta:
-        found.append("/proc hides other users' processes (hidepid): such children are missed")
-    missed = BETWEEN_RE.match(meta.get("between samples", ""))
+    if "hidden" in run.meta:
+        yield "/proc hides other users' processes (hidepid): such children are missed"
+    missed = BETWEEN_RE.match(run.meta.get("between samples", ""))
     if missed and run.points and int(missed[1]) > max(1.1 * int(missed[2]), 4 * MIB):
-        found.append(
+        yield (
             f"{missed[4]} ({missed[3]}), or a child of it, had {mib(int(missed[1]))} RSS between"
             f" two samples, which saw {mib(int(missed[2]))} at most:"
             f" --interval {(run.number('interval') or 0.1) / 5:g} may see it"
         )
-    return found
 
 
 def peak_line(run: Run) -> list[str]:
@@ -1368,7 +1366,6 @@ def peak_line(run: Run) -> list[str]:
 
 
 def summary(run: Run) -> str:
-    """The run as text."""
     status, due, cpu = map(run.number, ("exit status", "samples due", "own cpu seconds"))
     end = "" if status is None else f", exit status {status}"
     lines = [run.title, f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"]
@@ -1384,7 +1381,6 @@ def summary(run: Run) -> str:
 
 
 def metric_table(run: Run) -> list[str]:
-    """Peak, mean and end of each metric, and what the system got back."""
     lines = [f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"]
     for name, metric in run.metrics.items():
         if metric and metric["peak"]:
@@ -1413,7 +1409,7 @@ def process_table(run: Run) -> list[str]:
     """The processes with the most PSS at the peak, and the rest as one line."""
     lines = [f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"]
     for use in run.ranking[:TABLE_ROWS]:
-        at_peak = ("<=" if use["unreadable"] else "") + mib(use["pss_at_peak"])
+        at_peak = at_most(use["pss_at_peak"], use["unreadable"])
         pss = "not readable" if use["peak_pss"] is None else mib(use["peak_pss"])
         rss, name = mib(use["peak_rss"]), use["process"][:46]
         lines.append(f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}")
@@ -1425,7 +1421,6 @@ def process_table(run: Run) -> list[str]:
 
 
 def comparison(runs: Sequence[Run]) -> str:
-    """PSS of several runs, one line each."""
     lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
     for run in runs:
         cells = "".join(f"{run.shown('pss', key):>14}" for key in ("peak", "mean", "end"))
@@ -1470,10 +1465,10 @@ def save_graph(runs: Sequence[Run], out: str) -> None:
     warnings.simplefilter("ignore")  # glyphs that the font does not have
     matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
     figure, data = Figure(figsize=(12, 8), dpi=100), io.BytesIO()
-    if len(runs) == 1:
-        draw_run(figure, runs[0])
-    else:
+    if len(runs) > 1:
         draw_comparison(figure, runs)
+    else:
+        draw_run(figure, runs[0])
     figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
     write_file(out, data.getvalue())
 
@@ -1509,16 +1504,20 @@ def draw_run(figure: Figure, run: Run) -> None:
         draw_processes(lower, run, unit)
 
 
-def draw_sums(panel: Axes, run: Run, unit: int) -> None:
-    """The sums of all metrics over time, each value held to the next, and the peak of PSS."""
+def draw_curve(panel: Axes, run: Run, name: str, unit: int, label: str, look: Sequence) -> None:
+    """A metric's sum over time, each value held to the next. look: colour, style, width."""
     times = [point.time / unit for point in run.points]
-    for name, (label, colour, style, width) in CURVES.items():
+    sizes = [point.totals[name] for point in run.points]
+    values = [float("nan") if size is None else size / MIB for size in sizes]
+    colour, style, width = look
+    panel.step(times, values, where="post", label=label, color=colour, ls=style, lw=width)
+
+
+def draw_sums(panel: Axes, run: Run, unit: int) -> None:
+    for name, (label, *look) in CURVES.items():
         if run.metrics[name] and run.metrics[name]["peak"]:
-            sizes = [point.totals[name] for point in run.points]
-            values = [float("nan") if size is None else size / MIB for size in sizes]
-            look = {"color": colour, "linestyle": style, "linewidth": width}
-            label += f"\n    peak {run.shown(name, 'peak')}"
-            panel.step(times, values, where="post", label=label, **look)
+            peak = run.shown(name, "peak")
+            draw_curve(panel, run, name, unit, f"{label}\n    peak {peak}", look)
     panel.set_ylim(min(0, panel.dataLim.ymin * 1.1), panel.dataLim.ymax * 1.12)
     panel.legend(labelspacing=0.9, **LEGEND)
     time_ = run.metrics["pss"]["peak_time"]
@@ -1539,7 +1538,7 @@ def draw_processes(panel: Axes, run: Run, unit: int) -> None:
         layers.append([memory.part / MIB if memory else 0 for memory in memories])
         rest = [left - size for left, size in zip(rest, layers[-1])]
         use = run.uses[key]
-        peak = ("<=" if use["unreadable"] else "") + mib(use["peak_part"])
+        peak = at_most(use["peak_part"], use["unreadable"])
         labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
     others = run.forgotten + len(run.uses) - len(run.drawn)
     if others:
@@ -1562,11 +1561,8 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
     for n, run in enumerate(run for run in runs if run.points):
         colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
         file = label_of(os.path.basename(run.path), 36)
-        values = [point.totals["pss"] / MIB for point in run.points]
-        times = [point.time / unit for point in run.points]
-        look = {"color": colour, "linestyle": style, "linewidth": 2}
         label = f"\u200b{file}\n    {label_of(run.title, 40)}"
-        upper.step(times, values, where="post", label=label, **look)
+        draw_curve(upper, run, "pss", unit, label, (colour, style, 2))
         for place, kind, alpha in ((n - 0.2, "peak", 1), (n + 0.2, "end", 0.5)):
             size, text = run.metrics["pss"][kind] / MIB, f" {kind} {run.shown('pss', kind)}, {file}"
             lower.barh(place, size, 0.38, color=colour, alpha=alpha)
@@ -1596,7 +1592,6 @@ with a command only if stdin and stdout are none, so that it never meets its out
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, as the README shows it."""
     result = argparse.ArgumentParser(
         prog="memory.py",
         usage="memory.py [options] COMMAND [ARG ...]  (or --cmd, --pid, --in)",
@@ -1718,7 +1713,7 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
 def report(paths: Sequence[str], options: argparse.Namespace, stream: TextIO) -> bool:
     """Summary, JSON and graph. False when something could not be written, which is then said."""
     runs = [Run(path) for path in paths]
-    done, written = True, [*paths] if options.csv else []
+    done, written = True, list(paths) if options.csv else []
     for path, write in ((options.json, write_json), (options.out, save_graph)):
         try:
             if path:
