@@ -25,6 +25,7 @@ psutil finds the processes, /proc/PID/smaps_rollup (proc_pid_smaps(5)) has their
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import ctypes
 import errno
@@ -1095,9 +1096,11 @@ KINDS = {"anon": "anonymous", "file": "file-backed", "shmem": "shared"}
 ROW = r'(\d{1,9}\.\d{1,9}),(\d{1,9}),"((?:[^"]|"")*)",(-?\d{1,18})' + r",(\d{0,18})" * 6
 ROW_RE = re.compile(ROW + r",(\d{0,9}(?:\.\d{1,9})?)\n", re.ASCII)  # no number is absurd
 NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(\.\d{1,9})?)", re.ASCII)
-MAX_LINE = 2**16  # characters; the longest row has some 1,300
+MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) (\d{1,18}): (.*)", re.ASCII)
+MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
+MAX_LINE = 2**16  # characters; the longest row has some 1,300, what it is made of 60,000
 MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
-EXIT_SECONDS = 2  # that a tree may take to end: the values of the end are those from before
+EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
 MAX_POINTS = 3000  # of the graph
 STACKED = 8  # processes with a colour of their own
 UNUSED = {"peak_pss": None, "peak_rss": 0, "pss_at_peak": 0, "peak_part": 0, "unreadable": False}
@@ -1179,6 +1182,18 @@ def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
             memories, names, age = {}, {}, 0.0
 
 
+def made_of(text: str) -> dict[str, object] | None:
+    """PSS by mapping, of a comment of the recording: as in the JSON."""
+    head = MADE_OF_RE.fullmatch(text)
+    if not head:
+        return None
+    rows = []
+    for kind, pss, anon, swap, name in re.findall(MAPPING, head[3], re.ASCII):
+        sizes = {"pss": int(pss), "anon": int(anon), "swap": int(swap)}
+        rows.append({"name": name.replace('""', '"'), "kind": kind, **sizes})
+    return {"time": float(head[1]), "pss": int(head[2]), "mappings": rows}
+
+
 class Run:
     """What a recording shows. Raises Problem when it is none, OSError."""
 
@@ -1220,8 +1235,8 @@ class Run:
                 self.metrics[name] = {"peak": value, "peak_time": sample.time}
                 self.peak = sample if name == "pss" else self.peak
         if sample.memories and "ending" not in self.meta:
-            more, since = len(sample.memories), sample.time - EXIT_SECONDS
-            self.recent = [s for s in self.recent if len(s.memories) > more and s.time > since]
+            pss, since = sample.totals["pss"], sample.time - EXIT_SECONDS
+            self.recent = [s for s in self.recent if s.totals["pss"] > pss and s.time > since]
             self.recent.append(sample)
 
     def add_uses(self, sample: Sample) -> None:
@@ -1244,7 +1259,7 @@ class Run:
         """What is known at the end only."""
         if "duration" not in self.meta:
             self.meta.setdefault("cut", "it has no end")
-        # the last sample before the end was asked for, or with the most processes: before exits
+        # the last sample before the end was asked for, else the largest of the last: before exits
         end = (self.recent or [self.last])[-1 if "ending" in self.meta else 0]
         for name, metric in self.metrics.items():
             if metric:
@@ -1256,6 +1271,7 @@ class Run:
             self.uses[key]["pss_at_peak"] = memory.part
         split = {kind: known(sum, (getattr(m, kind) for m in peak.values())) for kind in KINDS}
         self.split = None if None in split.values() else split
+        self.made_of = made_of(self.meta.get("made of", ""))
         names = [use["process"] for use in self.uses.values()]  # a main process has no role
         programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
         for use in self.uses.values():
@@ -1311,6 +1327,7 @@ def run_to_dict(run: Run) -> dict[str, object]:
         "uncertain": uncertain if run.uncertain else None,
         **run.metrics,
         "pss_peak_split": run.split,
+        "made_of": run.made_of,
         "by_process": run.ranking,
         "kernel_peak_rss": run.number("kernel peak rss"),
         "own": {name: run.number(key) for name, key in own.items()},
@@ -1323,6 +1340,7 @@ def run_to_dict(run: Run) -> dict[str, object]:
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKLINE_WIDTH = 60
 TABLE_ROWS = 12
+MAPPINGS_SHOWN = 10
 BETWEEN_RE = re.compile(r"(\d{1,18}) (\d{1,18}) (\d+) (.+)")  # RSS by kernel, samples; pid, name
 
 
@@ -1373,6 +1391,7 @@ def summary(run: Run) -> str:
         lines += textwrap.wrap(caveat, 96, initial_indent="! ", subsequent_indent="  ")
     if run.points:
         lines += ["", *metric_table(run), *peak_line(run), sparkline(run), "", *process_table(run)]
+        lines += mapping_table(run)
     own = f"memory.py itself: {count(run.samples, 'sample', 's')}"
     own += "" if due is None else f" of {due} due"
     if cpu is not None and run.end:
@@ -1420,12 +1439,44 @@ def process_table(run: Run) -> list[str]:
     return lines
 
 
+def largest_mappings(run: Run) -> list[tuple[str, str, int]]:
+    """Kind, shortened name and PSS of the largest mappings and of the rest: the sum is PSS."""
+    rows = []
+    for row in run.made_of["mappings"][:MAPPINGS_SHOWN] if run.made_of else ():
+        name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
+        rows.append((row["kind"], name, row["pss"]))
+    rest = run.made_of["pss"] - sum(pss for *_, pss in rows) if rows else 0
+    return rows + ([("", "the rest", rest)] if rest > 0 else [])
+
+
+def mapping_table(run: Run) -> list[str]:
+    rows = largest_mappings(run)
+    lines = [f"PSS by mapping, {seconds(run.made_of['time'])} after the start:"] if rows else []
+    for kind, name, pss in rows:
+        lines.append(f"{mib(pss):>14}{pss / run.made_of['pss']:7.0%}   {kind:10}  {name}")
+    return ["", *lines] if lines else []
+
+
+def mapping_changes(runs: Sequence[Run]) -> list[str]:
+    """PSS by mapping of several runs, a column each: what has changed most from first to last."""
+    columns = [collections.Counter() for _ in runs]
+    for run, column in zip(runs, columns):
+        for row in run.made_of["mappings"] if run.made_of else ():
+            column[os.path.basename(row["name"])] += row["pss"]
+    change = {name: columns[-1][name] - columns[0][name] for name in set().union(*columns)}
+    lines = ["PSS by mapping in MiB, a column for each recording; the change from first to last:"]
+    for name in sorted(change, key=lambda name: -abs(change[name]))[:MAPPINGS_SHOWN]:
+        cells = "".join(f"{column[name] / MIB:9.1f}" for column in columns)
+        lines.append(f"{cells}{change[name] / MIB:+9.1f}  {name[:40]}")
+    return ["", *lines] if change else []
+
+
 def comparison(runs: Sequence[Run]) -> str:
     lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
     for run in runs:
         cells = "".join(f"{run.shown('pss', key):>14}" for key in ("peak", "mean", "end"))
         lines.append(f"{cells}{seconds(run.end):>14}  {printable(run.path)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *mapping_changes(runs)])
 
 
 # ---------------------------------------------------------------- the graph
@@ -1434,6 +1485,7 @@ def comparison(runs: Sequence[Run]) -> str:
 # Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
 COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", "#CC79A7")
 GREY = "#BBBBBB"
+KIND_COLOURS = {"file": "#0072B2", "anonymous": "#E69F00", "shared": "#117733"}
 COMPARED = ("#000000", "#D55E00", "#0072B2", "#117733", "#882255")
 CURVES = {  # what it is, and its look
     "rss": ("RSS, shared pages counted in each process", "#D55E00", "-", 1.3),
@@ -1443,7 +1495,7 @@ CURVES = {  # what it is, and its look
     "system": ("system, change of all memory in use", "#117733", "--", 1.4),
 }
 # its labels begin with an invisible character, since it leaves out those with a _ there
-LEGEND = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.02), "frameon": False}
+LEGEND = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "frameon": False, "fontsize": 9}
 
 
 def label_of(text: str, width: int) -> str:
@@ -1464,7 +1516,7 @@ def save_graph(runs: Sequence[Run], out: str) -> None:
 
     warnings.simplefilter("ignore")  # glyphs that the font does not have
     matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
-    figure, data = Figure(figsize=(12, 8), dpi=100), io.BytesIO()
+    figure, data = Figure(figsize=(12, 10), dpi=100), io.BytesIO()
     if len(runs) > 1:
         draw_comparison(figure, runs)
     else:
@@ -1473,35 +1525,55 @@ def save_graph(runs: Sequence[Run], out: str) -> None:
     write_file(out, data.getvalue())
 
 
-def panels(figure: Figure, title: str, notes: Sequence[str], end: float, both: bool) -> tuple:
-    """Two panels under a title and notes, with room for legends: the upper one or both over time.
-
-    Returns them, and the unit of time in seconds.
-    """
-    upper, lower = figure.subplots(2, 1, sharex=both)
-    figure.subplots_adjust(left=0.07, right=0.68, top=0.875, bottom=0.065, hspace=0.2)
+def panels(figure: Figure, title: str, notes: Sequence[str], heights: Sequence[int]) -> list[Axes]:
+    """Panels of these heights under a title and notes, with room for legends."""
+    found = figure.subplots(len(heights), 1, gridspec_kw={"height_ratios": heights})
+    figure.subplots_adjust(left=0.07, right=0.68, top=0.89, bottom=0.04, hspace=0.26)
     figure.text(0.01, 0.985, label_of(title, 105), size=14, weight="bold", va="top")
     text = "\n".join(textwrap.wrap(label_of("; ".join(notes), 300), 165))
-    figure.text(0.01, 0.945, text, size=9, va="top")
-    upper.grid(alpha=0.3)
-    lower.grid(alpha=0.3)
+    figure.text(0.01, 0.95, text, size=9, va="top")
+    for panel in found:
+        panel.grid(alpha=0.3)
+    return list(found)
+
+
+def time_axis(panel: Axes, end: float) -> int:
+    """Label it. Returns its unit in seconds."""
     units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
     unit, name = next((unit for unit in units if end >= 3 * unit[0]), units[-1])
-    upper.set_xlim(0, max(end, 0.001) / unit)
-    (lower if both else upper).set_xlabel(f"{name} since the start")
-    return upper, lower, unit
+    panel.set_xlim(0, max(end, 0.001) / unit)
+    panel.set_xlabel(f"{name} since the start", size=9, labelpad=1)
+    return unit
 
 
 def draw_run(figure: Figure, run: Run) -> None:
-    """Above the sums of each metric, below PSS by process, over one time axis."""
+    """The sums of each metric, PSS by process over the same time, and PSS by mapping."""
     notes = [f"{seconds(run.end)}, {count(run.processes, 'process')} at most"]
     notes += [*peak_line(run), *caveats(run)]
-    upper, lower, unit = panels(figure, run.title, notes, run.end, both=True)
+    heights = (3, 3, 2) if run.made_of else (1, 1)
+    upper, lower, *rest = panels(figure, run.title, notes, heights)
     upper.set_title("Sum over all processes, in MiB", loc="left", size=10)
     lower.set_title("PSS by process, stacked, in MiB", loc="left", size=10)
     if run.points:
-        draw_sums(upper, run, unit)
-        draw_processes(lower, run, unit)
+        draw_sums(upper, run, time_axis(upper, run.end))
+        draw_processes(lower, run, time_axis(lower, run.end))
+    for panel in rest:
+        draw_mappings(panel, run)
+
+
+def draw_mappings(panel: Axes, run: Run) -> None:
+    """The largest mappings as bars, coloured by kind."""
+    title = f"PSS by mapping, {seconds(run.made_of['time'])} after the start, in MiB"
+    title += " (blue: files; orange: anonymous memory; green: shared memory)"
+    panel.set_title(title, loc="left", size=10)
+    for place, (kind, name, pss) in enumerate(largest_mappings(run)):
+        panel.barh(place, pss / MIB, color=KIND_COLOURS.get(kind, GREY))
+        what = f"{kind} " if kind not in ("", name) else ""
+        text = f" {what}{label_of(name, 60)}, {mib(pss)} ({pss / run.made_of['pss']:.0%})"
+        panel.text(pss / MIB, place, text, va="center", size=8)
+    panel.margins(x=0.75)
+    panel.set_yticks([])
+    panel.invert_yaxis()
 
 
 def draw_curve(panel: Axes, run: Run, name: str, unit: int, label: str, look: Sequence) -> None:
@@ -1557,7 +1629,8 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
     """Above one line of PSS a run, below its peak and end as bars."""
     notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
     end = max(run.end for run in runs)
-    upper, lower, unit = panels(figure, f"PSS of {len(runs)} runs, in MiB", notes, end, both=False)
+    upper, lower = panels(figure, f"PSS of {len(runs)} runs, in MiB", notes, (1, 1))
+    unit = time_axis(upper, end)
     for n, run in enumerate(run for run in runs if run.points):
         colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
         file = label_of(os.path.basename(run.path), 36)

@@ -81,6 +81,7 @@ def test_json_of_a_known_recording(recording, capsys):
         "processes": 2,
         "unreadable": 0,
         "uncertain": None,
+        "made_of": None,
         # each value holds until the next sample, the last one until the end
         "pss": {
             "peak": 250,

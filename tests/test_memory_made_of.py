@@ -1,0 +1,105 @@
+"""What the memory is made of: PSS by mapping, on programs of known mappings."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import memory
+
+MIB = 2**20
+SIZES = {"file": 64, "anonymous": 80, "memfd": 32, "shm": 20}  # MiB
+# maps each, reads or writes all of it, and so does a child: what the two have in all is known
+PROGRAM = """
+import mmap, os, sys, tempfile
+sizes = dict(zip(("file", "anonymous", "memfd", "shm"), (int(n) << 20 for n in sys.argv[1:])))
+def shared(fd, size):
+    os.ftruncate(fd, size)
+    return mmap.mmap(fd, size)
+kept = []
+file = open("known", "rb")
+with tempfile.NamedTemporaryFile(prefix="known.", dir="/dev/shm") as shm:
+    if sizes["file"]:
+        kept.append(mmap.mmap(file.fileno(), sizes["file"], prot=mmap.PROT_READ))
+        kept.append(shared(os.memfd_create("known"), sizes["memfd"]))
+        kept.append(shared(shm.fileno(), sizes["shm"]))
+        kept.append(mmap.mmap(-1, sizes["anonymous"], mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        kept[-1].madvise(15)  # no huge pages: a fork would share them all the same
+        for area in kept[1:]:
+            for place in range(0, len(area), 4096):
+                area[place] = 1
+    down, up = os.pipe()
+    child = os.fork()
+    total = sum(area[place] for area in kept for place in range(0, len(area), 4096))
+    if child == 0:
+        os.write(up, b"1")
+        sys.stdin.read()
+        os._exit(0)
+    os.read(down, 1)
+    print(flush=True)
+    sys.stdin.read()
+    os.wait()
+"""
+
+
+@pytest.fixture
+def known_program() -> Iterator:
+    """Starts the program of known mappings; gives its pid when all is mapped."""
+    started = []
+
+    def start(*sizes: int) -> int:
+        Path("known").write_bytes(b"x" * SIZES["file"] * MIB)
+        args = [sys.executable, "-c", PROGRAM, *map(str, sizes)]
+        process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        started.append(process)
+        process.stdout.readline()
+        return process.pid
+
+    yield start
+    for process in started:
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
+
+
+def made_of(pid: int, *options: str) -> dict:
+    """What --json says of one sample of a process and its descendants."""
+    args = ["--pid", str(pid), "--duration", "0", "--json", "s.json", "--quiet", *options]
+    assert memory.main(args) == 0
+    return json.loads(Path("s.json").read_text())
+
+
+def by_kind(found: dict) -> dict[str, int]:
+    """PSS of the known mappings, and of all anonymous memory."""
+    sums = {"file": 0, "anonymous": 0, "memfd": 0, "shm": 0}
+    for row in found["made_of"]["mappings"]:
+        name = row["name"]
+        sums["anonymous"] += row["pss"] if row["kind"] == "anonymous" else 0
+        sums["file"] += row["pss"] if name.endswith("/known") and row["kind"] == "file" else 0
+        sums["memfd"] += row["pss"] if name == "/memfd:known (deleted)" else 0
+        sums["shm"] += row["pss"] if name.startswith("/dev/shm/known.") else 0
+    return sums
+
+
+def test_known_mappings_of_two_processes(known_program):
+    nothing = by_kind(made_of(known_program(0, 0, 0, 0)))
+    found = made_of(known_program(*SIZES.values()))
+    for kind, size in by_kind(found).items():
+        assert size - nothing[kind] == pytest.approx(SIZES[kind] * MIB, rel=0.02), kind
+    whole = found["made_of"]["pss"]
+    assert whole == found["pss"]["end"] and found["made_of"]["time"] >= 0
+    assert sum(row["pss"] for row in found["made_of"]["mappings"]) == pytest.approx(whole, rel=0.01)
+
+
+def test_the_summary_shows_the_largest_and_the_rest(known_program, capsys):
+    pid = known_program(*SIZES.values())
+    assert memory.main(["--pid", str(pid), "--duration", "0", "--csv", "s.csv", "--quiet"]) == 0
+    capsys.readouterr()
+    assert memory.main(["--in", "s.csv"]) == 0
+    out = capsys.readouterr().out
+    assert "64.0 MiB" in out and "/known" in out and "memfd:known (deleted)" in out
