@@ -1,4 +1,4 @@
-"""What the memory is made of: PSS by mapping, on programs of known mappings."""
+"""What the memory is made of: PSS by mapping, of programs of known mappings and recordings."""
 
 from __future__ import annotations
 
@@ -103,3 +103,51 @@ def test_the_summary_shows_the_largest_and_the_rest(known_program, capsys):
     assert memory.main(["--in", "s.csv"]) == 0
     out = capsys.readouterr().out
     assert "64.0 MiB" in out and "/known" in out and "memfd:known (deleted)" in out
+
+
+RECORDED = """\
+time,pid,process,rss,pss,uss,swap,anon,file,shmem,age
+# made of: 0.500 9000000: anonymous 9000000 9000000 0 "anonymous"
+0.500,1,"a",30000000,20000000,100,0,100,0,0,0
+0.500,0,"system",0,,,,,,,0
+# made of: 1.000 {pss}: file 8388608 0 0 "/opt/{app}/a ""b"", c", anonymous {anon} {anon} 0 "[heap]"
+1.000,1,"a",30000000,20000000,100,0,100,0,0,0
+1.000,0,"system",0,,,,,,,0
+# duration: 2.000
+"""
+
+
+def recorded(path: str, app: str, anon: int) -> None:
+    Path(path).write_text(RECORDED.format(pss=20 * MIB, app=app, anon=anon * MIB))
+
+
+def test_the_last_one_of_a_recording_counts(capsys):
+    recorded("s.csv", "app", 10)
+    assert memory.main(["--in", "s.csv", "--json", "s.json", "--out", "g.png"]) == 0
+    names = {"name": '/opt/app/a "b", c', "kind": "file", "pss": 8 * MIB, "anon": 0, "swap": 0}
+    found = json.loads(Path("s.json").read_text())["made_of"]
+    assert (found["time"], found["pss"], found["mappings"][0]) == (1.0, 20 * MIB, names)
+    lines = capsys.readouterr().out.splitlines()
+    table = lines[lines.index("PSS by mapping, 1.0 s after the start:") + 1 :][:3]
+    assert [line.split(maxsplit=4) for line in table] == [
+        ["8.0", "MiB", "40%", "file", '/opt/app/a "b", c'],
+        ["10.0", "MiB", "50%", "anonymous", "[heap]"],
+        ["2.0", "MiB", "10%", "the", "rest"],
+    ]
+
+
+def test_two_runs_are_compared_by_mapping(capsys):
+    """Files by their names alone: another version stands in another folder."""
+    recorded("before.csv", "v1", 3)
+    recorded("after.csv", "v2", 10)
+    assert memory.main(["--in", "before.csv", "after.csv", "--out", "c.png"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[-3:-1]] == [
+        ["3.0", "10.0", "+7.0", "[heap]"],
+        ["8.0", "8.0", "+0.0", "a", '"b",', "c"],
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "1.000", "1.000 5", "x 5: ", '1.000 5: file 1 2 "a"'])
+def test_what_is_damaged_is_left_out(text):
+    found = memory.made_of(text)
+    assert found is None or found["mappings"] == []

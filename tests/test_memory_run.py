@@ -286,6 +286,8 @@ def test_unreadable_processes_are_said_and_never_0():
     assert hidden["peak_rss"] > 30 * MIB and hidden["pss_at_peak"] > 30 * MIB
     assert sum(use["pss_at_peak"] for use in found["by_process"]) == found["pss"]["peak"]
     assert "PSS of 1 process could not be read (Permission denied" in result.stderr
+    kinds = {row["kind"]: row["pss"] for row in found["made_of"]["mappings"]}
+    assert kinds["unreadable"] > 10 * MIB
     rows = [r for r in Path("s.csv").read_text().splitlines() if r.endswith(",,,,,,,")]
     assert rows and all(int(row.split(",")[3]) > 10 * MIB for row in rows)
 

@@ -15,8 +15,8 @@ import pytest
 from conftest import LIMIT, ROOT
 
 README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(
-    r"^    ((?:xvfb-run -a )?\./(?:memory|asar_investigate)\.py .*)$", README, re.M
+COMMANDS = re.findall(  # in fences too
+    r"^(?:    )?((?:xvfb-run -a )?\./(?:memory|asar_investigate)\.py .*)$", README, re.M
 )
 
 
@@ -48,15 +48,25 @@ def test_nothing_else_is_visible_at_the_top():
     assert fixed <= names <= {*fixed, "asar_investigate.py"}
 
 
-def test_test_command_is_what_ci_runs():
-    """With the packages that the README names for it, and the editor fetched before."""
+def blocks(heading: str) -> list[str]:
+    """The fenced code blocks under a heading of the README."""
+    return re.findall(r"^```\n(.*?)^```$", README[README.index(heading) :], re.M | re.S)
+
+
+def test_ci_runs_the_first_block_under_tests():
+    """Which installs all that it needs: the packages, the editor, the environment."""
     ci = (ROOT / ".ci" / "run").read_text()
-    pattern = re.search(r"grep -m 1 '(.*)' README.md", ci)[1]
-    (command,) = re.findall(pattern + "$", README, re.M)
-    assert 0 < command.index("tests/scratch3 --fetch") < command.index("pytest")
-    packages = re.findall(r"packages\+?=\(([^)]*)\)", ci)
-    named = re.findall(r"^    sudo apt install -y (.*)$", README, re.M)
-    assert set(" ".join(named).split()) <= set(" ".join(packages).split())
+    assignment = re.search(r"^block=\$\((awk .* README\.md)\)$", ci, re.M)[1]
+    block = subprocess.run(["sh", "-c", assignment], cwd=ROOT, capture_output=True, text=True)
+    assert block.stdout == blocks("\n## Tests\n")[0]
+    steps = [block.stdout.index(word) for word in ("apt-get", "pip install", "--fetch", "pytest")]
+    assert steps == sorted(steps)
+
+
+def test_the_first_block_sets_up_and_runs_the_main_job():
+    install, command = blocks("# ")[0].splitlines()
+    assert install.startswith("sudo apt-get update && sudo apt-get install -y python3-psutil")
+    assert command.startswith("./memory.py --out graph.png python3 -c ")
 
 
 def memory_commands() -> list[str]:
@@ -77,7 +87,7 @@ def test_memory_commands_run(command, tmp_path):
             subprocess.run(record, check=True)
     if "--cmd" in words:
         place = words.index("--cmd") + 1
-        words[place] = words[place].replace("scratch3", "tests/scratch3")
+        words[place] = re.sub("^scratch3", "tests/scratch3", words[place])
     if "scratch3" in command:
         words[1:1] = ["--duration", "6"]
     if "--duration" in words[3:]:
