@@ -149,7 +149,7 @@ def test_a_second_ctrl_c_names_who_is_left():
     process.send_signal(signal.SIGTERM)
     assert process.wait(LIMIT) == 143 and alive(left.pid)
     left.kill()
-    assert f"left running: python -c ({left.pid})" in process.communicate()[1]
+    assert f"left running: {Path(PYTHON).name} -c ({left.pid})" in process.communicate()[1]
 
 
 def test_six_runs_of_the_same_program_agree_on_the_end():
