@@ -783,24 +783,38 @@ class Recording:
         self.write("".join(lines) + f'{now:.3f},0,"system",{system},,,,,,,0\n')
 
     def write(self, text: str) -> None:
-        """Write at once; after a failure (a full disk) nothing more, and it is said once."""
+        """Write at once; where that fails (a full disk), go on in another place."""
         data = text.encode("utf-8", "backslashreplace")
         try:
             while data and not self.failed:
                 data = data[os.write(self.fd, data) :]
         except OSError as error:
-            self.failed = True
-            say(f"{self.path}: {error.strerror}; samples from here on are not recorded")
+            self.move(f"{self.path}: {error.strerror}", data)
 
     def close(self) -> None:
-        """Close it. If it was removed meanwhile, or its folder, it is written anew elsewhere."""
+        """Close it; where it was removed meanwhile, or its folder, it is written anew elsewhere."""
         if not os.path.exists(self.path):
-            path = os.path.join(TEMPORARY_FOLDER, f"memory.{os.getpid()}.{time.time_ns()}.csv")
-            say(f"{self.path} has been removed; the samples are in {path}")
-            with open(f"/proc/self/fd/{self.fd}", "rb") as removed, open(path, "wb") as copy:
-                copy.writelines(removed)
-            self.path, self.temporary = path, False
+            self.move(f"{self.path} has been removed", b"")
         os.close(self.fd)
+
+    def move(self, why: str, rest: bytes) -> None:
+        """Go on in a new file in /var/tmp, with all that was written; where that fails, stop."""
+        path = os.path.join(TEMPORARY_FOLDER, f"memory.{os.getpid()}.{time.time_ns()}.csv")
+        try:
+            with open(f"/proc/self/fd/{self.fd}", "rb") as old, open(path, "xb") as new:
+                new.writelines(old)
+                new.write(rest)
+                new.flush()
+                os.dup2(new.fileno(), self.fd, inheritable=False)
+        except OSError:
+            say(f"{why}; samples from here on are not recorded")
+            self.failed, useless = True, path
+        else:
+            say(f"{why}; the samples are in {path}")
+            useless = self.path if self.temporary else ""
+            self.path, self.temporary = path, False
+        with contextlib.suppress(OSError):
+            os.unlink(useless)
 
 
 # ---------------------------------------------------------------- the command
