@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 import asar_investigate
 from asar_investigate import Source, find_runs
-from conftest import LIMIT, MIB, ROOT
+from conftest import FORBIDDEN, LIMIT, MIB, ROOT
 
 SCRIPT = [sys.executable, str(ROOT / "asar_investigate.py")]
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -1492,6 +1492,18 @@ def test_extract_never_overwrites_and_follows_no_link():
     assert not Path("new").exists()
 
 
+def test_extract_to_a_full_disk_says_so_once():
+    Path("a.js").write_text("".join(f'"{n:04}{RUN}"' for n in range(200)))
+    mount = 'mkdir disk && mount -t tmpfs -o size=64k none disk || exit 77; exec "$@"'
+    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    words += [*SCRIPT, "a.js", "--extract", "disk/out"]
+    result = subprocess.run(words, capture_output=True, text=True)
+    if result.returncode in (1, 77):
+        pytest.skip(f"{FORBIDDEN}: a file system of one's own")
+    assert result.returncode == 2
+    one_line(result.stderr, "disk/out: No space left on device; ")
+
+
 def test_extract_where_it_cannot(nobody):
     Path("a.js").write_text(f'"{RUN}"')
     Path("file").write_text("mine")
@@ -1502,6 +1514,13 @@ def test_extract_where_it_cannot(nobody):
         assert status == 2 and "By kind" in out
         one_line(err, bad)
     assert Path("file").read_text() == "mine"
+
+
+def test_a_run_that_changes_while_it_is_read_is_left_out():
+    """A running process's memory, a file that is being written: found as base64, none any more."""
+    with source_of(RUN[:100].encode() + b"!!!" + RUN[103:].encode()) as source:
+        reason = asar_investigate.content_of(source, 0, len(RUN), 0)
+    assert reason == "changed while it was read"
 
 
 CHANGED = {
