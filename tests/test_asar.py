@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from bundles import archive, asar, asar_parts, base64_of, noise, write_asar
@@ -108,9 +109,8 @@ def source_of(data: bytes, name: str = "data"):
 @contextlib.contextmanager
 def windows(size: int):
     """Read in windows and pieces of this size."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asar_investigate, "WINDOW", size)
-        patch.setattr(Source.pieces, "__defaults__", (size,))
+    window = patch.object(asar_investigate, "WINDOW", size)
+    with window, patch.object(Source.pieces, "__defaults__", (size,)):
         yield
 
 
@@ -1006,7 +1006,8 @@ def test_archives_with_a_bad_header(name):
     assert status == 2
     one_line(err, "app.asar")
     assert json.loads(out)["sources"][-1]["literals"]
-    if name not in ("a list", "no files", "files is a list"):
+    huge = "huge" in name and "size" in err  # a number to Debian 11's Python
+    if not huge and name not in ("a list", "no files", "files is a list"):
         assert re.search(r"byte \d+", err)
 
 
