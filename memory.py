@@ -1156,13 +1156,16 @@ def data_lines(path: str, meta: dict[str, str]) -> Iterator[str]:
     """The lines that are no whole comments, from the header on; the comments go into meta."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise Problem(f"{path}: not a regular file (it is read twice)", 2)
-    with open(path, encoding="utf-8-sig", errors="replace") as file:  # Windows's too
-        for line in iter(lambda: file.readline(MAX_LINE), ""):
-            if line.startswith("#") and line.endswith("\n"):
-                key, _, value = line[1:].partition(":")
-                meta[key.strip()] = printable(value.strip())
-            else:
-                yield line
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:  # Windows's too
+            for line in iter(lambda: file.readline(MAX_LINE), ""):
+                if line.startswith("#") and line.endswith("\n"):
+                    key, _, value = line[1:].partition(":")
+                    meta[key.strip()] = printable(value.strip())
+                else:
+                    yield line
+    except OSError as error:  # a failing disk too
+        raise Problem(f"{path}: {error.strerror}", 2) from None
 
 
 def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
