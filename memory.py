@@ -1059,7 +1059,7 @@ def write_foot(session: Session) -> None:
         sampler.note_high_water(command.high_water, sampler.largest, command.pid, command.name)
     comment("kernel peak rss", sampler.kernel_peak or "")
     comment("between samples", "{1} {2} {3} {4}".format(*sampler.missed))
-    comment("samples due", session.due)
+    comment("samples due", max(session.due, int(duration / session.interval)))
     comment("own cpu seconds", f"{cpu:.3f}")
     comment("own peak rss", own)
     comment("exit status", session.status if command else "")
