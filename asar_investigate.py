@@ -547,7 +547,10 @@ def content_of(
         reason = "" if head else no_data(piece)  # its beginning tells
         if reason:
             return reason
-        data = decoded(piece, url_safe)
+        try:
+            data = decoded(piece, url_safe)
+        except ValueError:
+            return "changed while it was read"  # a running process's memory
         digest.update(data)
         size += len(data)
         head = head or data[:HEAD]
@@ -2673,6 +2676,10 @@ def extract(report: Report, rows: Rows, folder: str) -> None:
             trouble = extract_content(row, name, inside)
         except OSError as error:
             trouble = error.strerror
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                left = f"{len(rows) - number + 1} of {count_text(len(rows), 'literal')}"
+                report.problem(folder, f"{trouble}; {left} not written")
+                break
         if trouble:
             report.problem(os.path.join(folder, name), f"{trouble}; not written")
     os.close(inside)

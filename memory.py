@@ -775,24 +775,38 @@ class Recording:
         self.write("".join(lines) + f'{now:.3f},0,"system",{system},,,,,,,0\n')
 
     def write(self, text: str) -> None:
-        """Write at once; after a failure (a full disk) nothing more, and it is said once."""
+        """Write at once; where that fails (a full disk), go on in another place."""
         data = text.encode("utf-8", "backslashreplace")
         try:
             while data and not self.failed:
                 data = data[os.write(self.fd, data) :]
         except OSError as error:
-            self.failed = True
-            say(f"{self.path}: {error.strerror}; samples from here on are not recorded")
+            self.move(f"{self.path}: {error.strerror}", data)
 
     def close(self) -> None:
-        """Close it. If it was removed meanwhile, or its folder, it is written anew elsewhere."""
+        """Close it; where it was removed meanwhile, or its folder, it is written anew elsewhere."""
         if not os.path.exists(self.path):
-            path = os.path.join(TEMPORARY_FOLDER, f"memory.{os.getpid()}.{time.time_ns()}.csv")
-            say(f"{self.path} has been removed; the samples are in {path}")
-            with open(f"/proc/self/fd/{self.fd}", "rb") as removed, open(path, "wb") as copy:
-                copy.writelines(removed)
-            self.path, self.temporary = path, False
+            self.move(f"{self.path} has been removed", b"")
         os.close(self.fd)
+
+    def move(self, why: str, rest: bytes) -> None:
+        """Go on in a new file in /var/tmp, with all that was written; where that fails, stop."""
+        path = os.path.join(TEMPORARY_FOLDER, f"memory.{os.getpid()}.{time.time_ns()}.csv")
+        try:
+            with open(f"/proc/self/fd/{self.fd}", "rb") as old, open(path, "xb") as new:
+                new.writelines(old)
+                new.write(rest)
+                new.flush()
+                os.dup2(new.fileno(), self.fd, inheritable=False)
+        except OSError:
+            say(f"{why}; samples from here on are not recorded")
+            self.failed, useless = True, path
+        else:
+            say(f"{why}; the samples are in {path}")
+            useless = self.path if self.temporary else ""
+            self.path, self.temporary = path, False
+        with contextlib.suppress(OSError):
+            os.unlink(useless)
 
 
 # ---------------------------------------------------------------- the command
@@ -1037,7 +1051,7 @@ def write_foot(session: Session) -> None:
         sampler.note_high_water(command.high_water, sampler.largest, command.pid, command.name)
     comment("kernel peak rss", sampler.kernel_peak or "")
     comment("between samples", "{1} {2} {3} {4}".format(*sampler.missed))
-    comment("samples due", session.due)
+    comment("samples due", max(session.due, int(duration / session.interval)))
     comment("own cpu seconds", f"{cpu:.3f}")
     comment("own peak rss", own)
     comment("exit status", session.status if command else "")
@@ -1142,13 +1156,16 @@ def data_lines(path: str, meta: dict[str, str]) -> Iterator[str]:
     """The lines that are no whole comments, from the header on; the comments go into meta."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise Problem(f"{path}: not a regular file (it is read twice)", 2)
-    with open(path, encoding="utf-8-sig", errors="replace") as file:  # Windows's too
-        for line in iter(lambda: file.readline(MAX_LINE), ""):
-            if line.startswith("#") and line.endswith("\n"):
-                key, _, value = line[1:].partition(":")
-                meta[key.strip()] = printable(value.strip())
-            else:
-                yield line
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:  # Windows's too
+            for line in iter(lambda: file.readline(MAX_LINE), ""):
+                if line.startswith("#") and line.endswith("\n"):
+                    key, _, value = line[1:].partition(":")
+                    meta[key.strip()] = printable(value.strip())
+                else:
+                    yield line
+    except OSError as error:  # a failing disk too
+        raise Problem(f"{path}: {error.strerror}", 2) from None
 
 
 def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:

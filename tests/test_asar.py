@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from bundles import archive, asar, asar_parts, base64_of, noise, write_asar
@@ -28,7 +29,7 @@ from hypothesis import strategies as st
 
 import asar_investigate
 from asar_investigate import Source, find_runs
-from conftest import LIMIT, MIB, ROOT
+from conftest import FORBIDDEN, LIMIT, MIB, ROOT
 
 SCRIPT = [sys.executable, str(ROOT / "asar_investigate.py")]
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -108,9 +109,8 @@ def source_of(data: bytes, name: str = "data"):
 @contextlib.contextmanager
 def windows(size: int):
     """Read in windows and pieces of this size."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asar_investigate, "WINDOW", size)
-        patch.setattr(Source.pieces, "__defaults__", (size,))
+    window = patch.object(asar_investigate, "WINDOW", size)
+    with window, patch.object(Source.pieces, "__defaults__", (size,)):
         yield
 
 
@@ -1006,7 +1006,8 @@ def test_archives_with_a_bad_header(name):
     assert status == 2
     one_line(err, "app.asar")
     assert json.loads(out)["sources"][-1]["literals"]
-    if name not in ("a list", "no files", "files is a list"):
+    huge = "huge" in name and "size" in err  # a number to Debian 11's Python
+    if not huge and name not in ("a list", "no files", "files is a list"):
         assert re.search(r"byte \d+", err)
 
 
@@ -1492,6 +1493,18 @@ def test_extract_never_overwrites_and_follows_no_link():
     assert not Path("new").exists()
 
 
+def test_extract_to_a_full_disk_says_so_once():
+    Path("a.js").write_text("".join(f'"{n:04}{RUN}"' for n in range(200)))
+    mount = 'mkdir disk && mount -t tmpfs -o size=64k none disk || exit 77; exec "$@"'
+    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    words += [*SCRIPT, "a.js", "--extract", "disk/out"]
+    result = subprocess.run(words, capture_output=True, text=True)
+    if result.returncode in (1, 77):
+        pytest.skip(f"{FORBIDDEN}: a file system of one's own")
+    assert result.returncode == 2
+    one_line(result.stderr, "disk/out: No space left on device; ")
+
+
 def test_extract_where_it_cannot(nobody):
     Path("a.js").write_text(f'"{RUN}"')
     Path("file").write_text("mine")
@@ -1502,6 +1515,13 @@ def test_extract_where_it_cannot(nobody):
         assert status == 2 and "By kind" in out
         one_line(err, bad)
     assert Path("file").read_text() == "mine"
+
+
+def test_a_run_that_changes_while_it_is_read_is_left_out():
+    """A running process's memory, a file that is being written: found as base64, none any more."""
+    with source_of(RUN[:100].encode() + b"!!!" + RUN[103:].encode()) as source:
+        reason = asar_investigate.content_of(source, 0, len(RUN), 0)
+    assert reason == "changed while it was read"
 
 
 CHANGED = {

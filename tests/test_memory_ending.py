@@ -187,6 +187,28 @@ def test_a_full_disk_loses_nothing_that_was_written():
     assert "not whole" in result.stderr
 
 
+FULL = """
+mkdir disk && mount -t tmpfs -o size=64k none disk || exit 77
+exec "$@" sh -c 'sleep 0.3; head -c 65536 /dev/zero >disk/filler 2>/dev/null; sleep 0.5; exit 3'
+"""
+
+
+@pytest.mark.parametrize("option", ["--csv=disk/s.csv", "--out=disk/g.png"])
+def test_a_full_disk_is_left_for_another(option):
+    options = [option, "--interval", "0.005"]
+    shell = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL, "sh"]
+    result = subprocess.run([*shell, *MEMORY, *options], capture_output=True, text=True)
+    if result.returncode in (1, 77):
+        pytest.skip(f"{FORBIDDEN}: a file system of one's own")
+    place = re.search(
+        r"disk/\S*csv: No space left on device; the samples are in (\S+)", result.stderr
+    )[1]
+    assert result.returncode == 3, result.stderr
+    assert memory.main(["--in", place, "--json", "s.json"]) == 0
+    assert load("s.json")["duration"] > 0.7 and load("s.json")["samples"] > 100
+    os.unlink(place)
+
+
 # ---------------------------------------------------------------- the end
 
 

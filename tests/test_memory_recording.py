@@ -249,6 +249,12 @@ def test_only_regular_files_are_read(capsys):
         assert capsys.readouterr().err == said
 
 
+def test_a_file_that_cannot_be_read_is_named(capsys):
+    """/proc/PID/mem is a regular file of which the first page gives EIO, as a failing disk does."""
+    assert memory.main(["--in", "/proc/self/mem"]) == 2
+    assert capsys.readouterr().err == "memory.py: /proc/self/mem: Input/output error\n"
+
+
 def test_a_full_disk_leaves_the_graph_that_was_there(recording):
     """A limit on the size of files stands for it: the same error at the same place."""
     path = recording(HEAD + BODY + FOOT)

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import psutil
 import pytest
@@ -580,8 +581,7 @@ def test_runs_of_memory(data, count, window):
     Path("m").write_bytes(raw)
     memory = opened("m")
     size = data.draw(st.integers(0, len(raw)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asar_investigate, "WINDOW", window)
+    with patch.object(asar_investigate, "WINDOW", window):
         runs = list(memory_runs(Region(memory, 0, size), count))
     os.close(memory.fd)
     expected = [
