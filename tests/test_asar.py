@@ -536,14 +536,15 @@ def test_what_is_read_around_runs_is_linear(parts):
     data = "".join(before + run for before, run in parts).encode()
     with source_of(data) as source:
         scan = asar_investigate.Scan(source, 256)
-        read, count = scan.source.read, [0]
+        read, count = Source.read, [0]
 
-        def counted(offset: int, size: int) -> bytes:
+        def counted(source: Source, offset: int, size: int) -> bytes:
             count[0] += min(size, source.size)
-            return read(offset, size)
+            return read(source, offset, size)
 
-        scan.source.read = counted
-        found = scan.result()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Source, "read", counted)
+            found = scan.result()
     near = (2 * asar_investigate.NEAR + 100) * (len(data) // 256 + 1)
     assert count[0] <= 9 * len(data) + near + 40 * asar_investigate.FAR + 9 * MIB
     assert len(found.literals) + sum(found.left_out.values()) == len(reference(data, 256))
@@ -696,7 +697,7 @@ def check_script(data: bytes) -> None:
     with source_of(data) as source:
         script = asar_investigate.Scan(source, 256).result().script
     assert (script.characters, script.beyond_latin1) == (len(text), len(beyond))
-    assert script.valid == valid
+    assert script.valid_utf8 == valid
     assert script.size == units * (2 if beyond else 1)
     assert script.escaped_size == units + 5 * sum(1 + (c > "\uffff") for c in beyond)
     if beyond:

@@ -615,7 +615,6 @@ def test_whole_copies(data):
     Path("b.js").write_text("".join(f'"{text}"\n' for text in texts))
     report = asar_investigate.Report(256)
     asar_investigate.Reader(report).add("b.js")
-    rows = asar_investigate.Rows(report)
     number = data.draw(st.integers(0, 3))
     text = texts[::-1][number]
     start = data.draw(st.sampled_from([0, 0, 0, 1]))
@@ -624,7 +623,7 @@ def test_whole_copies(data):
     behind = base64_of(data.draw(st.integers(0, 300)) // 4 * 4, 78).decode()
     Path("m").write_text(before + text[start:end] + behind)
     memory = opened("m")
-    found = Index(rows, 256).in_run(memory)
+    found = list(Index(report).in_run(memory))
     os.close(memory.fd)
     whole = [(number, len(before), True)] if start == 0 and end == len(text) else []
     assert [one for one in found if one[2]] == whole
@@ -989,11 +988,10 @@ def test_literals_of_a_process_that_ends_while_it_is_searched(bundle, monkeypatc
         assert one.stdout.readline() and two.stdout.readline()
         index = asar_investigate.Index
 
-        def ending(rows, count):
-            if len(rows):
-                one.kill()
-                one.wait()
-            return index(rows, count)
+        def ending(report):
+            one.kill()
+            one.wait()
+            return index(report)
 
         monkeypatch.setattr(asar_investigate, "Index", ending)
         Path("s.heapsnapshot").write_bytes(snapshot(NODES, NAMES, EDGES))
