@@ -918,16 +918,13 @@ class Reader:
         import shutil
         import tempfile
 
-        is_stdin = path == "-"
-        with (
-            open(0 if is_stdin else path, "rb", closefd=not is_stdin) as pipe,
-            tempfile.TemporaryFile(dir="/var/tmp") as kept,
-        ):
+        fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
+        with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir="/var/tmp") as kept:
             shutil.copyfileobj(pipe, kept, WINDOW)
             kept.flush()
             fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
-        size = os.fstat(fd).st_size
-        self.add_open(Source("stdin" if is_stdin else path, f"/dev/fd/{fd}", 0, size, fd))
+        shown = "stdin" if path == "-" else path
+        self.add_open(Source(shown, f"/dev/fd/{fd}", 0, os.fstat(fd).st_size, fd))
 
     def add_file(self, path: str, flags: int = 0) -> None:
         """Scan a file, unless it was read already with the archive that it lies beside."""
@@ -1606,22 +1603,15 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 #
 # V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot" with "meta", which
 # names the columns, arrays of numbers, and "strings" last. A text is cut at CUT characters, but for
-# sources of scripts. All of it is read, in pieces, as far as it is JSON.
+# sources of scripts. It is read in pieces, to its end or to where it is no JSON any more.
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 COLUMNS = ("type", "name", "id", "self_size", "edge_count")
-DAMAGED = "damaged or cut short"
 SPACE = rb"[ \t\r\n]*"
-KEY_RE = re.compile(rb'%b([{,])%b"([\w ]{1,64})"%b:%b([\[{])' % (SPACE, SPACE, SPACE, SPACE))
+KEY_RE = re.compile(rb'%b[{,]%b"([\w ]{1,64})"%b:%b(?:(?=(\{))|\[)' % (SPACE, SPACE, SPACE, SPACE))
 BRACKET_RE = re.compile(rb"[\[\]]")
-PLAIN = rb'[^"\\\x00-\x1f\x80-\xff]*'
-NOT_PLAIN = (  # escapes, and UTF-8 beyond ASCII (RFC 3629)
-    rb'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|'
-    rb"[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|"
-    rb"[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
-)
-TEXT_RE = re.compile(rb"(%b(?:(?:%b)%b)*)" % (PLAIN, NOT_PLAIN, PLAIN))
-OPENING_RE = re.compile(rb'%b"%b' % (SPACE, TEXT_RE.pattern))
+TEXT_RE = re.compile(rb'[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*')
+OPENING_RE = re.compile(rb'%b"(%b)' % (SPACE, TEXT_RE.pattern))
 CLOSING_RE = re.compile(rb'"%b([,\]])' % SPACE)
 END_RE = re.compile(rb"%b\}%b" % (SPACE, SPACE))
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
@@ -1641,13 +1631,184 @@ class HeapString(NamedTuple):
         return {name: value for name, value in self._asdict().items() if name != "sha256"}
 
 
-class Heap(NamedTuple):
+class Base64(NamedTuple):
+    """A base64 run in the text of a snapshot's string."""
+
+    literals: list[Literal]  # that begin like this
+    prefix: int | None  # characters of the string before it; None: it is no string of its own
+    length: int
+    kind: str
+
+    def in_node(self, node_id: int, size: int) -> HeapString:
+        """What a string is: a literal as a whole if its size is the literal's."""
+        alone = self.prefix is not None
+        for literal in self.literals if alone else ():
+            for characters in (literal.length + self.prefix, literal.string_length or 0):
+                # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
+                for width in (1, 2):
+                    if 12 <= size - characters * width < 24:
+                        return HeapString(literal.sha256, node_id, size, width, True, self.kind)
+        if alone and size >= self.length:  # another, alike
+            return HeapString(None, node_id, size, None, True, self.kind)
+        sha256 = self.literals[0].sha256 if self.literals else None  # in a longer one, or elsewhere
+        return HeapString(sha256, node_id, size, None, False, self.kind)
+
+
+class Snapshot:
+    """Goes through a snapshot from part to part. Raises Problem where it is damaged."""
+
+    def __init__(self, source: Source, place: int = 0) -> None:
+        self.source, self.place = source, place
+        self.window, self.start = b"", 0  # the part of the file that was read last
+
+    def take(self, expression: re.Pattern) -> re.Match | None:
+        """Go over what an expression matches here."""
+        if self.start + len(self.window) - self.place < 4096:
+            window = self.source.read(self.place, 2**16)
+            try:
+                self.window = window[: codecs.utf_8_decode(window)[1]]
+            except UnicodeDecodeError as error:
+                self.window = window[: error.start]
+            self.start = self.place
+        match = expression.match(self.window, self.place - self.start)
+        self.place = self.start + match.end() if match else self.place
+        return match
+
+    def must(self, found: object, part: str) -> None:
+        if not found:
+            raise Problem(f"byte {self.place}: damaged or cut short{part}")
+
+    def value(self, key: str) -> object:
+        """A short JSON value."""
+        import json
+
+        text = self.source.read(self.place, MIB)
+        try:
+            found, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
+            text[:length].decode()
+        except (ValueError, RecursionError):
+            self.must(False, f" within {key}")
+        self.place += length
+        return found
+
+    def numbers(self, key: str) -> Iterator[list[float]]:
+        """An array's numbers in pieces, those of arrays in it too."""
+        import json
+
+        depth = 1
+        while depth:
+            piece = self.source.read(self.place, WINDOW)
+            end = closing_bracket(piece, depth)
+            text = piece[: piece.rfind(b",") if end < 0 else end]
+            depth = depth + text.count(b"[") - text.count(b"]") if end < 0 else 0
+            nested = b"]" in text and key not in ("nodes", "edges")
+            flat = text.replace(b"[]", b"0").translate(None, b"[]") if nested else text
+            try:
+                numbers = json.loads(f"[{flat.decode('ascii')}]")
+            except (ValueError, RecursionError):
+                numbers = None
+            self.must(numbers is not None and piece, f" within {key}, here or behind")
+            yield numbers
+            self.place += len(text) + 1
+
+    def strings(self) -> Iterator[tuple[int, int]]:
+        """Where the text of each string begins, and its length as it is written."""
+        separator = b","
+        while separator == b",":
+            opening = self.take(OPENING_RE)
+            self.must(opening, " within strings")
+            start, closing = self.place - len(opening[1]), self.take(CLOSING_RE)
+            while not closing:
+                self.must(self.take(TEXT_RE)[0], " within strings")
+                closing = self.take(CLOSING_RE)
+            yield start, self.place - len(closing[0]) - start
+            separator = closing[1]
+
+
+def closing_bracket(piece: bytes, depth: int) -> int:
+    """Where so many open brackets are closed; -1 if nowhere."""
+    for match in BRACKET_RE.finditer(piece) if b"]" in piece else ():
+        depth += 1 if match[0] == b"[" else -1
+        if not depth:
+            return match.start()
+    return -1
+
+
+class Heap:
     """A V8 heap snapshot: number and bytes of its nodes by type, its base64 strings."""
 
-    path: str
-    types: dict[str, list[int]]
-    strings: list[HeapString]
-    damage: str  # what is wrong with it; the figures are those of what is not
+    def __init__(self, source: Source, index: Index, count: int) -> None:
+        self.source, self.path, self.index = source, source.path, index
+        self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
+        self.damage = ""  # what is wrong first; the figures are those of what stands before it
+        self.about: dict = {}  # what "snapshot" says
+        self.arrays: dict[str, tuple[int, int]] = {}  # where each begins, how many are in it
+        self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
+        self.types: dict[str, list[int]] = {}
+        self.strings: list[HeapString] = []
+        for read in (self.read_parts, self.read_nodes):
+            try:
+                read()
+            except Problem as problem:
+                self.damage = self.damage or str(problem)
+        if not self.types:
+            raise Problem(self.damage)
+
+    def read_parts(self) -> None:
+        """Go to the end, and keep where the nodes are, and the base64 in strings."""
+        parts = Snapshot(self.source)
+        while "strings" not in self.arrays:
+            match = parts.take(KEY_RE)
+            parts.must(match and len(self.arrays) < 64, ", or no heap snapshot")
+            key, place, number = match[1].decode(), parts.place, 0
+            if match[2]:  # an object, not an array
+                value = parts.value(key)
+                self.about = value if key == "snapshot" else self.about
+                continue
+            self.arrays[key] = place, 0
+            if key == "strings":
+                for number, text in enumerate(parts.strings(), 1):
+                    self.read_text(number - 1, *text)
+            else:
+                number = sum(map(len, parts.numbers(key)))
+            self.arrays[key] = place, number
+        parts.must(parts.take(END_RE) and parts.place == self.source.size, " behind strings")
+
+    def read_text(self, number: int, start: int, length: int) -> None:
+        """Keep the base64 in a string."""
+        if length >= self.count:
+            string = self.source.part(start, length)
+            runs = long_runs(string, self.count)
+            held = [base64_text(string, *run, self.index) for run in runs]
+            if any(held):
+                self.texts[number] = [text for text in held if text]
+
+    def read_nodes(self) -> None:
+        """Add up the nodes by type, and keep those of the strings that hold base64."""
+        try:
+            meta, (begin, _) = self.about["meta"], self.arrays["nodes"]
+            types = [str(name) for name in meta["node_types"][0]]
+            fields, edge_fields = meta["node_fields"], len(meta["edge_fields"])
+            columns = [fields.index(name) for name in COLUMNS]
+        except (LookupError, TypeError, ValueError, AttributeError):
+            wrong = 'no heap snapshot: "snapshot" does not name the fields, or there are no nodes'
+            raise Problem(f"byte 0: {wrong}") from None
+        totals, edges = [[0, 0] for _ in types], 0
+        self.types = dict(zip(types, totals))
+        names = 2**63 if self.damage else self.arrays["strings"][1]
+        limits = len(types), names, 2**63, 2**63, 2**63
+        numbers = Snapshot(self.source, begin).numbers("nodes")
+        for kind, name, node_id, size, to in node_columns(numbers, columns, len(fields), limits):
+            totals[kind][0] += 1
+            totals[kind][1] += size
+            edges += to
+            if name in self.texts and types[kind] in STRING_TYPES:
+                self.strings += (text.in_node(node_id, size) for text in self.texts[name])
+        nodes = sum(number for number, _ in totals)
+        expected = self.about.get("node_count", nodes), self.about.get("edge_count", edges)
+        there = self.arrays.get("edges", (0, -1))[1]
+        if expected != (nodes, edges) or there != edges * edge_fields:
+            raise Problem(f"{nodes} nodes and {edges} edges, not as many as it says")
 
     def totals(self) -> tuple[int, int, int]:
         """Nodes, their bytes, and those of the strings, as DevTools' statistics count them."""
@@ -1673,184 +1834,10 @@ class Heap(NamedTuple):
                 "largest": [text.as_json() for text in base64[:1000]],
             },
             "types": {
-                name: dict(zip(("count", "self_size"), total)) for name, total in self.types.items()
+                name: {"count": number, "self_size": size}
+                for name, (number, size) in self.types.items()
             },
         }
-
-
-class Cursor:
-    """Goes through a source by regular expressions, each from where the last one ended."""
-
-    def __init__(self, source: Source, place: int) -> None:
-        self.source, self.base = source, place
-        self.window, self.at = b"", 0
-
-    def place(self) -> int:
-        return self.base + self.at
-
-    def take(self, expression: re.Pattern) -> re.Match | None:
-        if len(self.window) - self.at < 4096:
-            self.base, self.at = self.place(), 0
-            self.window = self.source.read(self.base, 2**16)
-        match = expression.match(self.window, self.at)
-        self.at = match.end() if match else self.at
-        return match
-
-
-class Snapshot:
-    """The parts of a snapshot, each up to where it is damaged; what is wrong first is kept."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.damage = ""
-        self.about: dict = {}  # what "snapshot" says
-        self.arrays: dict[str, tuple[int, int]] = {}  # begin and end of the inside
-        with self.noting():
-            self.read_outline()
-        try:
-            meta = self.about["meta"]
-            self.types = [str(name) for name in meta["node_types"][0]]
-            fields = meta["node_fields"]
-            self.columns, self.stride = [fields.index(name) for name in COLUMNS], len(fields)
-            self.edge_stride = len(meta["edge_fields"])
-        except (LookupError, TypeError, ValueError, AttributeError):
-            wrong = 'byte 0: no heap snapshot: "snapshot" does not name the fields'
-            raise Problem(self.damage or wrong) from None
-        if "nodes" not in self.arrays:
-            raise Problem(self.damage)
-
-    @contextlib.contextmanager
-    def noting(self) -> Iterator[None]:
-        """Keep what is wrong, if it is the first."""
-        try:
-            yield
-        except Problem as problem:
-            self.damage = self.damage or str(problem)
-
-    def read_outline(self) -> None:
-        """Find the arrays; what "snapshot" says is kept."""
-        import json
-
-        place = 0
-        while "strings" not in self.arrays:
-            match = KEY_RE.match(self.source.read(place, 4096))
-            if not match or (match[1] == b"{") != (place == 0) or len(self.arrays) > 64:
-                raise Problem(f"byte {place}: {DAMAGED}, or no heap snapshot")
-            key, start = match[2].decode(), place + match.end()
-            if match[3] == b"[":
-                place = end_of_array(self.source, start) if key != "strings" else start
-                self.arrays[key] = start, place - 1
-                continue
-            text = self.source.read(start - 1, MIB)
-            try:
-                found, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
-                text[:length].decode()
-            except (ValueError, RecursionError):
-                raise Problem(f"byte {start - 1}: {DAMAGED} within {key}") from None
-            self.about = found if key == "snapshot" else self.about
-            place = start - 1 + length
-        if not {"nodes", "edges"} <= self.arrays.keys():
-            raise Problem(f"byte {place}: no heap snapshot: no nodes, or no edges, before strings")
-
-    def numbers(self, key: str) -> Iterator[list[float]]:
-        """An array's numbers in pieces, those of arrays in it too."""
-        import json
-
-        place, end = self.arrays[key]
-        with self.noting():
-            while place < end:
-                text = self.source.read(place, min(WINDOW, end - place))
-                used = len(text) if place + len(text) == end else text.rfind(b",")
-                numbers = text[: max(0, used)]
-                if key not in ("nodes", "edges"):
-                    numbers = numbers.replace(b"[]", b"0").translate(None, b"[]")
-                try:
-                    yield json.loads(f"[{numbers.decode('ascii')}]")
-                except (ValueError, RecursionError):
-                    used = -1
-                if used < 0:
-                    raise Problem(f"byte {place} or behind it: {DAMAGED} within {key}")
-                place += used + 1
-
-    def nodes(self, names: int) -> Iterator[tuple[int, int, int, int, int]]:
-        """The COLUMNS of each node; a name is the number of one of the strings."""
-        left, number = [], 0
-        limits = len(self.types), names, 2**63, 2**63, 2**63
-        with self.noting():
-            for numbers in self.numbers("nodes"):
-                numbers = left + numbers
-                whole = len(numbers) - len(numbers) % self.stride
-                left = numbers[whole:]
-                columns = [numbers[column : whole : self.stride] for column in self.columns]
-                for column, limit in zip(columns, limits):
-                    no_number = set(map(type, column)) - {int}
-                    if no_number or (column and not 0 <= min(column) <= max(column) < limit):
-                        raise Problem(f"its nodes from {number} on: a value that cannot be")
-                yield from zip(*columns)
-                number += len(columns[0])
-            if left:
-                raise Problem("its nodes end within a record")
-
-    def check(self, nodes: int, edges: int) -> None:
-        """Whether the rest is JSON, and there are as many nodes and edges as it says."""
-        keys = self.arrays.keys() - {"nodes", "strings"}
-        numbers = {key: sum(map(len, self.numbers(key))) for key in keys}
-        expected = self.about.get("node_count", nodes), self.about.get("edge_count", edges)
-        complete = expected == (nodes, edges) and numbers.get("edges") == edges * self.edge_stride
-        if not (complete or self.damage):
-            self.damage = f"{nodes} nodes and {edges} edges, not as many as it says"
-
-    def strings(self) -> Iterator[tuple[int, int]]:
-        """Where the text of each string begins, and its length as it is written."""
-        cursor, separator = Cursor(self.source, self.arrays["strings"][0]), b","
-        with self.noting():
-            while separator == b",":
-                opening = cursor.take(OPENING_RE)
-                start = cursor.place() - len(opening[1]) if opening else 0
-                closing = cursor.take(CLOSING_RE)
-                while opening and not closing and cursor.take(TEXT_RE)[0]:
-                    closing = cursor.take(CLOSING_RE)
-                if not (opening and closing):
-                    raise Problem(f"byte {cursor.place()}: {DAMAGED} within strings")
-                yield start, cursor.place() - len(closing[0]) - start
-                separator = closing[1]
-            if not (cursor.take(END_RE) and cursor.place() == self.source.size):
-                raise Problem(f"byte {cursor.place()}: {DAMAGED} behind strings")
-
-
-def end_of_array(source: Source, start: int) -> int:
-    """Where an array ends that holds numbers, or arrays of them; the file's end if nowhere."""
-    depth = 1
-    for offset, piece in source.pieces(start, source.size, 2**18):
-        for match in BRACKET_RE.finditer(piece):
-            depth += 1 if match[0] == b"[" else -1
-            if not depth:
-                return offset + match.end()
-    return source.size
-
-
-class Base64(NamedTuple):
-    """A base64 run in the text of a snapshot's string."""
-
-    contents: list[int]  # literals that begin like this
-    prefix: int | None  # characters of the string before it; None: it is no string of its own
-    length: int
-    kind: str
-
-
-def base64_texts(
-    snapshot: Snapshot, index: Index, count: int
-) -> tuple[dict[int, list[Base64]], int]:
-    """The base64 in strings, by the string's number; and how many strings there are."""
-    found: dict[int, list[Base64]] = {}
-    number = -1
-    for number, (start, length) in enumerate(snapshot.strings()):
-        if length >= count:
-            string = snapshot.source.part(start, length)
-            held = [base64_text(string, *run, index) for run in long_runs(string, count)]
-            if any(held):
-                found[number] = [text for text in held if text]
-    return found, number + 1
 
 
 def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | None:
@@ -1863,45 +1850,31 @@ def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | 
     if URI_START_RE.fullmatch(before) and not string.read(end, 3).strip(b"="):
         head, prefix = run.part(0, min(CUT, run.size)), start
         places = [place for _, places in index.candidates(head) for place in places]
-        contents = [n for n, first in places if not first and index.same(n, head, 0)]
+        found = [n for n, first in places if not first and index.same(n, head, 0)]
     else:
-        contents, prefix = [content for content, *_ in index.in_run(run)], None
-    return Base64(contents, prefix, run.size, data.kind)
+        found, prefix = [content for content, *_ in index.in_run(run)], None
+    literals = [index.rows[content].literal for content in found]
+    return Base64(literals, prefix, run.size, data.kind)
 
 
-def read_heap(source: Source, index: Index, count: int) -> Heap:
-    """Its totals, and its strings that hold base64; of a damaged one what can be read."""
-    snapshot, texts, names, found = Snapshot(source), {}, 0, []
-    if "strings" in snapshot.arrays:
-        texts, names = base64_texts(snapshot, index, min(count, CUT // 2))
-    totals = [[0, 0] for _ in snapshot.types]
-    is_string = [name in STRING_TYPES for name in snapshot.types]
-    edges = 0
-    for kind, name, node_id, size, to in snapshot.nodes(2**63 if snapshot.damage else names):
-        total = totals[kind]
-        total[0] += 1
-        total[1] += size
-        edges += to
-        if name in texts and is_string[kind]:
-            found += (heap_string(index.rows, text, node_id, size) for text in texts[name])
-    snapshot.check(sum(number for number, _ in totals), edges)
-    return Heap(source.path, dict(zip(snapshot.types, totals)), found, snapshot.damage)
-
-
-def heap_string(rows: Sequence[Row], text: Base64, node_id: int, size: int) -> HeapString:
-    """What a string of a snapshot holds: a literal as a whole if its size is the literal's."""
-    alone = text.prefix is not None
-    literals = [rows[content].literal for content in text.contents]
-    for literal in literals if alone else ():
-        for characters in (literal.length + text.prefix, literal.string_length or 0):
-            # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
-            for width in (1, 2):
-                if 12 <= size - characters * width < 24:
-                    return HeapString(literal.sha256, node_id, size, width, True, text.kind)
-    if alone and size >= text.length:  # another, alike
-        return HeapString(None, node_id, size, None, True, text.kind)
-    sha256 = literals[0].sha256 if literals else None  # in a longer one, or outside of the heap
-    return HeapString(sha256, node_id, size, None, False, text.kind)
+def node_columns(
+    numbers: Iterator[list[float]], columns: list[int], stride: int, limits: Sequence[int]
+) -> Iterator[tuple[int, ...]]:
+    """These columns of each node; Problem if one is no number below its limit."""
+    left, number = [], 0
+    for more in numbers:
+        more = left + more
+        whole = len(more) - len(more) % stride
+        left = more[whole:]
+        values = [more[column:whole:stride] for column in columns]
+        for column, limit in zip(values, limits):
+            no_number = set(map(type, column)) - {int}
+            if no_number or (column and not 0 <= min(column) <= max(column) < limit):
+                raise Problem(f"its nodes from {number} on: a value that cannot be")
+        yield from zip(*values)
+        number += whole // stride
+    if left:
+        raise Problem("its nodes end within a record")
 
 
 # ---------------------------------------------------------------- all of it joined
@@ -2024,7 +1997,7 @@ class Search:
     def heap(self, path: str) -> None:
         """Find the strings of a heap snapshot that hold literals."""
         with self.looking("heaps", path), open_regular(path) as source:
-            heap = read_heap(source, self.index, self.report.min_size)
+            heap = Heap(source, self.index, self.report.min_size)
             self.where.heaps.append(heap)
             for text in heap.strings:
                 if text.sha256:

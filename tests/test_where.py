@@ -153,10 +153,11 @@ def test_strings_by_the_thousand_and_across_windows(bundle):
     (b"", "byte 0: damaged or cut short, or no heap snapshot"),
     (b"[1,2]", "byte 0: damaged or cut short, or no heap snapshot"),
     (b"{}", "byte 0: damaged or cut short, or no heap snapshot"),
-    (b'{"snapshot":{},"nodes":[1', "byte 25: damaged or cut short"),
-    (b'{"snapshot":{"meta":7},"nodes":[],"edges":[],"strings":[]}', "does not name the fields"),
+    (b'{"snapshot":{},"nodes":[1', "byte 25: damaged or cut short within nodes"),
+    (b'{"snapshot":{"meta":7},"nodes":[],"edges":[],"strings":[""]}', "does not name the fields"),
     (b'{"snapshot":{"a"', "byte 12: damaged or cut short within snapshot"),
-    (b'{"nodes":[],"strings":[]}', "no edges"),
+    (b'{"nodes":[],"strings":[""]}', "does not name the fields"),
+    (snapshot(NODES, NAMES).replace(b'"edges":[],', b""), "not as many as it says"),
     (snapshot(NODES, NAMES)[:-400], "cut short within strings"),
     (snapshot([(9, 2, 3, 4, 5)], NAMES), "a value that cannot be"),
     (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[3.5'), "a value that cannot be"),
@@ -170,15 +171,16 @@ def test_bad_snapshots(bundle, data, place):
     assert "5000" in out  # the bundle is still reported
 
 
-def test_figures_up_to_where_a_snapshot_is_damaged(bundle):
+def test_figures_up_to_where_a_snapshot_is_damaged(bundle, monkeypatch):
     """Of nodes, strings and edges what stands before the damage counts, and that is said."""
+    monkeypatch.setattr(asar_investigate, "WINDOW", 16)  # the numbers of a window count or do not
     whole = snapshot(NODES, NAMES, EDGES)
     third = whole.index(b"1,3,7,6012,")  # the node behind the first three
     for data, counted, strings in (
-        (whole[:third] + b"?" + whole[third:], 3, 2),  # damaged within nodes
+        (whole[:third] + b"?" + whole[third:], 2, 0),  # damaged within nodes
         (whole[: whole.index(b'"edges"') + 12], len(NODES), 0),  # cut short within edges
         (whole.replace(OTHER[:1000].encode(), b"\n", 1), len(NODES), 2),  # within strings
-        (whole.replace(b'"trace_tree":[0,', b'"trace_tree":[0,,'), len(NODES), 3),
+        (whole.replace(b'"trace_tree":[0,', b'"trace_tree":[0,,'), len(NODES), 0),
         (whole[:-1], len(NODES), 3),
     ):
         found = of_heap(data, status=2)
