@@ -45,7 +45,7 @@ from binascii import a2b_base64
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple, TextIO
 
 VERSION = "1.0"
@@ -341,17 +341,12 @@ ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
 ESCAPE_IN_RUN_RE = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{1,3}|[^/]")
 
 
-class Around(NamedTuple):
-    """What stands around a run."""
-
-    string_length: int | None
-    mime: str | None
-    in_comment: bool
-    escape: int  # characters of the run that end an escape: the n of \nAAAA
-
-
-def look_around(source: Source, start: int, end: int, reach: int, is_text: bool) -> Around:
-    """The string or comment value around a run, and its data URI's type, within reach."""
+def look_around(
+    source: Source, start: int, end: int, reach: int, is_text: bool
+) -> tuple[int | None, str | None, bool, int]:
+    """What stands around a run, within reach: length of the string or comment value, declared type,
+    whether it is a comment, and how many characters of the run end an escape: the n of \\nAAAA.
+    """
     before = source.read(max(0, start - reach), min(reach, start))
     mime = declared_type(before[-512:])
     comment, name, value = before[-NEAR:].rpartition(b"sourceMappingURL=")
@@ -359,9 +354,9 @@ def look_around(source: Source, start: int, end: int, reach: int, is_text: bool)
         behind = source.read(end, NEAR)
         rest = VALUE_END_RE.search(behind)
         more = rest.start() if rest else len(behind)
-        return Around(len(value) + end - start + more, mime, True, 0)
+        return len(value) + end - start + more, mime, True, 0
     if not is_text:
-        return Around(None, mime, False, 0)
+        return None, mime, False, 0
     head = source.read(start, min(8, end - start))  # an escape may end in it: \u002bAAA
     text = (before + head).decode("utf-8", "replace")
     found = string_around(text, source.read(end, reach).decode("utf-8", "replace"))
@@ -369,7 +364,7 @@ def look_around(source: Source, start: int, end: int, reach: int, is_text: bool)
     if found:
         length += end - start - len(head)
     escape = escape_length(text, len(text) - len(head), depth) if before[-1:] == b"\\" else 0
-    return Around(length, mime, False, escape)
+    return length, mime, False, escape
 
 
 def declared_type(before: bytes) -> str | None:
@@ -567,23 +562,16 @@ def kind_of(head: bytes) -> str:
     for kind, offset, magic in MAGIC:
         if head.startswith(magic, offset) and (offset != 8 or head[:4] == b"RIFF"):
             return kind
-    weak = (kind for kind, offset, magic in WEAK_MAGIC if head.startswith(magic, offset))
-    return text_kind(head) or next(weak, "unknown")
-
-
-def text_kind(head: bytes) -> str:
-    """The kind of a text that begins with these bytes; empty if it is none."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     for kind, expression in TEXT_KINDS:
         if expression.match(text):
             return kind
-    try:  # it may be cut within a character
-        shown, _ = codecs.utf_8_decode(text, "strict", len(head) < HEAD)
-    except UnicodeDecodeError:
-        return ""
-    if not shown or not all(c.isprintable() or c in "\n\r\t" for c in shown):
-        return ""
-    return "json" if JSON_RE.match(text) else "text"
+    with contextlib.suppress(UnicodeDecodeError):
+        shown, _ = codecs.utf_8_decode(text, "strict", len(head) < HEAD)  # it may be cut within one
+        if shown and all(c.isprintable() or c in "\n\r\t" for c in shown):
+            return "json" if JSON_RE.match(text) else "text"
+    weak = (kind for kind, offset, magic in WEAK_MAGIC if head.startswith(magic, offset))
+    return next(weak, "unknown")
 
 
 def ending_of(kind: str) -> str:
@@ -688,19 +676,19 @@ class Scan:
 
     def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
         """A run that holds data; or why it is left out."""
-        around = self.around(start, end)
-        start += around.escape
+        string_length, mime, in_comment, escape = self.around(start, end)
+        start += escape
         if end - start < self.count:
             return "too short without the escape before it"
         content = content_of(self.source, start, end, url_safe)
         if isinstance(content, str):
             return content
-        if around.in_comment and content.kind == "json":
+        if in_comment and content.kind == "json":
             content = content._replace(kind="source map")  # with its keys in another order
         line, column = self.text.go_to(start) if self.text else (None, None)
-        return Literal(start, line, column, *around[:3], *content)
+        return Literal(start, line, column, string_length, mime, in_comment, *content)
 
-    def around(self, start: int, end: int) -> Around:
+    def around(self, start: int, end: int) -> tuple:
         """What stands around a run, near it or farther away.
 
         A look far away has to be earned by the way since the last one: so all of them are linear.
@@ -709,7 +697,7 @@ class Scan:
         self.credit += start - self.previous
         self.previous = start
         found = look_around(self.source, start, end, NEAR, is_text)
-        if is_text and found.string_length is None and self.credit >= FAR:
+        if is_text and found[0] is None and self.credit >= FAR:
             self.credit -= FAR
             found = look_around(self.source, start, end, FAR, is_text)
         return found
@@ -1093,21 +1081,6 @@ class Match(NamedTuple):
     whole: bool
 
 
-def memory_literals(
-    regions: Iterator[Region], count: int
-) -> Iterator[tuple[int, int, Literal | str]]:
-    """Address and width of each run in memory, and the literal that it is, or why it is none."""
-    for region in regions:
-        for run in memory_runs(region, count):
-            behind = region.memory.view(run.base, run.width)  # the padding too
-            for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
-                place = run.base + run.width * start
-                content = content_of(behind, start, end, url_safe)
-                if not isinstance(content, str):
-                    content = Literal(place, None, None, None, None, False, *content)
-                yield place + region.shift, run.width, content
-
-
 class Index:
     """Finds literals by needles: a short piece of the beginning and of the end of each.
 
@@ -1126,11 +1099,11 @@ class Index:
             for offset in (0, length - CUT) if length > 2 * CUT else (0,):
                 text = self.read(content, offset, min(CUT, length))
                 matches = list(NEEDLE_RE.finditer(text))
-                if matches:
-                    match = matches[-1 if offset else 0]
-                    self.put(match[1], content << 40 | offset + match.start())
-                elif not offset:
-                    self.put(text[: self.head], content << 40)
+                match = matches[-1 if offset else 0] if matches else None
+                needle = match[1] if match else text[: self.head]
+                place = content << 40 | offset + (match.start() if match else 0)
+                if (match or not offset) and self.needles.setdefault(needle, place) != place:
+                    self.more.setdefault(needle, []).append(place)
 
     def read(self, content: int, start: int, count: int) -> bytes:
         """Characters of a literal, read where it stands; none where its input is gone."""
@@ -1142,12 +1115,6 @@ class Index:
                 return text
         self.gone[source.file] = source.path
         return b""
-
-    def put(self, needle: bytes, place: int) -> None:
-        if self.needles.setdefault(needle, place) != place:
-            others = self.more.setdefault(needle, [])
-            if len(others) < ALIKE:
-                others.append(place)
 
     def same(self, content: int, run: Source, first: int) -> bool:
         """Whether a run has at a place what a literal has, as far as both of them go."""
@@ -1163,16 +1130,12 @@ class Index:
 
         That is the number of a literal, and where its first character would be.
         """
-
-        def all_needles() -> Iterator[tuple[int, bytes]]:
-            yield 0, run.read(0, self.head)
-            for start in range(0, run.size, 2**18):
-                for match in NEEDLE_RE.finditer(run.read(start, 2**18 + NEEDLE)):
-                    yield start + match.start(), match[1]
-
-        for position, needle in all_needles():
+        head = [(0, run.read(0, self.head))]
+        pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
+        behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
+        for position, needle in chain(head, behind):
             if needle in self.needles:
-                places = (self.needles[needle], *self.more.get(needle, ()))
+                places = (self.needles[needle], *self.more.get(needle, [])[:ALIKE])
                 found = ((place >> 40, position - (place & 2**40 - 1)) for place in places)
                 yield position, sorted(found, key=lambda it: abs(self.lengths[it[0]] - run.size))
 
@@ -1227,9 +1190,14 @@ def data_in(run: Source) -> Content | None:
 TGID_RE = re.compile(r"^Tgid:\t(\d+)$", re.M)
 ROLE_RE = re.compile(r"--type=([a-z-]{1,30})")  # of a Chromium process
 ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
-IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)
+IN_RAM_RE = re.compile(  # file systems without a disk
+    r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M
+)
 PRESENT = bytes(  # of a pagemap entry's highest byte: anonymous, file or shared, swapped, none
     b".s"[flags >> 6 & 1] if not flags & 128 else b"af"[flags >> 5 & 1] for flags in range(256)
+)
+UNREADABLE = (  # ptrace(2), Yama
+    "its memory may not be read: be its user, or use sudo; kernel.yama.ptrace_scope must be 0"
 )
 PRESENT_RE = re.compile(rb"a+|f+")
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
@@ -1287,7 +1255,8 @@ class Pages:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.searched = self.swap = 0
-        self.in_ram = tmpfs_devices(pid)
+        devices = IN_RAM_RE.findall(proc_text(f"/proc/{pid}/mountinfo"))
+        self.in_ram = {f"{int(major):02x}:{int(minor):02x}" for major, minor in devices}
         for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):  # the first may have ended
             with open(f"/proc/{tid}/maps", errors="replace", newline="\n") as lines:
                 self.mappings = [found for line in lines for found in searchable(line)]
@@ -1347,14 +1316,6 @@ class Pages:
                 for low, high in new:
                     yield Region(memory, low - memory.base, high - low)
 
-    def holds(self, match: Match) -> bool:
-        """Whether all of a copy is at its address, in pages that are in RAM."""
-        end, count = match.address + match.size, match.size // match.width
-        if self.flags(match.address, end).translate(PRESENT).strip(b"af"):
-            return False
-        content = content_of(self.memory(match.address, end, match.width), 0, count, url_safe=True)
-        return isinstance(content, Content) and content.sha256 == match.sha256
-
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
 
@@ -1395,12 +1356,6 @@ def proc_text(path: str) -> str:
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
     return ""
-
-
-def tmpfs_devices(pid: int) -> set[str]:
-    """The devices, as maps writes them, of the file systems that are in RAM alone."""
-    mounts = IN_RAM_RE.findall(proc_text(f"/proc/{pid}/mountinfo"))
-    return {f"{int(major):02x}:{int(minor):02x}" for major, minor in mounts}
 
 
 def process_and_descendants(
@@ -1447,13 +1402,6 @@ def process_of(pid: int) -> Process:
     )
 
 
-def why_unreadable(error: PermissionError) -> str:
-    """Why a process's memory may not be read, and what would help (ptrace(2), Yama)."""
-    scope = proc_text("/proc/sys/kernel/yama/ptrace_scope").strip()
-    also = f"; kernel.yama.ptrace_scope is {scope}, 0 allows it" if scope.strip("0") else ""
-    return f"its memory may not be read ({error.strerror}): be its user, or use sudo{also}"
-
-
 # ---------------------------------------------------------------- core files
 #
 # A core file (elf(5), core(5)) -> its memory as regions, and which of it belongs to files.
@@ -1478,7 +1426,12 @@ class Core:
                 lost += size - there
                 self.segments += [Mapping(address, address + there, offset, "")] if there else []
             elif kind == PT_NOTE and not self.mappings:
-                self.read_notes(source.read(offset, min(there, MAX_NOTES)), offset, wide)
+                try:
+                    notes = source.read(offset, min(there, MAX_NOTES))
+                    self.mappings = sorted(file_mappings(notes, wide))
+                except (ValueError, struct.error):
+                    wrong = "a damaged list of file mappings: all is told as anonymous"
+                    self.damage = f"byte {offset}: {wrong}"
         self.segments.sort()
         in_file = [(part.offset, part.offset + part.end - part.start) for part in self.segments]
         if overlap(self.segments) or overlap(in_file):
@@ -1486,15 +1439,9 @@ class Core:
         if not (self.segments or lost):
             raise Problem("no memory is in it")
         if lost:
-            told = f"{size_text(lost)} of the memory that it tells of are not in it"
-            self.damage = f"cut short: {told}"
-
-    def read_notes(self, notes: bytes, offset: int, wide: bool) -> None:
-        try:
-            self.mappings = sorted(file_mappings(notes, wide))
-        except (ValueError, struct.error):
-            wrong = "a damaged list of file mappings: all is told as anonymous"
-            self.damage = f"byte {offset}: {wrong}"
+            self.damage = (
+                f"cut short: {size_text(lost)} of the memory that it tells of are not in it"
+            )
 
     def regions(self, _: object) -> Iterator[Region]:
         """Its memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
@@ -1981,8 +1928,8 @@ class Search:
                 if not named:
                     return
                 raise Problem("it has ended; none of its memory is in the report") from None
-            except PermissionError as error:
-                raise Problem(why_unreadable(error)) from None
+            except PermissionError:
+                raise Problem(UNREADABLE) from None
         self.where.processes.append(process)
 
     def core(self, path: str) -> None:
@@ -2033,32 +1980,38 @@ class Search:
         """The copies in pages of files that were searched in another process, and are here too."""
         for mapping in space.mappings:
             for match in self.in_files.get(mapping.file, ()):
-                address = mapping.start + match.address - mapping.offset
-                here = match._replace(address=address, whole=True)
-                if mapping.start <= address < mapping.end and space.holds(here):
-                    yield here
+                start = mapping.start + match.address - mapping.offset
+                end, count = start + match.size, match.size // match.width
+                inside = mapping.start <= start < mapping.end
+                if inside and not space.flags(start, end).translate(PRESENT).strip(b"af"):
+                    memory = space.memory(start, end, match.width)
+                    content = content_of(memory, 0, count, url_safe=True)
+                    if content[2] == match.sha256:  # a reason why it is none has no such character
+                        yield match._replace(address=start, whole=True)
 
 
 def base64_in(
     space: Pages | Core, regions: Iterator[Region], name: str, count: int
 ) -> tuple[list[Scanned], set[Match]]:
     """All base64 in memory, as a source for each width of characters, and as copies of itself."""
-    wide = f"{name}, two bytes a character"
-    parts = [
-        Scanned(Memory(path, space.file, 0, 0, -1, width), Literals(), None, {})
-        for width, path in ((1, name), (2, wide))
-    ]
+    paths = {1: name, 2: f"{name}, two bytes a character"}
+    sources = {width: Memory(path, space.file, 0, 0, -1, width) for width, path in paths.items()}
+    parts = {width: Scanned(source, Literals(), None, {}) for width, source in sources.items()}
     found = set()
-    for address, width, literal in memory_literals(regions, count):
-        _, literals, _, left_out = parts[width - 1]
-        if isinstance(literal, str):
-            left_out[literal] = left_out.get(literal, 0) + 1
-        else:
-            literals.append(literal)
-            found.add(Match(literal.sha256, address, width, width * literal.unpadded(), True))
-    one, two = parts
-    one = one._replace(source=one.source._replace(size=space.searched))
-    return [one, two] if two.literals or two.left_out else [one], found
+    for region in regions:
+        for run in memory_runs(region, count):
+            _, literals, _, left_out = parts[run.width]
+            behind = region.memory.view(run.base, run.width)  # the padding too
+            for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
+                content = content_of(behind, start, end, url_safe)
+                if isinstance(content, str):
+                    left_out[content] = left_out.get(content, 0) + 1
+                    continue
+                place, size = run.base + run.width * start, run.width * (end - start)
+                literals.append(Literal(place, None, None, None, None, False, *content))
+                found.add(Match(content.sha256, place + region.shift, run.width, size, True))
+    parts[1] = parts[1]._replace(source=sources[1]._replace(size=space.searched))
+    return [part for part in parts.values() if part.source.size or part[1] or part.left_out], found
 
 
 def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: bool) -> Where:
@@ -2116,8 +2069,8 @@ class Row(NamedTuple):
         kind, mime = self.literal.kind, self.literal.mime or ""
         half, declared = kind.rpartition("/")[2], mime.rpartition("/")[2].split("+")[0]
         known = {"mp3": "mpeg", "ttf": "font-ttf", "source map": "json", "ico": "x-icon"}
-        same = declared in ("", kind, ending_of(kind)) or known.get(half, half) in mime
-        return kind if same else f"{kind} ({mime})"
+        same = declared in ("", half, ending_of(kind)) or known.get(half, half) in mime
+        return printable(kind if same else f"{kind} ({mime})")
 
 
 class Rows(Sequence):
@@ -2241,22 +2194,18 @@ def largest_lines(rows: Sequence[Row]) -> list[str]:
     return table(cells) if rows else []
 
 
-def totals_by_kind(report: Report) -> list[tuple[str, list[int]]]:
-    """Characters, decoded bytes and number of the literals of each kind, the largest first."""
+def kind_lines(report: Report) -> list[str]:
+    """Totals by kind and their share of all that was read."""
+    whole = sum(scanned.source.size for scanned in report.scanned)
     totals: dict[str, list[int]] = {}
     for scanned in report.scanned:
         for kind, found in scanned.literals.totals.items():
             add_to(totals, kind, found)
-    return sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
-
-
-def kind_lines(report: Report) -> list[str]:
-    """Totals by kind and their share of all that was read."""
-    whole = sum(scanned.source.size for scanned in report.scanned)
     cells = [("characters", "decoded", "share", "number", "kind")]
-    for kind, (length, decoded, number) in totals_by_kind(report):
+    for kind, found in sorted(totals.items(), key=lambda item: (-item[1][0], item[0])):
+        length, decoded, number = found
         cells.append((length, decoded, share(length, whole), number, kind))
-    return table(cells) if len(cells) > 1 else []
+    return table(cells) if totals else []
 
 
 def map_lines(report: Report) -> list[str]:
@@ -2285,40 +2234,21 @@ def script_lines(report: Report, top: int) -> list[str]:
     """How V8 keeps the texts that are, or may be, scripts: those with the most to save first."""
     alone = len(report.scanned) == 1
     found = [
-        (script, source)
+        (script.escaped_size - script.size if script.beyond_latin1 else 0, source.path, script)
         for source, _, script, _ in report.scanned
         if script and (alone or source.path.lower().endswith(SCRIPT_ENDINGS))
     ]
-    if alone:
-        return [line for script, source in found for line in lines_of_script(script, source)]
-    two = [one for one in found if one[0].beyond_latin1]
-    two.sort(key=lambda one: (one[0].escaped_size - one[0].size, one[1].path))
-    size = size_text(sum(script.size for script, _ in found))
-    head = f"  {count_text(len(found), 'script')}, {size} in memory; "
-    head += f"{len(two)} of them with two bytes a character"
-    shown = [line for one in two[: min(top, 5)] for line in lines_of_script(*one)]
-    return [head, *shown] if found else []
-
-
-def lines_of_script(script: Script, source: Source) -> list[str]:
-    """How V8 keeps one script, and what it would take with \\u escapes."""
-    width = "two bytes each" if script.beyond_latin1 else "one byte each"
-    lines = [
-        f"  {elide(printable(source.path), 96)}",
-        f"    {script.characters} characters, {script.beyond_latin1} beyond Latin-1: "
-        f"{width}, {size_text(script.size)} in memory",
-    ]
-    if script.first:
-        line, column = script.first
-        saved = script.size - script.escaped_size
-        change = f"{size_text(abs(saved))} {'less' if saved > 0 else 'more'}"
-        lines.append(
-            f"    the first at line {line}, column {column}; as \\u escapes: one byte each, "
-            f"{size_text(script.escaped_size)}, {change}"
-        )
-    if not script.valid_utf8:
-        lines.append("    it is no valid UTF-8: what is wrong in it counts as U+FFFD")
-    return lines
+    cells = [("characters", "beyond Latin-1", "in memory", "with \\u", "first at", "script")]
+    for _, path, script in sorted(found)[: min(top, 5)]:
+        escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
+        first = "{}:{}".format(*script.first) if script.first else None
+        name = elide(printable(path), 40) + ("" if script.valid_utf8 else " (no valid UTF-8)")
+        size = size_text(script.size)
+        cells.append((script.characters, script.beyond_latin1, size, escaped, first, name))
+    two = sum(script.beyond_latin1 > 0 for *_, script in found)
+    size = size_text(sum(script.size for *_, script in found))
+    last = f"  {count_text(len(found), 'script')}, {size} in memory; two bytes a character: {two}"
+    return [*table(cells), last] if found else []
 
 
 def left_out_of(report: Report) -> Counter:
@@ -2417,19 +2347,19 @@ def heap_lines(where: Where, top: int) -> list[str]:
         nodes, whole, strings = heap.totals()
         total += whole
         base64 = heap.base64()
+        size = size_text(sum(text.self_size for text in base64))
         lines += [
             f"  {elide(printable(heap.path), 96)}",
             f"    {nodes} nodes, {size_text(whole)}; strings {size_text(strings)}; base64 strings "
-            f"{len(base64)}, {size_text(sum(text.self_size for text in base64))}",
+            f"{len(base64)}, {size}",
         ]
         if heap.damage:
             lines.append("    it is damaged: these are the figures of what could be read")
         largest = sorted(heap.types.items(), key=lambda item: (-item[1][1], item[0]))[:8]
         cells = [(size, share(size, whole), n, printable(name)[:60]) for name, (n, size) in largest]
         others = [text for text in base64 if not text.sha256][: min(top, 5)]
-        cells += [
-            (t.self_size, "", "", f"{t.kind} in none of the inputs, @{t.node_id}") for t in others
-        ]
+        in_none = "in none of the inputs"
+        cells += [(t.self_size, None, 1, f"{t.kind} {in_none}, @{t.node_id}") for t in others]
         lines += table(cells)
     pss = sum(process.pss or 0 for process in where.processes)
     if where.heaps and pss:
