@@ -604,42 +604,35 @@ class Text:
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
         for start, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
-            if self.pending or not piece.isascii():
-                self.take(self.decode(self.pending + piece, start == 0, final=False), "\n")
-            else:
-                self.take(piece, b"\n")
+            self.take(self.pending + piece, start == 0, final=False)
         if self.pending:  # what follows is ASCII or nothing
-            self.take(self.decode(self.pending, False, final=True), "\n")
+            self.take(self.pending, False, final=True)
         self.offset = max(offset, self.offset)
         return self.line, self.column
 
-    def decode(self, piece: bytes, at_start: bool, final: bool) -> str:
-        """A piece as text, counted. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
+    def take(self, piece: bytes, at_start: bool, final: bool) -> None:
+        """Count. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
         try:
             text, used = codecs.utf_8_decode(piece, "strict", final)
-            first_bytes = piece[:used].translate(None, BELOW_U0100)
         except UnicodeDecodeError:
             self.valid = False
             text, used = codecs.utf_8_decode(piece, "replace", final)
-            first_bytes = text.encode().translate(None, BELOW_U0100)
         self.pending = piece[used:]
-        if at_start and text.startswith("\ufeff"):
-            text, first_bytes = text[1:], first_bytes[1:]
-        if first_bytes and not self.first:
-            before = text[: BEYOND_RE.search(text).start()]
-            at = before.rfind("\n")
-            column = len(before) - at if at >= 0 else self.column + len(before)
-            self.first = (self.line + before.count("\n"), column)
-        self.beyond += len(first_bytes)
-        self.astral += len(first_bytes) - len(first_bytes.translate(None, ASTRAL))
-        return text
-
-    def take(self, text: bytes | str, newline: bytes | str) -> None:
-        """Count characters and lines."""
-        lines = text.count(newline)
+        text = text.removeprefix("\ufeff") if at_start else text
+        if not text.isascii():
+            first_bytes = text.encode().translate(None, BELOW_U0100)
+            self.beyond += len(first_bytes)
+            self.astral += len(first_bytes) - len(first_bytes.translate(None, ASTRAL))
+            if first_bytes and not self.first:
+                self.first = self.after(text[: BEYOND_RE.search(text).start()])
         self.characters += len(text)
-        self.line += lines
-        self.column = len(text) - text.rfind(newline) if lines else self.column + len(text)
+        self.line, self.column = self.after(text)
+
+    def after(self, text: str) -> tuple[int, int]:
+        """Line and column behind a text that begins here."""
+        lines = text.count("\n")
+        column = len(text) - text.rfind("\n") if lines else self.column + len(text)
+        return self.line + lines, column
 
     def script(self) -> Script:
         """How V8 keeps it. Reads to the end."""
@@ -1233,18 +1226,6 @@ def mapping_at(mappings: Sequence[Mapping], address: int) -> Mapping:
     return mappings[at] if inside else Mapping(address, address, 0, "")
 
 
-class Process(NamedTuple):
-    """A process whose memory was to be searched. Sizes in bytes; None: not known."""
-
-    pid: int
-    name: str
-    rss: int | None
-    pss: int | None
-    coredump_filter: int | None
-    searched: int | None = None
-    swap: int | None = None
-
-
 class Pages:
     """The pages of a live process, as /proc/PID/maps and pagemap tell; nothing is faulted in.
 
@@ -1325,7 +1306,7 @@ class Pages:
         flags = self.flags(max(0, address), address + size)
         present, mapping = flags.translate(PRESENT), mapping_at(self.mappings, address)
         if b"s" in present:
-            return "swap", (self.pid, address)
+            return "swap", ()
         if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
@@ -1384,22 +1365,25 @@ def process_and_descendants(
     return found
 
 
-def process_of(pid: int) -> Process:
+def process_of(pid: int) -> dict[str, object]:
     """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5)).
 
-    Its name has its role in Chromium or Electron: 'chromium renderer'.
+    Sizes in bytes; None: not known. Its name has its role in Chromium: 'chromium renderer'.
     """
     role = ROLE_RE.search(proc_text(f"/proc/{pid}/cmdline"))
     name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
-    sizes = {
-        field: int(size) * 1024
-        for field, size in ROLLUP_RE.findall(proc_text(f"/proc/{pid}/smaps_rollup"))
-    }
+    found = ROLLUP_RE.findall(proc_text(f"/proc/{pid}/smaps_rollup"))
+    sizes = {field.lower(): int(size) * 1024 for field, size in found}
     bits = proc_text(f"/proc/{pid}/coredump_filter").strip()
-    dumped = int(bits, 16) if bits else None
-    return Process(
-        pid, f"{name} {role[1]}" if role else name, sizes.get("Rss"), sizes.get("Pss"), dumped
-    )
+    return {
+        "pid": pid,
+        "name": f"{name} {role[1]}" if role else name,
+        "rss": sizes.get("rss"),
+        "pss": sizes.get("pss"),
+        "searched": None,
+        "swap": None,
+        "coredump_filter": int(bits, 16) if bits else None,
+    }
 
 
 # ---------------------------------------------------------------- core files
@@ -1564,20 +1548,6 @@ END_RE = re.compile(rb"%b\}%b" % (SPACE, SPACE))
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
-class HeapString(NamedTuple):
-    """A string of a heap snapshot that holds base64. Sizes in bytes."""
-
-    sha256: bytes | None  # which literal; None: in none of the inputs
-    node_id: int
-    self_size: int
-    width: int | None
-    whole: bool  # it holds that and nothing else, but for what stands before it in a data URI
-    kind: str
-
-    def as_json(self) -> dict[str, object]:
-        return {name: value for name, value in self._asdict().items() if name != "sha256"}
-
-
 class Base64(NamedTuple):
     """A base64 run in the text of a snapshot's string."""
 
@@ -1586,19 +1556,19 @@ class Base64(NamedTuple):
     length: int
     kind: str
 
-    def in_node(self, node_id: int, size: int) -> HeapString:
-        """What a string is: a literal as a whole if its size is the literal's."""
-        alone = self.prefix is not None
-        for literal in self.literals if alone else ():
+    def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
+        """Which literal a string holds, if one, and what is said of the string."""
+        whole = self.prefix is not None and size >= self.length  # no literal, but one alike
+        told = {"node_id": node_id, "self_size": size, "width": None, "whole": whole}
+        for literal in self.literals if self.prefix is not None else ():
             for characters in (literal.length + self.prefix, literal.string_length or 0):
-                # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
                 for width in (1, 2):
+                    # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
                     if 12 <= size - characters * width < 24:
-                        return HeapString(literal.sha256, node_id, size, width, True, self.kind)
-        if alone and size >= self.length:  # another, alike
-            return HeapString(None, node_id, size, None, True, self.kind)
-        sha256 = self.literals[0].sha256 if self.literals else None  # in a longer one, or elsewhere
-        return HeapString(sha256, node_id, size, None, False, self.kind)
+                        found = {**told, "width": width, "whole": True, "kind": self.kind}
+                        return literal.sha256, found
+        sha256 = self.literals[0].sha256 if self.literals and not whole else None
+        return sha256, {**told, "kind": self.kind}
 
 
 class Snapshot:
@@ -1692,7 +1662,7 @@ class Heap:
         self.arrays: dict[str, tuple[int, int]] = {}  # where each begins, how many are in it
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
         self.types: dict[str, list[int]] = {}
-        self.strings: list[HeapString] = []
+        self.strings: list[tuple[bytes | None, dict]] = []  # as Base64.in_node tells of them
         for read in (self.read_parts, self.read_nodes):
             try:
                 read()
@@ -1757,33 +1727,23 @@ class Heap:
         if expected != (nodes, edges) or there != edges * edge_fields:
             raise Problem(f"{nodes} nodes and {edges} edges, not as many as it says")
 
-    def totals(self) -> tuple[int, int, int]:
-        """Nodes, their bytes, and those of the strings, as DevTools' statistics count them."""
-        nodes, size = (sum(total[n] for total in self.types.values()) for n in (0, 1))
-        return nodes, size, sum(self.types[name][1] for name in STRING_TYPES if name in self.types)
-
-    def base64(self) -> list[HeapString]:
-        """The strings that are base64 and nothing else, the largest first."""
-        return sorted((text for text in self.strings if text.whole), key=lambda t: -t.self_size)
-
     def as_json(self) -> dict[str, object]:
-        nodes, size, strings = self.totals()
-        base64 = self.base64()
+        """Its totals, those of the strings as DevTools' statistics count them."""
+        types = {name: {"count": n, "self_size": size} for name, (n, size) in self.types.items()}
+        base64 = [{**told, "in_inputs": bool(sha)} for sha, told in self.strings if told["whole"]]
+        base64.sort(key=lambda told: -told["self_size"])
         return {
             "path": self.path,
             "complete": not self.damage,
-            "nodes": nodes,
-            "self_size": size,
-            "strings": strings,
+            "nodes": sum(total["count"] for total in types.values()),
+            "self_size": sum(total["self_size"] for total in types.values()),
+            "strings": sum(types[name]["self_size"] for name in STRING_TYPES if name in types),
             "base64": {
                 "strings": len(base64),
-                "self_size": sum(text.self_size for text in base64),
-                "largest": [text.as_json() for text in base64[:1000]],
+                "self_size": sum(told["self_size"] for told in base64),
+                "largest": base64[:1000],
             },
-            "types": {
-                name: {"count": number, "self_size": size}
-                for name, (number, size) in self.types.items()
-            },
+            "types": types,
         }
 
 
@@ -1829,70 +1789,51 @@ def node_columns(
 # What the command line asks for -> where each literal sits, as the report tells it.
 
 
-class Copy(NamedTuple):
-    """A whole copy of a literal in the memory of a process or in a core file."""
-
-    owner: str  # the process's name, or the core's path
-    pid: int | None
-    address: int
-    width: int
-    backing: str  # swap: a part of it is there
-    page: tuple  # in RAM: tells its memory from other memory, of several processes too
-
-    def as_json(self) -> dict[str, object]:
-        owner = {"pid": self.pid, "process": self.owner} if self.pid else {"path": self.owner}
-        return {**owner, "address": self.address, "width": self.width, "backing": self.backing}
-
-
 class Where:
-    """Where literals sit, by the hash of what they hold."""
+    """Where literals sit, by the hash of what they hold, told as the JSON has it."""
 
     def __init__(self, asked: set[str]) -> None:
         self.asked = asked  # of pid, core, heap
         self.partly: set[str] = set()  # of the columns: not all that was asked for could be read
-        self.processes: list[Process] = []
-        self.cores: list[dict[str, object]] = []  # path, sizes in bytes
-        self.heaps: list[Heap] = []
-        self.copies: dict[bytes, list[Copy]] = {}
-        self.strings: dict[bytes, list[tuple[str, HeapString]]] = {}  # path of the snapshot, string
-        self.other = (0, 0)  # runs and bytes in memory that are in none of the inputs
+        self.processes: list[dict] = []
+        self.cores: list[dict] = []
+        self.heaps: list[dict] = []
+        self.copies: dict[bytes, list[dict]] = {}  # in memory, and in cores
+        self.pages: dict[
+            bytes, list[tuple]
+        ] = {}  # of those in RAM; the same ones may be in several
+        self.strings: dict[bytes, list[dict]] = {}  # of heaps
+        self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
 
     def columns(self) -> list[str]:
         """What was asked for and could be looked at."""
-        searched = any(process.searched is not None for process in self.processes)
+        searched = any(process["searched"] is not None for process in self.processes)
         columns = (("heaps", self.heaps), ("RAM", searched), ("cores", self.cores))
         return [name for name, found in columns if found]
 
-    def in_memory(self, sha256: bytes, of_process: bool) -> list[Copy]:
-        """A literal's copies in processes, or in core files."""
-        return [one for one in self.copies.get(sha256, ()) if bool(one.pid) == of_process]
-
     def sizes(self, literal: Literal) -> dict[str, tuple[int, int]]:
         """Bytes and number of a literal's whole copies, for each column; memory of several once."""
-        strings = [text for _, text in self.strings.get(literal.sha256, ()) if text.whole]
-        ram = [one for one in self.in_memory(literal.sha256, True) if one.backing != "swap"]
-        in_ram = {(copy.page, copy.width) for copy in ram}
-        cores = self.in_memory(literal.sha256, False)
+        strings = [told for told in self.strings.get(literal.sha256, ()) if told["whole"]]
+        pages = self.pages.get(literal.sha256, ())
+        cores = [copy for copy in self.copies.get(literal.sha256, ()) if "path" in copy]
         found = {
-            "heaps": (sum(text.self_size for text in strings), len(strings)),
-            "RAM": (literal.length * sum(width for _, width in in_ram), len(ram)),
-            "cores": (literal.length * sum(copy.width for copy in cores), len(cores)),
+            "heaps": (sum(told["self_size"] for told in strings), len(strings)),
+            "RAM": (literal.length * sum(width for width, _ in set(pages)), len(pages)),
+            "cores": (literal.length * sum(copy["width"] for copy in cores), len(cores)),
         }
         return {name: found[name] for name in self.columns()}
 
     def as_json(self, literal: Literal) -> dict[str, object]:
         """A literal's copies for programs."""
+        copies = self.copies.get(literal.sha256, ())
         found: dict[str, object] = {}
         if "pid" in self.asked:
-            copies = self.in_memory(literal.sha256, True)
-            found["memory"] = [copy.as_json() for copy in copies]
+            found["memory"] = [copy for copy in copies if "pid" in copy]
             found["ram"] = self.sizes(literal).get("RAM", (None,))[0]
         if "core" in self.asked:
-            copies = self.in_memory(literal.sha256, False)
-            found["cores"] = [copy.as_json() for copy in copies]
+            found["cores"] = [copy for copy in copies if "path" in copy]
         if "heap" in self.asked:
-            strings = self.strings.get(literal.sha256, ())
-            found["heaps"] = [{"path": path, **text.as_json()} for path, text in strings]
+            found["heaps"] = self.strings.get(literal.sha256, [])
         return found
 
 
@@ -1919,11 +1860,12 @@ class Search:
     def process(self, pid: int, named: bool) -> None:
         """Look in a process. One that has ended is said if it is named."""
         process = process_of(pid)
-        with self.looking("RAM", f"process {pid} ({process.name})"):
+        with self.looking("RAM", f"process {pid} ({process['name']})"):
             try:
                 with contextlib.closing(Pages(pid)) as pages:
-                    self.memory(pages, process.name, pid)
-                    process = process._replace(searched=pages.searched, swap=pages.swap)
+                    pages.path += f" {process['name']}"
+                    self.memory(pages, {"pid": pid, "process": process["name"]})
+                    process.update(searched=pages.searched, swap=pages.swap)
             except (Ended, FileNotFoundError, ProcessLookupError):
                 if not named:
                     return
@@ -1936,7 +1878,7 @@ class Search:
         """Look in a core file."""
         with self.looking("cores", path), open_regular(path) as source:
             core = Core(source)
-            self.memory(core, path, None)
+            self.memory(core, {"path": path})
             self.where.cores.append(core.as_json())
             if core.damage:
                 raise Problem(core.damage)
@@ -1945,36 +1887,37 @@ class Search:
         """Find the strings of a heap snapshot that hold literals."""
         with self.looking("heaps", path), open_regular(path) as source:
             heap = Heap(source, self.index, self.report.min_size)
-            self.where.heaps.append(heap)
-            for text in heap.strings:
-                if text.sha256:
-                    self.where.strings.setdefault(text.sha256, []).append((path, text))
+            self.where.heaps.append(heap.as_json())
+            for sha256, told in heap.strings:
+                if sha256:
+                    self.where.strings.setdefault(sha256, []).append({"path": path, **told})
             if heap.damage:
                 raise Problem(heap.damage)
 
-    def memory(self, space: Pages | Core, owner: str, pid: int | None) -> None:
+    def memory(self, space: Pages | Core, owner: dict[str, object]) -> None:
         """Look in the memory of a process or a core: all of it counts, or nothing if that ends."""
         seen, other = {file: set(pages) for file, pages in self.seen.items()}, (0, 0)
         regions, scanned = space.regions(seen), []
         if self.index:
             found, other = memory_copies(regions, self.index, self.report.min_size)
         else:
-            name = f"process {pid} {owner}" if pid else owner
-            scanned, found = base64_in(space, regions, name, self.report.min_size)
+            scanned, found = base64_in(space, regions, self.report.min_size)
         found.update(self.copies_elsewhere(space))
         copies = [(match, *space.backing(match.address, match.size)) for match in sorted(found)]
         for match, backing, page in copies:
             if match.whole or backing == "swap":
-                copy = Copy(owner, pid, match.address, match.width, backing, page)
-                self.where.copies.setdefault(match.sha256, []).append(copy)
+                place = {"address": match.address, "width": match.width, "backing": backing}
+                self.where.copies.setdefault(match.sha256, []).append({**owner, **place})
+            if match.whole and page:
+                self.where.pages.setdefault(match.sha256, []).append((match.width, page))
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
                 place = mapping.offset + match.address - mapping.start
                 self.in_files.setdefault(mapping.file, set()).add(match._replace(address=place))
         self.seen = seen
-        self.where.other = tuple(a + b for a, b in zip(self.where.other, other))
+        self.where.other = [a + b for a, b in zip(self.where.other, other)]
         if scanned:
-            self.report.add(name, scanned)
+            self.report.add(space.path, scanned)
 
     def copies_elsewhere(self, space: Pages | Core) -> Iterator[Match]:
         """The copies in pages of files that were searched in another process, and are here too."""
@@ -1986,15 +1929,15 @@ class Search:
                 if inside and not space.flags(start, end).translate(PRESENT).strip(b"af"):
                     memory = space.memory(start, end, match.width)
                     content = content_of(memory, 0, count, url_safe=True)
-                    if content[2] == match.sha256:  # a reason why it is none has no such character
+                    if isinstance(content, Content) and content.sha256 == match.sha256:
                         yield match._replace(address=start, whole=True)
 
 
 def base64_in(
-    space: Pages | Core, regions: Iterator[Region], name: str, count: int
+    space: Pages | Core, regions: Iterator[Region], count: int
 ) -> tuple[list[Scanned], set[Match]]:
     """All base64 in memory, as a source for each width of characters, and as copies of itself."""
-    paths = {1: name, 2: f"{name}, two bytes a character"}
+    paths = {1: space.path, 2: f"{space.path}, two bytes a character"}
     sources = {width: Memory(path, space.file, 0, 0, -1, width) for width, path in paths.items()}
     parts = {width: Scanned(source, Literals(), None, {}) for width, source in sources.items()}
     found = set()
@@ -2298,15 +2241,15 @@ def owner_lines(where: Where, literal: Literal) -> list[str]:
     """A literal's copies by process or core, width and backing."""
     owners: dict[str, Counter] = {}
     for copy in where.copies.get(literal.sha256, ()):
-        owner = f"{copy.owner} {copy.pid}" if copy.pid else elide(copy.owner, 40)
-        kind = "partly in swap" if copy.backing == "swap" else copy.backing
-        kind = kind if copy.width == 1 else f"{kind} two-byte"
+        owner = "{process} {pid}".format(**copy) if "pid" in copy else elide(copy["path"], 40)
+        kind = "partly in swap" if copy["backing"] == "swap" else copy["backing"]
+        kind += " two-byte" if copy["width"] == 2 else ""
         owners.setdefault(printable(owner), Counter())[kind] += 1
     lines = []
     for owner, kinds in owners.items():
         copies = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
         lines.append(f"{'':14}{owner}: {copies}"[:98])
-    longer = sum(not text.whole for _, text in where.strings.get(literal.sha256, ()))
+    longer = sum(not text["whole"] for text in where.strings.get(literal.sha256, ()))
     if longer:
         inside = "in heaps also inside other strings, or outside of the heap"
         lines.append(f"{'':14}{inside}: {longer}")
@@ -2317,11 +2260,11 @@ def process_lines(where: Where) -> list[str]:
     """The processes that were searched, and what a core dump of them would hold."""
     cells = [("pid", "PSS", "searched", "in swap", "process")]
     for process in where.processes:
-        sizes = (process.pss, process.searched, process.swap)
+        sizes = (process[key] for key in ("pss", "searched", "swap"))
         texts = (None if size is None else size_text(size) for size in sizes)
-        cells.append((process.pid, *texts, printable(process.name)[:50]))
+        cells.append((process["pid"], *texts, printable(process["name"])[:50]))
     lines = table(cells) if where.processes else []
-    filters = Counter(process.coredump_filter for process in where.processes)
+    filters = Counter(process["coredump_filter"] for process in where.processes)
     for bits, number in filters.items():
         if bits is not None:
             named = [name for n, name in enumerate(COREDUMP_FILTER) if bits >> n & 1]
@@ -2342,26 +2285,25 @@ def core_lines(where: Where) -> list[str]:
 
 def heap_lines(where: Where, top: int) -> list[str]:
     """The totals of the heap snapshots, and their base64 strings."""
-    lines, total = [], 0
+    lines = []
     for heap in where.heaps:
-        nodes, whole, strings = heap.totals()
-        total += whole
-        base64 = heap.base64()
-        size = size_text(sum(text.self_size for text in base64))
+        base64, whole = heap["base64"], heap["self_size"]
         lines += [
-            f"  {elide(printable(heap.path), 96)}",
-            f"    {nodes} nodes, {size_text(whole)}; strings {size_text(strings)}; base64 strings "
-            f"{len(base64)}, {size}",
+            f"  {elide(printable(heap['path']), 96)}",
+            f"    {heap['nodes']} nodes, {size_text(whole)}; strings {size_text(heap['strings'])}; "
+            f"base64 strings {base64['strings']}, {size_text(base64['self_size'])}",
         ]
-        if heap.damage:
+        if not heap["complete"]:
             lines.append("    it is damaged: these are the figures of what could be read")
-        largest = sorted(heap.types.items(), key=lambda item: (-item[1][1], item[0]))[:8]
-        cells = [(size, share(size, whole), n, printable(name)[:60]) for name, (n, size) in largest]
-        others = [text for text in base64 if not text.sha256][: min(top, 5)]
-        in_none = "in none of the inputs"
-        cells += [(t.self_size, None, 1, f"{t.kind} {in_none}, @{t.node_id}") for t in others]
+        types = [(total["self_size"], total["count"], n) for n, total in heap["types"].items()]
+        types.sort(key=lambda row: (-row[0], row[2]))
+        cells = [(size, share(size, whole), n, printable(name)[:60]) for size, n, name in types[:8]]
+        for text in [text for text in base64["largest"] if not text["in_inputs"]][: min(top, 5)]:
+            name = f"{text['kind']} in none of the inputs, @{text['node_id']}"
+            cells.append((text["self_size"], None, 1, name))
         lines += table(cells)
-    pss = sum(process.pss or 0 for process in where.processes)
+    pss = sum(process["pss"] or 0 for process in where.processes)
+    total = sum(heap["self_size"] for heap in where.heaps)
     if where.heaps and pss:
         of_pss = f"{share(total, pss)} of the processes' PSS, {size_text(pss)}"
         lines.append(f"  heaps {size_text(total)}, {of_pss}")
@@ -2395,10 +2337,10 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     rest: dict[str, object] = {
         "left_out": left_out_of(report),
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
-        "heaps": [heap.as_json() for heap in where.heaps],
+        "heaps": where.heaps,
     }
     if where.asked & {"pid", "core"}:
-        rest["processes"] = [process._asdict() for process in where.processes]
+        rest["processes"] = where.processes
         rest["cores"] = where.cores
         rest["other"] = dict(zip(("runs", "bytes"), where.other))
     yield "], " + json.dumps(rest)[1:]
