@@ -110,27 +110,6 @@ class Literal(NamedTuple):
         return -(-4 * self.decoded // 3)
 
 
-class Literals(Sequence):
-    """The literals of one source, packed: some 150 bytes each where a tuple takes 500."""
-
-    def __init__(self) -> None:
-        self.packed: list[bytes] = []
-        self.totals: dict[str, list[int]] = {}  # kind -> characters, decoded bytes, literals
-        self.in_comments: list[int] = []  # which of them
-
-    def __len__(self) -> int:
-        return len(self.packed)
-
-    def __getitem__(self, number: int) -> Literal:
-        return Literal(*marshal.loads(self.packed[number]))
-
-    def append(self, literal: Literal) -> None:
-        if literal.in_comment:
-            self.in_comments.append(len(self))
-        add_to(self.totals, literal.kind, (literal.length, literal.decoded, 1))
-        self.packed.append(marshal.dumps(tuple(literal)))
-
-
 class Script(NamedTuple):
     """A text as V8 keeps it: one byte a UTF-16 unit, or two if any is beyond Latin-1."""
 
@@ -142,17 +121,31 @@ class Script(NamedTuple):
     valid_utf8: bool
 
 
-class Scanned(NamedTuple):
-    """What one source holds."""
+class Scanned:
+    """What one source holds. Literals are packed: some 150 bytes each where a tuple takes 500."""
 
-    source: Source
-    literals: Literals
-    script: Script | None  # None: no text
-    left_out: dict[str, int]  # why, and how many runs
+    __slots__ = ("characters", "left_out", "packed", "script", "source")
 
+    def __init__(self, source: Source, left_out: Counter) -> None:
+        self.source = source
+        self.script: Script | None = None  # None: no text
+        self.packed: list[bytes] = []
+        self.characters = 0
+        self.left_out = left_out  # why, and how many runs; of all sources together
 
-def add_to(totals: dict[str, list[int]], key: str, more: Sequence[int]) -> None:
-    totals[key] = [a + b for a, b in zip(totals.get(key, (0, 0, 0)), more)]
+    def add(self, found: Literal | str) -> None:
+        """Keep a literal, or why a run is none."""
+        if isinstance(found, str):
+            self.left_out[found] += 1
+        else:
+            self.packed.append(marshal.dumps(tuple(found)))
+            self.characters += found.length
+
+    def literal(self, number: int) -> Literal:
+        return Literal(*marshal.loads(self.packed[number]))
+
+    def literals(self) -> Iterator[Literal]:
+        return map(self.literal, range(len(self.packed)))
 
 
 def size_text(size: int) -> str:
@@ -586,7 +579,6 @@ TEXT_PIECE = 2**13  # bytes: small, as those that are all ASCII cost least
 BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
 ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
 BEYOND_RE = re.compile(r"[^\0-\xff]")
-NONE, NOTHING = Literals(), {}  # what most sources hold, once for all of them
 
 
 class Text:
@@ -645,27 +637,19 @@ class Text:
 class Scan:
     """Finds all that one source holds."""
 
-    def __init__(self, source: Source, count: int) -> None:
+    def __init__(self, source: Source, count: int, left_out: Counter) -> None:
         self.source, self.count = source, count
+        self.found = Scanned(source._replace(fd=-1), left_out)
         self.text = None if b"\0" in source.read(0, 8192) else Text(source)
         self.previous, self.credit = 0, 16 * FAR  # where the run before began; see around()
-        self.problem = ""
 
-    def result(self) -> Scanned:
-        """What is found; what was found before a Problem too."""
-        literals, left_out = Literals(), {}
+    def run(self) -> None:
+        """Find all of it. Raises Problem; what was found before that counts too."""
         try:
-            for start, end, url_safe in find_runs(self.source, self.count):
-                literal = self.literal(start, end, url_safe)
-                if isinstance(literal, str):
-                    left_out[literal] = left_out.get(literal, 0) + 1
-                else:
-                    literals.append(literal)
-        except Problem as problem:
-            self.problem = str(problem)
-        script = self.text.script() if self.text else None
-        source = self.source._replace(fd=-1)
-        return Scanned(source, literals or NONE, script, left_out or NOTHING)
+            for run in find_runs(self.source, self.count):
+                self.found.add(self.literal(*run))
+        finally:
+            self.found.script = self.text.script() if self.text else None
 
     def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
         """A run that holds data; or why it is left out."""
@@ -797,6 +781,7 @@ class Report:
     def __init__(self, min_size: int) -> None:
         self.min_size = min_size
         self.scanned: list[Scanned] = []
+        self.left_out: Counter = Counter()  # why runs are no data, and how many
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
         self.begin, self.shown = time.monotonic(), 0.0
@@ -811,6 +796,7 @@ class Report:
         """Keep what an input holds."""
         self.inputs.append((path, len(self.scanned), len(self.scanned) + len(found)))
         self.scanned += found
+        self.left_out += sum((part.left_out for part in found), Counter())
 
     @contextlib.contextmanager
     def saying(self, path: str) -> Iterator[None]:
@@ -936,10 +922,10 @@ class Reader:
         """Scan one source and keep what it holds."""
         if source.read(0, 3) == b"\x1f\x8b\x08":
             self.report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
-        scan = Scan(source, self.report.min_size)
-        self.report.scanned.append(scan.result())
-        if scan.problem:
-            self.report.problem(source.path, scan.problem)
+        scan = Scan(source, self.report.min_size, self.report.left_out)
+        self.report.scanned.append(scan.found)
+        with self.report.saying(source.path):
+            scan.run()
 
 
 @contextlib.contextmanager
@@ -1939,22 +1925,20 @@ def base64_in(
     """All base64 in memory, as a source for each width of characters, and as copies of itself."""
     paths = {1: space.path, 2: f"{space.path}, two bytes a character"}
     sources = {width: Memory(path, space.file, 0, 0, -1, width) for width, path in paths.items()}
-    parts = {width: Scanned(source, Literals(), None, {}) for width, source in sources.items()}
+    parts = {width: Scanned(source, Counter()) for width, source in sources.items()}
     found = set()
     for region in regions:
         for run in memory_runs(region, count):
-            _, literals, _, left_out = parts[run.width]
             behind = region.memory.view(run.base, run.width)  # the padding too
             for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
-                content = content_of(behind, start, end, url_safe)
-                if isinstance(content, str):
-                    left_out[content] = left_out.get(content, 0) + 1
-                    continue
                 place, size = run.base + run.width * start, run.width * (end - start)
-                literals.append(Literal(place, None, None, None, None, False, *content))
-                found.add(Match(content.sha256, place + region.shift, run.width, size, True))
-    parts[1] = parts[1]._replace(source=sources[1]._replace(size=space.searched))
-    return [part for part in parts.values() if part.source.size or part[1] or part.left_out], found
+                content = content_of(behind, start, end, url_safe)
+                if isinstance(content, Content):
+                    found.add(Match(content.sha256, place + region.shift, run.width, size, True))
+                    content = Literal(place, None, None, None, None, False, *content)
+                parts[run.width].add(content)
+    parts[1].source = sources[1]._replace(size=space.searched)
+    return [part for part in parts.values() if part.source.size or part.packed], found
 
 
 def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: bool) -> Where:
@@ -2023,15 +2007,20 @@ class Rows(Sequence):
     """
 
     def __init__(self, report: Report) -> None:
-        scanned = [one for one in report.scanned if len(one.literals)]
+        scanned = [one for one in report.scanned if one.packed]
         self.scanned = sorted(scanned, key=lambda one: one.source.path)
         self.times: dict[bytes, int] = {}  # how often contents occur that do so more than once
-        hashes = sorted(
-            literal.sha256 + (source << 32 | n).to_bytes(8, "big")
-            for source, one in enumerate(self.scanned)
-            for n, literal in enumerate(one.literals)
-        )
-        numbers = array("Q")
+        self.kinds: dict[str, list[int]] = {}  # characters, decoded bytes, literals
+        self.maps: list[Row] = []  # in comments
+        hashes, numbers = [], array("Q")
+        for source, one in enumerate(self.scanned):
+            for n, literal in enumerate(one.literals()):
+                hashes.append(literal.sha256 + (source << 32 | n).to_bytes(8, "big"))
+                sizes = zip(self.kinds.get(literal.kind, (0, 0, 0)), (*literal[6:8], 1))
+                self.kinds[literal.kind] = [a + b for a, b in sizes]
+                if literal.in_comment:
+                    self.maps.append(Row(literal, one.source))
+        hashes.sort()
         for content, entries in groupby(hashes, key=lambda entry: entry[:32]):
             same = [int.from_bytes(entry[32:], "big") for entry in entries]
             numbers.append(min(same, key=self.order))
@@ -2040,25 +2029,21 @@ class Rows(Sequence):
         del hashes  # or the next line is the peak of all memory
         self.numbers = array("Q", sorted(numbers, key=self.order))
 
-    def row(self, number: int) -> Row:
-        """A literal by its number."""
-        scanned = self.scanned[number >> 32]
-        literal = scanned.literals[number & 0xFFFFFFFF]
-        return Row(literal, scanned.source, self.times.get(literal.sha256, 1))
-
     def order(self, number: int) -> int:
         """What to sort by: the largest first, then by path and offset."""
         return number - (self.row(number).literal.length << 64)
+
+    def row(self, number: int) -> Row:
+        one = self.scanned[number >> 32]
+        literal = one.literal(number & 0xFFFFFFFF)
+        return Row(literal, one.source, self.times.get(literal.sha256, 1))
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, at: int | slice) -> Row | list[Row]:
-        return (
-            [self.row(n) for n in self.numbers[at]]
-            if isinstance(at, slice)
-            else self.row(self.numbers[at])
-        )
+        numbers = self.numbers[at]
+        return self.row(numbers) if isinstance(at, int) else [self.row(n) for n in numbers]
 
 
 def table(rows: Sequence[Sequence[object]]) -> list[str]:
@@ -2082,19 +2067,21 @@ def share(part: int, whole: int) -> str:
 
 def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) -> str:
     """The whole report. Never a literal's content."""
-    left_out = sorted(left_out_of(report).items())
     sections = [
         ("", input_lines(report)),
         (f"The largest of {count_text(len(rows), 'content')}", largest_lines(rows[:top])),
-        ("By kind", kind_lines(report)),
-        ("Source maps in line", map_lines(report)),
+        ("By kind", kind_lines(report, rows)),
+        ("Source maps in line", map_lines(rows)),
         ("More than once", duplicate_lines(rows)),
         ("Where they sit: the whole copies of each", where_lines(where, rows, top)),
         ("Processes", process_lines(where)),
         ("Core files", core_lines(where)),
         ("Heap snapshots: bytes, share, nodes, type", heap_lines(where, top)),
         ("As V8 keeps it", script_lines(report, top)),
-        ("Left out: no data", table([(number, reason) for reason, number in left_out])),
+        (
+            "Left out: no data",
+            table([(n, reason) for reason, n in sorted(report.left_out.items())]),
+        ),
         ("The largest files, whatever they hold", file_lines(report)),
     ]
     lines = []
@@ -2114,8 +2101,8 @@ def input_lines(report: Report) -> list[str]:
     for path, begin, end in inputs:
         part = report.scanned[begin:end]
         size = sum(scanned.source.size for scanned in part)
-        totals = [total for scanned in part for total in scanned.literals.totals.values()]
-        length, _, number = (sum(column) for column in zip((0, 0, 0), *totals))
+        length = sum(scanned.characters for scanned in part)
+        number = sum(len(scanned.packed) for scanned in part)
         memory = any(isinstance(scanned.source, Memory) for scanned in part)
         files = "" if end - begin == 1 or memory else f"{end - begin} files, "
         lines += [
@@ -2137,32 +2124,23 @@ def largest_lines(rows: Sequence[Row]) -> list[str]:
     return table(cells) if rows else []
 
 
-def kind_lines(report: Report) -> list[str]:
+def kind_lines(report: Report, rows: Rows) -> list[str]:
     """Totals by kind and their share of all that was read."""
     whole = sum(scanned.source.size for scanned in report.scanned)
-    totals: dict[str, list[int]] = {}
-    for scanned in report.scanned:
-        for kind, found in scanned.literals.totals.items():
-            add_to(totals, kind, found)
     cells = [("characters", "decoded", "share", "number", "kind")]
-    for kind, found in sorted(totals.items(), key=lambda item: (-item[1][0], item[0])):
+    for kind, found in sorted(rows.kinds.items(), key=lambda item: (-item[1][0], item[0])):
         length, decoded, number = found
         cells.append((length, decoded, share(length, whole), number, kind))
-    return table(cells) if totals else []
+    return table(cells) if rows else []
 
 
-def map_lines(report: Report) -> list[str]:
+def map_lines(rows: Rows) -> list[str]:
     """In-line source maps: V8 keeps each a second time, and they are seldom meant."""
-    found = [
-        Row(scanned.literals[n], scanned.source)
-        for scanned in report.scanned
-        for n in scanned.literals.in_comments
-    ]
-    length = sum(row.literal.length for row in found)
-    return found and [
-        f"  {len(found)} in comments, {length} characters ({size_text(length)}). V8 keeps each",
+    length = sum(row.literal.length for row in rows.maps)
+    return rows.maps and [
+        f"  {len(rows.maps)} in comments, {length} characters ({size_text(length)}). V8 keeps each",
         "  value as a string of its own, besides the source. Often they are there by mistake.",
-        *table([(row.literal.length, row.place(78)) for row in found[:5]]),
+        *table([(row.literal.length, row.place(78)) for row in rows.maps[:5]]),
     ]
 
 
@@ -2177,26 +2155,21 @@ def script_lines(report: Report, top: int) -> list[str]:
     """How V8 keeps the texts that are, or may be, scripts: those with the most to save first."""
     alone = len(report.scanned) == 1
     found = [
-        (script.escaped_size - script.size if script.beyond_latin1 else 0, source.path, script)
-        for source, _, script, _ in report.scanned
-        if script and (alone or source.path.lower().endswith(SCRIPT_ENDINGS))
+        (min(0, one.script.escaped_size - one.script.size), one.source.path, one.script)
+        for one in report.scanned
+        if one.script and (alone or one.source.path.lower().endswith(SCRIPT_ENDINGS))
     ]
     cells = [("characters", "beyond Latin-1", "in memory", "with \\u", "first at", "script")]
     for _, path, script in sorted(found)[: min(top, 5)]:
         escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
         first = "{}:{}".format(*script.first) if script.first else None
-        name = elide(printable(path), 40) + ("" if script.valid_utf8 else " (no valid UTF-8)")
+        name = elide(printable(path), 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
         size = size_text(script.size)
         cells.append((script.characters, script.beyond_latin1, size, escaped, first, name))
     two = sum(script.beyond_latin1 > 0 for *_, script in found)
     size = size_text(sum(script.size for *_, script in found))
     last = f"  {count_text(len(found), 'script')}, {size} in memory; two bytes a character: {two}"
     return [*table(cells), last] if found else []
-
-
-def left_out_of(report: Report) -> Counter:
-    """Reason -> number of runs that are no data."""
-    return sum((Counter(scanned.left_out) for scanned in report.scanned), Counter())
 
 
 def file_lines(report: Report) -> list[str]:
@@ -2323,19 +2296,20 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     import json
 
     yield '{"sources": ['
-    for number, (source, literals, script, _) in enumerate(report.scanned):
-        head = {"path": source.path, "size": source.size}
+    for number, scanned in enumerate(report.scanned):
+        script = scanned.script
+        head = {"path": scanned.source.path, "size": scanned.source.size}
         head["two_byte"] = bool(script.beyond_latin1) if script else None
         for name in ("characters", "beyond_latin1", "valid_utf8"):
             head[name] = getattr(script, name, None)
         yield f'{"," if number else ""}{json.dumps(head)[:-1]}, "literals": ['
-        for n, literal in enumerate(literals):
+        for n, literal in enumerate(scanned.literals()):
             found = {**literal._asdict(), "sha256": literal.sha256.hex()}
             found["occurrences"] = rows.times.get(literal.sha256, 1)
             yield ("," if n else "") + json.dumps({**found, **where.as_json(literal)})
         yield "]}"
     rest: dict[str, object] = {
-        "left_out": left_out_of(report),
+        "left_out": report.left_out,
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
         "heaps": where.heaps,
     }

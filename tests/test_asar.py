@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import collections
 import contextlib
 import copy
 import gzip
@@ -103,6 +104,13 @@ def source_of(data: bytes, name: str = "data"):
         yield Source(name, name, 0, len(data), fd)
     finally:
         os.close(fd)
+
+
+def scanned(source: Source, count: int) -> asar_investigate.Scanned:
+    """All that a source holds."""
+    scan = asar_investigate.Scan(source, count, collections.Counter())
+    scan.run()
+    return scan.found
 
 
 @contextlib.contextmanager
@@ -535,7 +543,6 @@ def test_what_is_read_around_runs_is_linear(parts):
     """Near each of them, and far only as often as the way between them pays for."""
     data = "".join(before + run for before, run in parts).encode()
     with source_of(data) as source:
-        scan = asar_investigate.Scan(source, 256)
         read, count = Source.read, [0]
 
         def counted(source: Source, offset: int, size: int) -> bytes:
@@ -544,10 +551,10 @@ def test_what_is_read_around_runs_is_linear(parts):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Source, "read", counted)
-            found = scan.result()
+            found = scanned(source, 256)
     near = (2 * asar_investigate.NEAR + 100) * (len(data) // 256 + 1)
     assert count[0] <= 9 * len(data) + near + 40 * asar_investigate.FAR + 9 * MIB
-    assert len(found.literals) + sum(found.left_out.values()) == len(reference(data, 256))
+    assert len(found.packed) + sum(found.left_out.values()) == len(reference(data, 256))
 
 
 def test_json_and_no_string_at_all():
@@ -646,7 +653,7 @@ def decoded(data: bytes) -> str:
 
 def check_places(data: bytes) -> None:
     with source_of(data) as source:
-        found = asar_investigate.Scan(source, 200).result().literals
+        found = scanned(source, 200).literals()
     for literal in found:
         before = decoded(data[: literal.offset])
         assert literal.line == before.count("\n") + 1
@@ -695,7 +702,7 @@ def check_script(data: bytes) -> None:
     except UnicodeDecodeError:
         valid = False
     with source_of(data) as source:
-        script = asar_investigate.Scan(source, 256).result().script
+        script = scanned(source, 256).script
     assert (script.characters, script.beyond_latin1) == (len(text), len(beyond))
     assert script.valid_utf8 == valid
     assert script.size == units * (2 if beyond else 1)
@@ -731,7 +738,9 @@ def test_two_byte_is_reported():
     assert source["two_byte"] is True and source["beyond_latin1"] == 2
     assert source["characters"] == 27
     text = call("a.js")[1]
-    assert re.search(r" 27 +2 +56 B +43 B +2:10  a\.js\n", text) and "two bytes a character: 1" in text
+    assert (
+        re.search(r" 27 +2 +56 B +43 B +2:10  a\.js\n", text) and "two bytes a character: 1" in text
+    )
     Path("a.js").write_text("var a = 'é';\n")
     source = told("a.js")["sources"][0]
     assert source["two_byte"] is False and source["beyond_latin1"] == 0
