@@ -32,7 +32,6 @@ import bisect
 import codecs
 import contextlib
 import errno
-import functools
 import marshal
 import os
 import re
@@ -44,9 +43,10 @@ from array import array
 from binascii import a2b_base64
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from hashlib import sha256
 from itertools import chain, groupby
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, TextIO, Tuple
 
 VERSION = "1.0"
 MIB = 2**20
@@ -105,10 +105,6 @@ class Literal(NamedTuple):
     sha256: bytes
     kind: str
 
-    def unpadded(self) -> int:
-        """Its characters without padding."""
-        return -(-4 * self.decoded // 3)
-
 
 class Script(NamedTuple):
     """A text as V8 keeps it: one byte a UTF-16 unit, or two if any is beyond Latin-1."""
@@ -157,12 +153,10 @@ def size_text(size: int) -> str:
 
 
 def count_text(number: int, name: str) -> str:
-    """A number of things: '1 literal', '2 literals'."""
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def printable(text: str) -> str:
-    """Text with control, format and undecodable characters escaped."""
     escaped = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return text if text.isprintable() else "".join(escaped)
 
@@ -184,9 +178,11 @@ EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, 
 FEW = 24  # samples that a run has at least
 MAX_VAIN = 1000  # times in a window that samples in a row are no run
 LONG = 2**16  # runs of more characters are found as runs of so many, to keep the windows small
+Span = Tuple[int, int]  # start and end, without padding
+Run = Tuple[int, int, bool]  # the same, and whether it is of the URL-safe alphabet
 
 
-@functools.lru_cache
+@lru_cache
 def stride_for(count: int) -> int:
     """How far apart samples may be so that a run of count has enough of them.
 
@@ -197,16 +193,14 @@ def stride_for(count: int) -> int:
     return next(primes, 1)
 
 
-def find_runs(source: Source, count: int) -> Iterator[tuple[int, int, bool]]:
-    """Start, end without padding and alphabet (True: URL-safe) of each run of the reference."""
+def find_runs(source: Source, count: int) -> Iterator[Run]:
+    """Each run of the reference."""
     for start, end in long_runs(source, min(count, LONG)):
         if end - start >= count:
             yield from runs_by_alphabet(source, start, end, count)
 
 
-def runs_by_alphabet(
-    source: Source, start: int, end: int, count: int
-) -> Iterator[tuple[int, int, bool]]:
+def runs_by_alphabet(source: Source, start: int, end: int, count: int) -> Iterator[Run]:
     """The runs of one alphabet within a run of either."""
     if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
         yield start, end, False
@@ -227,8 +221,8 @@ def runs_by_alphabet(
 
 def long_runs(
     source: Source, count: int, alphabet: bytes = EITHER, position: int = 0
-) -> Iterator[tuple[int, int]]:
-    """Start and end of each longest run of count or more characters of an alphabet.
+) -> Iterator[Span]:
+    """Each longest run of count or more characters of an alphabet.
 
     Windows overlap by count - 1, so that the first count characters of a run are in one.
     """
@@ -248,7 +242,7 @@ def long_runs(
         position += following
 
 
-def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[tuple[int, int]]:
+def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[Span]:
     """The runs of count or more within one window.
 
     Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
@@ -261,13 +255,13 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
     found, vain, end = samples.find(wanted), 0, 0
     while found >= 0:
         if stride == 1 or vain > MAX_VAIN:
-            matches = run_expression(count, alphabet).finditer(window, end)
+            matches = run_expression(alphabet, count).finditer(window, end)
             yield from (match.span() for match in matches)
             return
         place = found * stride
         behind = window[max(0, place - stride) : place].translate(alphabet)
         start = place - len(behind) + behind.rfind(b"\0") + 1
-        end = end_in(window, place, alphabet)
+        end = run_expression(alphabet).match(window, place).end()
         if end - start >= count:
             yield start, end
         else:
@@ -275,28 +269,18 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
         found = samples.find(wanted, max(found + 1, end // stride))
 
 
-@functools.lru_cache
-def run_expression(count: int, alphabet: bytes) -> re.Pattern:
+@lru_cache
+def run_expression(alphabet: bytes, count: int = 0) -> re.Pattern:
+    """Runs of count or more characters; without a count, what is left of one."""
     letters = re.escape(bytes(byte for byte in range(256) if alphabet[byte]))
-    return re.compile(rb"(?<![%b])[%b]{%d,}" % (letters, letters, count))
-
-
-def end_in(window: bytes, place: int, alphabet: bytes = EITHER) -> int:
-    """Where a run ends that goes on at a place, in pieces, as most are short."""
-    size = 256
-    while place < len(window):
-        piece = window[place : place + size]
-        end = piece.translate(alphabet).find(b"\0")
-        if end >= 0:
-            return place + end
-        place, size = place + len(piece), min(4 * size, 2**16)
-    return place
+    begin = b"(?<![%b])" % letters if count else b""
+    return re.compile(begin + b"[%b]{%d,}" % (letters, count))
 
 
 def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
     """Where a run that goes on beyond its window ends."""
     for start, piece in source.pieces(offset, source.size):
-        end = end_in(piece, 0, alphabet)
+        end = run_expression(alphabet).match(piece).end()
         if end < len(piece):
             return start + end
     return source.size
@@ -422,7 +406,6 @@ def unescaped(text: str) -> str:
 
 
 def unescape(match: re.Match) -> str:
-    """One escape of a JavaScript string."""
     body = match[0][1:]
     if body[0] in "ux" and len(body) > 1:
         code = int(body[1:].strip("{}"), 16)
@@ -793,7 +776,6 @@ class Report:
         say(f"{path}: {text}")
 
     def add(self, path: str, found: Sequence[Scanned]) -> None:
-        """Keep what an input holds."""
         self.inputs.append((path, len(self.scanned), len(self.scanned) + len(found)))
         self.scanned += found
         self.left_out += sum((part.left_out for part in found), Counter())
@@ -816,14 +798,12 @@ class Report:
             print(text[:79], end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Take the line away that tells of progress."""
         if self.shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
             self.shown = 0.0
 
 
 def say(message: str) -> None:
-    """One line on stderr."""
     write_text(f"asar_investigate.py: {printable(message)}\n", sys.stderr)
 
 
@@ -853,7 +833,6 @@ class Reader:
         self.unpacked: set[tuple[int, int]] = set()  # devices and inodes of members, read already
 
     def add(self, path: str) -> None:
-        """Scan one input."""
         begin = len(self.report.scanned)
         with self.report.saying(path):
             if path == "-" or stat.S_ISFIFO(os.stat(path).st_mode):
@@ -919,7 +898,6 @@ class Reader:
                     self.scan(beside._replace(path=shown))
 
     def scan(self, source: Source) -> None:
-        """Scan one source and keep what it holds."""
         if source.read(0, 3) == b"\x1f\x8b\x08":
             self.report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
         scan = Scan(source, self.report.min_size, self.report.left_out)
@@ -1069,7 +1047,8 @@ class Index:
 
     def __init__(self, report: Report) -> None:
         self.rows = Rows(report)
-        self.lengths = array("q", (row.literal.unpadded() for row in self.rows))
+        decoded = (row.literal.decoded for row in self.rows)
+        self.lengths = array("q", (-(-4 * size // 3) for size in decoded))  # without padding
         self.head = min(report.min_size, 256)
         self.needles: dict[bytes, int] = {}  # -> number of the literal << 40 | offset in it
         self.more: dict[bytes, list[int]] = {}  # of other literals that have the same one
@@ -1135,21 +1114,22 @@ class Index:
                     yield content, first, first >= 0 and done <= run.size
 
 
-def memory_copies(
-    regions: Iterator[Region], index: Index, count: int
-) -> tuple[set[Match], tuple[int, int]]:
+def copies_in(regions: Iterator[Region], index: Index, count: int) -> tuple[set[Match], list[int]]:
     """The copies of literals in memory; and runs and bytes of other base64."""
-    found, runs, size = set(), 0, 0
+    found, other = set(), [0, 0]
     for region in regions:
         for run in memory_runs(region, count):
             there = list(index.in_run(run))
             for content, first, whole in there:
                 address = run.base + run.width * first + region.shift
-                literal, length = index.rows[content].literal, run.width * index.lengths[content]
-                found.add(Match(literal.sha256, address, run.width, length, whole))
+                size, sha256 = (
+                    run.width * index.lengths[content],
+                    index.rows[content].literal.sha256,
+                )
+                found.add(Match(sha256, address, run.width, size, whole))
             if not there and data_in(run):
-                runs, size = runs + 1, size + run.width * run.size
-    return found, (runs, size)
+                other = [other[0] + 1, other[1] + run.width * run.size]
+    return found, other
 
 
 def data_in(run: Source) -> Content | None:
@@ -1240,7 +1220,6 @@ class Pages:
         os.close(self.pagemap)
 
     def memory(self, start: int, end: int, width: int = 1) -> Memory:
-        """Its memory between two addresses."""
         size = (end - start) // width
         return Memory(self.path, self.file, start, size, self.mem, width)
 
@@ -1582,7 +1561,6 @@ class Snapshot:
             raise Problem(f"byte {self.place}: damaged or cut short{part}")
 
     def value(self, key: str) -> object:
-        """A short JSON value."""
         import json
 
         text = self.source.read(self.place, MIB)
@@ -1861,7 +1839,6 @@ class Search:
         self.where.processes.append(process)
 
     def core(self, path: str) -> None:
-        """Look in a core file."""
         with self.looking("cores", path), open_regular(path) as source:
             core = Core(source)
             self.memory(core, {"path": path})
@@ -1885,7 +1862,7 @@ class Search:
         seen, other = {file: set(pages) for file, pages in self.seen.items()}, (0, 0)
         regions, scanned = space.regions(seen), []
         if self.index:
-            found, other = memory_copies(regions, self.index, self.report.min_size)
+            found, other = copies_in(regions, self.index, self.report.min_size)
         else:
             scanned, found = base64_in(space, regions, self.report.min_size)
         found.update(self.copies_elsewhere(space))
@@ -2093,7 +2070,6 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
 
 
 def input_lines(report: Report) -> list[str]:
-    """The size of each input, or of all if they are many, and the share of its literals."""
     inputs = report.inputs
     if len(inputs) > MANY_INPUTS:
         inputs = [(f"{len(inputs)} inputs", 0, len(report.scanned))]
@@ -2125,7 +2101,6 @@ def largest_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def kind_lines(report: Report, rows: Rows) -> list[str]:
-    """Totals by kind and their share of all that was read."""
     whole = sum(scanned.source.size for scanned in report.scanned)
     cells = [("characters", "decoded", "share", "number", "kind")]
     for kind, found in sorted(rows.kinds.items(), key=lambda item: (-item[1][0], item[0])):
@@ -2145,7 +2120,6 @@ def map_lines(rows: Rows) -> list[str]:
 
 
 def duplicate_lines(rows: Rows) -> list[str]:
-    """What the contents that stand more than once waste."""
     wasted = sum(row.literal.length * (row.places - 1) for row in rows) if rows.times else 0
     several = f"{count_text(len(rows.times), 'content')}; once each would save {wasted} characters"
     return [f"  {several} ({size_text(wasted)})"] if rows.times else []
@@ -2173,7 +2147,6 @@ def script_lines(report: Report, top: int) -> list[str]:
 
 
 def file_lines(report: Report) -> list[str]:
-    """The largest files of folders and archives."""
     parts = [(begin, end) for _, begin, end in report.inputs if end - begin > 1]
     sources = [one.source for begin, end in parts for one in report.scanned[begin:end]]
     sources = [source for source in sources if not isinstance(source, Memory)]
@@ -2230,7 +2203,6 @@ def owner_lines(where: Where, literal: Literal) -> list[str]:
 
 
 def process_lines(where: Where) -> list[str]:
-    """The processes that were searched, and what a core dump of them would hold."""
     cells = [("pid", "PSS", "searched", "in swap", "process")]
     for process in where.processes:
         sizes = (process[key] for key in ("pss", "searched", "swap"))
@@ -2249,7 +2221,6 @@ def process_lines(where: Where) -> list[str]:
 
 
 def core_lines(where: Where) -> list[str]:
-    """The core files that were searched, and how much of the file mappings is in them."""
     cells = [("searched", "of file mappings", "dumped", "path")]
     for path, *sizes in (core.values() for core in where.cores):
         cells.append((*map(size_text, sizes), elide(printable(path), 60)))
@@ -2257,7 +2228,6 @@ def core_lines(where: Where) -> list[str]:
 
 
 def heap_lines(where: Where, top: int) -> list[str]:
-    """The totals of the heap snapshots, and their base64 strings."""
     lines = []
     for heap in where.heaps:
         base64, whole = heap["base64"], heap["self_size"]
@@ -2409,7 +2379,6 @@ def draw_bars(
 
 
 def picture_label(row: Row) -> str:
-    """A bar's name: the kind and the place."""
     line = f"line {row.literal.line}" if row.literal.line else f"byte {row.literal.offset}"
     times = f", {row.places} times" if row.places > 1 else ""
     return f"{row.literal.kind}, {line}{times}"
@@ -2427,17 +2396,13 @@ examples:
 """
 
 
-def number(least: int) -> Callable[[str], int]:
+def number(least: int, text: str) -> int:
     """A number from `least` on, K and M understood, for argparse."""
-
-    def parse(text: str) -> int:
-        match = re.fullmatch(r"(\d{1,9})([KMkm]?)", text)
-        found = int(match[1]) * {"": 1, "K": 2**10, "M": MIB}[match[2].upper()] if match else -1
-        if not least <= found <= 16 * MIB:
-            raise argparse.ArgumentTypeError(f"{text}: must be a number from {least} to 16M")
-        return found
-
-    return parse
+    match = re.fullmatch(r"(\d{1,9})([KMkm]?)", text)
+    found = int(match[1]) * {"": 1, "K": 2**10, "M": MIB}[match[2].upper()] if match else -1
+    if not least <= found <= 16 * MIB:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number from {least} to 16M")
+    return found
 
 
 def pid_numbers(text: str) -> list[int]:
@@ -2448,7 +2413,6 @@ def pid_numbers(text: str) -> list[int]:
 
 
 def picture(text: str) -> str:
-    """The name of a picture that can be drawn, for argparse."""
     if os.path.splitext(text)[1].lower() not in FORMATS:
         raise argparse.ArgumentTypeError(f"{text}: the ending must be one of {', '.join(FORMATS)}")
     return text
@@ -2462,7 +2426,7 @@ def parser() -> argparse.ArgumentParser:
         description="Which big base64 literals a bundle, a folder or an app.asar holds, "
         "and where they sit in memory.",
         epilog=EXAMPLES,
-        formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, width=78),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=78),
         allow_abbrev=False,
         add_help=False,
     )
@@ -2470,14 +2434,14 @@ def parser() -> argparse.ArgumentParser:
     add("paths", nargs="*", metavar="PATH", help="files, folders, .asar archives; - is stdin")
     add("--in", nargs="+", metavar="PATH", dest="more", default=[], help="the same")
     least = "shortest literal, in characters without padding; K and M (256)"
-    add("--min-size", metavar="N", type=number(1), default=256, help=least)
+    add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
     tree = "the memory of these processes and their descendants"
     add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
     add = result.add_argument_group("what to write").add_argument
-    add("--top", metavar="N", type=number(0), default=20, help="rows of the table (20)")
+    add("--top", metavar="N", type=partial(number, 0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
     shown = "a picture: the largest, and where they sit"
@@ -2491,11 +2455,10 @@ def cannot_start(options: argparse.Namespace) -> str:
     """What is known to fail before the work; empty if it may succeed."""
     if not (options.paths or options.pid or options.core or options.heap):
         return "give files, folders or .asar archives (see --help)"
-    if options.out:
-        from importlib.util import find_spec
+    import importlib.util
 
-        if not find_spec("matplotlib"):
-            return "--out needs matplotlib: apt install python3-matplotlib (or pip install it)"
+    if options.out and not importlib.util.find_spec("matplotlib"):
+        return "--out needs matplotlib: apt install python3-matplotlib (or pip install it)"
     return ""
 
 
