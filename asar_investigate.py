@@ -46,7 +46,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from itertools import chain, groupby
-from typing import NamedTuple, TextIO, Tuple
+from typing import NamedTuple, TextIO
 
 VERSION = "1.0"
 MIB = 2**20
@@ -178,8 +178,8 @@ EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, 
 FEW = 24  # samples that a run has at least
 MAX_VAIN = 1000  # times in a window that samples in a row are no run
 LONG = 2**16  # runs of more characters are found as runs of so many, to keep the windows small
-Span = Tuple[int, int]  # start and end, without padding
-Run = Tuple[int, int, bool]  # the same, and whether it is of the URL-safe alphabet
+Span = tuple[int, int]  # start and end, without padding
+Run = tuple[int, int, bool]  # the same, and whether it is of the URL-safe alphabet
 
 
 @lru_cache
@@ -1122,11 +1122,8 @@ def copies_in(regions: Iterator[Region], index: Index, count: int) -> tuple[set[
             there = list(index.in_run(run))
             for content, first, whole in there:
                 address = run.base + run.width * first + region.shift
-                size, sha256 = (
-                    run.width * index.lengths[content],
-                    index.rows[content].literal.sha256,
-                )
-                found.add(Match(sha256, address, run.width, size, whole))
+                literal, size = index.rows[content].literal, run.width * index.lengths[content]
+                found.add(Match(literal.sha256, address, run.width, size, whole))
             if not there and data_in(run):
                 other = [other[0] + 1, other[1] + run.width * run.size]
     return found, other
