@@ -2020,14 +2020,16 @@ class Rows(Sequence):
         return self.row(numbers) if isinstance(at, int) else [self.row(n) for n in numbers]
 
 
-def table(rows: Sequence[Sequence[object]]) -> list[str]:
-    """Rows of cells as lines: all to the right of their columns, but for the last."""
-    texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*texts)]
-    return [
-        "  ".join(["", *(f"{cell:>{width}}" for cell, width in zip(row[:-1], widths)), row[-1]])
-        for row in texts
-    ]
+def laid_out(section: Sequence[str | tuple]) -> list[str]:
+    """Rows of a table with all columns to the right but the last, and lines as they are."""
+    tuples = (row for row in section if isinstance(row, tuple))
+    rows = [["-" if cell is None else str(cell) for cell in row] for row in tuples]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = (
+        "  ".join(["", *(f"{cell:>{width}}" for cell, width in zip(row, widths[:-1])), row[-1]])
+        for row in rows
+    )
+    return [next(lines) if isinstance(row, tuple) else row for row in section]
 
 
 def elide(text: str, width: int) -> str:
@@ -2041,36 +2043,34 @@ def share(part: int, whole: int) -> str:
 
 def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) -> str:
     """The whole report. Never a literal's content."""
-    sections = [
-        ("", input_lines(report)),
-        (f"The largest of {count_text(len(rows), 'content')}", largest_lines(rows[:top])),
-        ("By kind", kind_lines(report, rows)),
-        ("Source maps in line", map_lines(rows)),
-        ("More than once", duplicate_lines(rows)),
-        ("Where they sit: the whole copies of each", where_lines(where, rows, top)),
-        ("Processes", process_lines(where)),
-        ("Core files", core_lines(where)),
-        ("Heap snapshots: bytes, share, nodes, type", heap_lines(where, top)),
-        ("As V8 keeps it", script_lines(report, top)),
-        (
-            "Left out: no data",
-            table([(n, reason) for reason, n in sorted(report.left_out.items())]),
-        ),
-        ("The largest files, whatever they hold", file_lines(report)),
-    ]
+    sections = {
+        "": input_lines(report),
+        f"The largest of {count_text(len(rows), 'content')}": largest_lines(rows, top),
+        "By kind": kind_lines(report, rows),
+        "Source maps in line": map_lines(rows),
+        "Where they sit: the whole copies of each": where_lines(where, rows, top),
+        "Processes": process_lines(where),
+        "Core files": core_lines(where),
+        "Heap snapshots": heap_lines(where, top),
+        "As V8 keeps it": script_lines(report, top),
+        "Left out: no data": [
+            ("number", "why"),
+            *((n, r) for r, n in sorted(report.left_out.items())),
+        ],
+        "The largest files, whatever they hold": file_lines(report),
+    }
     lines = []
-    for title, section in sections:
-        if section:
+    for title, section in sections.items():
+        if len(section) > 1:  # more than a table's head
             heading = f"\033[1m{title}\033[0m" if bold else title
-            lines += [*([heading] if title else []), *section, ""]
+            lines += [*([heading] if title else []), *laid_out(section), ""]
     return "\n".join(lines)
 
 
 def input_lines(report: Report) -> list[str]:
-    inputs = report.inputs
+    inputs, lines = report.inputs, []
     if len(inputs) > MANY_INPUTS:
         inputs = [(f"{len(inputs)} inputs", 0, len(report.scanned))]
-    lines = []
     for path, begin, end in inputs:
         part = report.scanned[begin:end]
         size = sum(scanned.source.size for scanned in part)
@@ -2086,43 +2086,41 @@ def input_lines(report: Report) -> list[str]:
     return lines
 
 
-def largest_lines(rows: Sequence[Row]) -> list[str]:
+def largest_lines(rows: Rows, top: int) -> list[str | tuple]:
     """The table: characters with padding, the string around in UTF-16 units, decoded bytes."""
     cells = [("", "characters", "string", "decoded", "times", f"{'kind':24}place")]
-    for number, row in enumerate(rows, 1):
-        literal, kind = row.literal, printable(row.kind())
+    for number, row in enumerate(rows[:top], 1):
+        literal, kind = row.literal, row.kind()
         kind = kind if len(kind) < 24 else kind[:20] + "..."
         sizes = literal.length, literal.string_length, literal.decoded, row.places
         cells.append((number, *sizes, f"{kind:24}{row.place(32)}"))
-    return table(cells) if rows else []
+    if rows.times:
+        wasted = sum(row.literal.length * (row.places - 1) for row in rows)
+        again = f"{count_text(len(rows.times), 'content')} more than once"
+        cells.append(f"  {again}; once each would save {wasted} characters ({size_text(wasted)})")
+    return cells
 
 
-def kind_lines(report: Report, rows: Rows) -> list[str]:
+def kind_lines(report: Report, rows: Rows) -> list[tuple]:
     whole = sum(scanned.source.size for scanned in report.scanned)
     cells = [("characters", "decoded", "share", "number", "kind")]
     for kind, found in sorted(rows.kinds.items(), key=lambda item: (-item[1][0], item[0])):
         length, decoded, number = found
         cells.append((length, decoded, share(length, whole), number, kind))
-    return table(cells) if rows else []
+    return cells
 
 
-def map_lines(rows: Rows) -> list[str]:
+def map_lines(rows: Rows) -> list[str | tuple]:
     """In-line source maps: V8 keeps each a second time, and they are seldom meant."""
     length = sum(row.literal.length for row in rows.maps)
     return rows.maps and [
         f"  {len(rows.maps)} in comments, {length} characters ({size_text(length)}). V8 keeps each",
         "  value as a string of its own, besides the source. Often they are there by mistake.",
-        *table([(row.literal.length, row.place(78)) for row in rows.maps[:5]]),
+        *((row.literal.length, row.place(78)) for row in rows.maps[:5]),
     ]
 
 
-def duplicate_lines(rows: Rows) -> list[str]:
-    wasted = sum(row.literal.length * (row.places - 1) for row in rows) if rows.times else 0
-    several = f"{count_text(len(rows.times), 'content')}; once each would save {wasted} characters"
-    return [f"  {several} ({size_text(wasted)})"] if rows.times else []
-
-
-def script_lines(report: Report, top: int) -> list[str]:
+def script_lines(report: Report, top: int) -> list[str | tuple]:
     """How V8 keeps the texts that are, or may be, scripts: those with the most to save first."""
     alone = len(report.scanned) == 1
     found = [
@@ -2140,31 +2138,30 @@ def script_lines(report: Report, top: int) -> list[str]:
     two = sum(script.beyond_latin1 > 0 for *_, script in found)
     size = size_text(sum(script.size for *_, script in found))
     last = f"  {count_text(len(found), 'script')}, {size} in memory; two bytes a character: {two}"
-    return [*table(cells), last] if found else []
+    return [*cells, last] if found else []
 
 
-def file_lines(report: Report) -> list[str]:
+def file_lines(report: Report) -> list[tuple]:
     parts = [(begin, end) for _, begin, end in report.inputs if end - begin > 1]
     sources = [one.source for begin, end in parts for one in report.scanned[begin:end]]
     sources = [source for source in sources if not isinstance(source, Memory)]
     whole = sum(source.size for source in sources)
-    largest = sorted(sources, key=lambda source: (-source.size, source.path))[:10]
-    return table([(s.size, share(s.size, whole), elide(printable(s.path), 73)) for s in largest])
+    sources.sort(key=lambda source: (-source.size, source.path))
+    names = [elide(printable(source.path), 73) for source in sources[:10]]
+    cells = [(one.size, share(one.size, whole), name) for one, name in zip(sources, names)]
+    return [("bytes", "share", "file"), *cells]
 
 
-def where_lines(where: Where, rows: Rows, top: int) -> list[str]:
+def where_lines(where: Where, rows: Rows, top: int) -> list[str | tuple]:
     """For each literal the strings of heaps that hold it, its copies in RAM and in cores."""
     columns = where.columns()
-    cells = [("", "characters", *(f"in {name}" for name in columns))]
-    for number, row in enumerate(rows[:top], 1):
-        found = [number, row.literal.length]
+    lines = [("", "characters", *(f"in {name}" for name in columns))]
+    for number, row in enumerate(rows[:top] if columns else (), 1):
+        cells = [number, row.literal.length]
         for column, (size, copies) in where.sizes(row.literal).items():
             none = "?" if column in where.partly else "-"
-            found.append(f"{size} in {copies}" if copies else none)
-        cells.append(found)
-    lines = table(cells)[:1] if columns and rows else []
-    for line, row in zip(table(cells)[1:], rows[:top]) if columns else ():
-        lines += [line, *owner_lines(where, row.literal)]
+            cells.append(f"{size} in {copies}" if copies else none)
+        lines += [tuple(cells), *owner_lines(where, row.literal)]
     if where.partly.intersection(columns):
         lines.append("  ?: not in what could be read, and not all could be")
     if "RAM" in columns:
@@ -2199,33 +2196,32 @@ def owner_lines(where: Where, literal: Literal) -> list[str]:
     return lines
 
 
-def process_lines(where: Where) -> list[str]:
-    cells = [("pid", "PSS", "searched", "in swap", "process")]
+def process_lines(where: Where) -> list[str | tuple]:
+    lines = [("pid", "PSS", "searched", "in swap", "process")]
     for process in where.processes:
         sizes = (process[key] for key in ("pss", "searched", "swap"))
         texts = (None if size is None else size_text(size) for size in sizes)
-        cells.append((process["pid"], *texts, printable(process["name"])[:50]))
-    lines = table(cells) if where.processes else []
+        lines.append((process["pid"], *texts, printable(process["name"])[:50]))
     filters = Counter(process["coredump_filter"] for process in where.processes)
     for bits, number in filters.items():
+        dumped = [name for n, name in enumerate(COREDUMP_FILTER) if (bits or 0) >> n & 1]
         if bits is not None:
-            named = [name for n, name in enumerate(COREDUMP_FILTER) if bits >> n & 1]
-            lines += [
-                f"  coredump_filter {bits:#x} (of {number} of them): a core dump by the kernel has",
-                f"    {', '.join(named) or 'nothing'}",
-            ]
+            lines.append(
+                f"  coredump_filter {bits:#x} (of {number}): a core dump by the kernel has"
+            )
+            lines.append(f"    {', '.join(dumped) or 'nothing'}")
     return lines
 
 
-def core_lines(where: Where) -> list[str]:
-    cells = [("searched", "of file mappings", "dumped", "path")]
+def core_lines(where: Where) -> list[tuple]:
+    lines = [("searched", "of file mappings", "in it", "core file")]
     for path, *sizes in (core.values() for core in where.cores):
-        cells.append((*map(size_text, sizes), elide(printable(path), 60)))
-    return table(cells) if where.cores else []
+        lines.append((*map(size_text, sizes), elide(printable(path), 60)))
+    return lines
 
 
-def heap_lines(where: Where, top: int) -> list[str]:
-    lines = []
+def heap_lines(where: Where, top: int) -> list[str | tuple]:
+    lines = [("bytes", "share", "nodes", "type")]
     for heap in where.heaps:
         base64, whole = heap["base64"], heap["self_size"]
         lines += [
@@ -2236,12 +2232,11 @@ def heap_lines(where: Where, top: int) -> list[str]:
         if not heap["complete"]:
             lines.append("    it is damaged: these are the figures of what could be read")
         types = [(total["self_size"], total["count"], n) for n, total in heap["types"].items()]
-        types.sort(key=lambda row: (-row[0], row[2]))
-        cells = [(size, share(size, whole), n, printable(name)[:60]) for size, n, name in types[:8]]
+        for size, number, name in sorted(types, reverse=True)[:8]:
+            lines.append((size, share(size, whole), number, printable(name)[:60]))
         for text in [text for text in base64["largest"] if not text["in_inputs"]][: min(top, 5)]:
             name = f"{text['kind']} in none of the inputs, @{text['node_id']}"
-            cells.append((text["self_size"], None, 1, name))
-        lines += table(cells)
+            lines.append((text["self_size"], None, 1, name))
     pss = sum(process["pss"] or 0 for process in where.processes)
     total = sum(heap["self_size"] for heap in where.heaps)
     if where.heaps and pss:
