@@ -10,15 +10,15 @@
       18.5 MiB: 91 base64 literals of 256 characters or more, 3500516 characters, 18.1 %
 
     The largest of 91 contents
-        characters    string   decoded times  kind                    place
-      1     603480    603480    452608     1  font/ttf                .../1.bundle.js:189249:19
-      2     296508    296508    222380     1  font/otf                .../1.bundle.js:189255:19
-      3     278368    278368    208776     1  font/ttf                .../1.bundle.js:189273:19
+         characters  string  decoded  times  kind                    place
+      1      603480  603480   452608      1  font/ttf                .../1.bundle.js:189249:19
+      2      296508  296508   222380      1  font/otf                .../1.bundle.js:189255:19
+      3      278368  278368   208776      1  font/ttf                .../1.bundle.js:189273:19
     ...
     As V8 keeps it
-      .../1.bundle.js
-        18948992 characters, 292248 beyond Latin-1: two bytes each, 36.1 MiB in memory
-        the first at line 28037, column 57; as \\u escapes: one byte each, 19.5 MiB, 16.7 MiB less
+      characters  beyond Latin-1  in memory   with \\u  first at  script
+        18948992          292248   36.1 MiB  19.5 MiB  28037:57  .../1.bundle.js
+      1 script, 36.1 MiB in memory; two bytes a character: 1; \\u escapes would save 16.7 MiB
 
 Data goes one way: path -> sources -> literals -> (their copies in processes, core files and heap
 snapshots) -> report. Nothing of an input is executed, and no name from an archive is used as a path
@@ -1501,7 +1501,7 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 COLUMNS = ("type", "name", "id", "self_size", "edge_count")
 SPACE = rb"[ \t\r\n]*"
-KEY_RE = re.compile(rb'%b[{,]%b"([\w ]{1,64})"%b:%b(?:(?=(\{))|\[)' % (SPACE, SPACE, SPACE, SPACE))
+KEY_RE = re.compile(rb'%b([{,])%b"([\w ]{1,64})"%b:%b(?:(?=(\{))|\[)' % (4 * (SPACE,)))
 BRACKET_RE = re.compile(rb"[\[\]]")
 TEXT_RE = re.compile(rb'[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*')
 OPENING_RE = re.compile(rb'%b"(%b)' % (SPACE, TEXT_RE.pattern))
@@ -1577,7 +1577,9 @@ class Snapshot:
         while depth:
             piece = self.source.read(self.place, WINDOW)
             end = closing_bracket(piece, depth)
-            text = piece[: piece.rfind(b",") if end < 0 else end]
+            used = piece.rfind(b",") if end < 0 else end
+            self.must(used >= 0, f" within {key}")
+            text = piece[:used]
             depth = depth + text.count(b"[") - text.count(b"]") if end < 0 else 0
             nested = b"]" in text and key not in ("nodes", "edges")
             flat = text.replace(b"[]", b"0").translate(None, b"[]") if nested else text
@@ -1585,9 +1587,9 @@ class Snapshot:
                 numbers = json.loads(f"[{flat.decode('ascii')}]")
             except (ValueError, RecursionError):
                 numbers = None
-            self.must(numbers is not None and piece, f" within {key}, here or behind")
+            self.must(numbers is not None, f" within {key}, here or behind")
             yield numbers
-            self.place += len(text) + 1
+            self.place += used + 1
 
     def strings(self) -> Iterator[tuple[int, int]]:
         """Where the text of each string begins, and its length as it is written."""
@@ -1636,10 +1638,11 @@ class Heap:
         """Go to the end, and keep where the nodes are, and the base64 in strings."""
         parts = Snapshot(self.source)
         while "strings" not in self.arrays:
-            match = parts.take(KEY_RE)
-            parts.must(match and len(self.arrays) < 64, ", or no heap snapshot")
-            key, place, number = match[1].decode(), parts.place, 0
-            if match[2]:  # an object, not an array
+            before, match = b"," if parts.place else b"{", parts.take(KEY_RE)
+            sound = match and match[1] == before and len(self.arrays) < 64
+            parts.must(sound, ", or no heap snapshot")
+            key, place, number = match[2].decode(), parts.place, 0
+            if match[3]:  # an object, not an array
                 value = parts.value(key)
                 self.about = value if key == "snapshot" else self.about
                 continue
@@ -2137,8 +2140,9 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
         cells.append((script.characters, script.beyond_latin1, size, escaped, first, name))
     two = sum(script.beyond_latin1 > 0 for *_, script in found)
     size = size_text(sum(script.size for *_, script in found))
+    saved = size_text(-sum(change for change, *_ in found))
     last = f"  {count_text(len(found), 'script')}, {size} in memory; two bytes a character: {two}"
-    return [*cells, last] if found else []
+    return [*cells, f"{last}; \\u escapes would save {saved}"] if found else []
 
 
 def file_lines(report: Report) -> list[tuple]:
@@ -2404,12 +2408,6 @@ def pid_numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
-def picture(text: str) -> str:
-    if os.path.splitext(text)[1].lower() not in FORMATS:
-        raise argparse.ArgumentTypeError(f"{text}: the ending must be one of {', '.join(FORMATS)}")
-    return text
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line, as the README's table tells it."""
     result = argparse.ArgumentParser(
@@ -2437,7 +2435,7 @@ def parser() -> argparse.ArgumentParser:
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
     shown = "a picture: the largest, and where they sit"
-    add("--out", metavar="FILE", type=picture, help=shown)
+    add("--out", metavar="FILE", help=shown)
     add("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
@@ -2447,6 +2445,8 @@ def cannot_start(options: argparse.Namespace) -> str:
     """What is known to fail before the work; empty if it may succeed."""
     if not (options.paths or options.pid or options.core or options.heap):
         return "give files, folders or .asar archives (see --help)"
+    if options.out is not None and os.path.splitext(options.out)[1].lower() not in FORMATS:
+        return f"--out {options.out}: the ending must be one of {', '.join(FORMATS)}"
     import importlib.util
 
     if options.out and not importlib.util.find_spec("matplotlib"):

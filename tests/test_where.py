@@ -153,7 +153,7 @@ def test_strings_by_the_thousand_and_across_windows(bundle):
     (b"", "byte 0: damaged or cut short, or no heap snapshot"),
     (b"[1,2]", "byte 0: damaged or cut short, or no heap snapshot"),
     (b"{}", "byte 0: damaged or cut short, or no heap snapshot"),
-    (b'{"snapshot":{},"nodes":[1', "byte 25: damaged or cut short within nodes"),
+    (b'{"snapshot":{},"nodes":[1', "byte 24: damaged or cut short within nodes"),
     (b'{"snapshot":{"meta":7},"nodes":[],"edges":[],"strings":[""]}', "does not name the fields"),
     (b'{"snapshot":{"a"', "byte 12: damaged or cut short within snapshot"),
     (b'{"nodes":[],"strings":[""]}', "does not name the fields"),
