@@ -42,7 +42,7 @@ import time
 from array import array
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from itertools import chain, groupby
@@ -1146,15 +1146,11 @@ def data_in(run: Source) -> Content | None:
 TGID_RE = re.compile(r"^Tgid:\t(\d+)$", re.M)
 ROLE_RE = re.compile(r"--type=([a-z-]{1,30})")  # of a Chromium process
 ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
-IN_RAM_RE = re.compile(  # file systems without a disk
-    r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M
-)
+IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)  # mountinfo
 PRESENT = bytes(  # of a pagemap entry's highest byte: anonymous, file or shared, swapped, none
     b".s"[flags >> 6 & 1] if not flags & 128 else b"af"[flags >> 5 & 1] for flags in range(256)
 )
-UNREADABLE = (  # ptrace(2), Yama
-    "its memory may not be read: be its user, or use sudo; kernel.yama.ptrace_scope must be 0"
-)
+UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
 PRESENT_RE = re.compile(rb"a+|f+")
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
@@ -1201,7 +1197,7 @@ class Pages:
         self.searched = self.swap = 0
         devices = IN_RAM_RE.findall(proc_text(f"/proc/{pid}/mountinfo"))
         self.in_ram = {f"{int(major):02x}:{int(minor):02x}" for major, minor in devices}
-        for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):  # the first may have ended
+        for tid in os.listdir(f"/proc/{pid}/task"):  # the first may have ended
             with open(f"/proc/{tid}/maps", errors="replace", newline="\n") as lines:
                 self.mappings = [found for line in lines for found in searchable(line)]
             if self.mappings:
@@ -1301,30 +1297,20 @@ def proc_text(path: str) -> str:
     return ""
 
 
-def process_and_descendants(
-    pids: Sequence[int], problem: Callable[[str, str], None]
-) -> dict[int, bool]:
-    """These pids and those of their descendants, and which are named; the script's own left out."""
+def process_tree(pid: int) -> list[int]:
+    """The process that a pid, or the number of a thread, belongs to, and its descendants."""
     if not os.path.exists("/proc/self/pagemap"):
-        problem("--pid", "needs Linux, with its /proc/PID/pagemap")
-        return {}
+        raise Problem("needs Linux, with its /proc/PID/pagemap")
     try:
         import psutil
     except ImportError:
-        problem("--pid", "needs psutil: apt install python3-psutil (or pip install it)")
-        return {}
-    found: dict[int, bool] = {}
-    for pid in pids:
-        try:
-            group = TGID_RE.search(proc_text(f"/proc/{pid}/status"))  # it may be a thread's number
-            process = psutil.Process(int(group[1]) if group else pid)
-            found[process.pid] = True
-            for child in process.children(recursive=True):
-                found.setdefault(child.pid, False)
-        except (psutil.Error, OSError, OverflowError):
-            problem(f"process {pid}", "there is none")
-    found.pop(os.getpid(), None)
-    return found
+        raise Problem("needs psutil: apt install python3-psutil (or pip install it)") from None
+    try:
+        group = TGID_RE.search(proc_text(f"/proc/{pid}/status"))
+        process = psutil.Process(int(group[1]) if group else pid)
+        return [process.pid, *(child.pid for child in process.children(recursive=True))]
+    except (psutil.Error, OSError, OverflowError):
+        raise Problem("there is none") from None
 
 
 def process_of(pid: int) -> dict[str, object]:
@@ -1385,32 +1371,25 @@ class Core:
         if not (self.segments or lost):
             raise Problem("no memory is in it")
         if lost:
-            self.damage = (
-                f"cut short: {size_text(lost)} of the memory that it tells of are not in it"
-            )
+            self.damage = f"cut short: {size_text(lost)} of its memory are not in it"
 
     def regions(self, _: object) -> Iterator[Region]:
         """Its memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
-        joined: list[Mapping] = []
+        joined: list[tuple[int, int, int]] = []  # start and end in the file, shift to the address
         for part in self.segments:
-            last = joined[-1] if joined else None
-            if last and (last.end, last.offset + last.end - last.start) == (
-                part.start,
-                part.offset,
-            ):
-                joined[-1] = last._replace(end=part.end)
-            else:
-                joined.append(part)
-        for start, end, place, *_ in joined:
-            shift, fd = start - place, self.source.fd
+            place, shift = part.offset, part.start - part.offset
+            if joined and joined[-1][1:] == (place, shift):
+                place = joined.pop()[0]
+            joined.append((place, part.end - shift, shift))
+        for place, end, shift in joined:
             with contextlib.suppress(OSError):  # ENXIO: a hole to the end of the file
-                while place + shift < end:
-                    place = os.lseek(fd, place, os.SEEK_DATA)
-                    hole = min(end - shift, os.lseek(fd, place, os.SEEK_HOLE))
-                    if place < hole:
-                        self.searched += hole - place
-                        memory = Memory(self.path, self.path, place, hole - place, fd)
-                        yield Region(memory, 0, hole - place, shift)
+                while place < end:
+                    place = os.lseek(self.source.fd, place, os.SEEK_DATA)
+                    hole = min(end, os.lseek(self.source.fd, place, os.SEEK_HOLE))
+                    size = max(0, hole - place)
+                    memory = Memory(self.path, self.path, place, size, self.source.fd)
+                    yield Region(memory, 0, size, shift)
+                    self.searched += size
                     place = hole
 
     def backing(self, address: int, _: int) -> tuple[str, tuple]:
@@ -1421,14 +1400,12 @@ class Core:
 
     def as_json(self) -> dict[str, object]:
         """Its sizes in bytes; a segment is one mapping."""
-        dumped = (
-            p.end - p.start for p in self.segments if self.backing(p.start, 0)[0] != "anonymous"
-        )
+        of_files = [p for p in self.segments if self.backing(p.start, 0)[0] != "anonymous"]
         return {
             "path": self.path,
             "searched": self.searched,
             "file_mappings": sum(mapping.end - mapping.start for mapping in self.mappings),
-            "file_mappings_dumped": sum(dumped),
+            "file_mappings_dumped": sum(part.end - part.start for part in of_files),
         }
 
 
@@ -1521,16 +1498,15 @@ class Base64(NamedTuple):
     def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
         """Which literal a string holds, if one, and what is said of the string."""
         whole = self.prefix is not None and size >= self.length  # no literal, but one alike
-        told = {"node_id": node_id, "self_size": size, "width": None, "whole": whole}
+        told = {"node_id": node_id, "self_size": size, "kind": self.kind}
         for literal in self.literals if self.prefix is not None else ():
             for characters in (literal.length + self.prefix, literal.string_length or 0):
                 for width in (1, 2):
                     # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
                     if 12 <= size - characters * width < 24:
-                        found = {**told, "width": width, "whole": True, "kind": self.kind}
-                        return literal.sha256, found
+                        return literal.sha256, {**told, "width": width, "whole": True}
         sha256 = self.literals[0].sha256 if self.literals and not whole else None
-        return sha256, {**told, "kind": self.kind}
+        return sha256, {**told, "width": None, "whole": whole}
 
 
 class Snapshot:
@@ -1763,9 +1739,7 @@ class Where:
         self.cores: list[dict] = []
         self.heaps: list[dict] = []
         self.copies: dict[bytes, list[dict]] = {}  # in memory, and in cores
-        self.pages: dict[
-            bytes, list[tuple]
-        ] = {}  # of those in RAM; the same ones may be in several
+        self.pages: dict[bytes, list[tuple]] = {}  # width and place of those in RAM, shared or not
         self.strings: dict[bytes, list[dict]] = {}  # of heaps
         self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
 
@@ -1924,11 +1898,14 @@ def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: 
     if not where.asked:
         return where
     search = Search(report, where, None if without_inputs else Index(report))
-    if options.pid:
-        with search.looking("RAM", "--pid"):
-            pids = process_and_descendants(options.pid, report.problem)
-        for pid, named in pids.items():
-            search.process(pid, named)
+    trees = []
+    for pid in dict.fromkeys(options.pid):
+        with search.looking("RAM", f"process {pid}"):
+            trees.append(process_tree(pid))
+    named = {tree[0] for tree in trees}
+    for pid in dict.fromkeys(chain.from_iterable(trees)):
+        if pid != os.getpid():
+            search.process(pid, pid in named)
     for path in dict.fromkeys(options.core):
         search.core(path)
     if options.heap and not search.index:

@@ -448,7 +448,7 @@ GOOD = core([(0x1000, b"\0" * 100 + FONT.encode()), (0x9000, OTHER.encode())])
     (with_bytes(GOOD, 32, b"\xff" * 8), "program headers beyond the end"),
     (with_bytes(GOOD, 54, b"\1"), "program headers beyond the end"),
     (with_bytes(GOOD, 56, b"\xff\xff"), "program headers beyond the end"),
-    (GOOD[:-2000], "2.0 KiB of the memory that it tells of are not in it"),
+    (GOOD[:-2000], "2.0 KiB of its memory are not in it"),
 ])  # fmt: skip
 def test_bad_cores(bundle, data, place):
     Path("core.1").write_bytes(data)
