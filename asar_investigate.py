@@ -775,11 +775,6 @@ class Report:
         self.problems.append((path, text))
         say(f"{path}: {text}")
 
-    def add(self, path: str, found: Sequence[Scanned]) -> None:
-        self.inputs.append((path, len(self.scanned), len(self.scanned) + len(found)))
-        self.scanned += found
-        self.left_out += sum((part.left_out for part in found), Counter())
-
     @contextlib.contextmanager
     def saying(self, path: str) -> Iterator[None]:
         """Say what goes wrong within the block, and go on behind it."""
@@ -887,13 +882,12 @@ class Reader:
             self.scan(source)
             return
         for shown, found in archive_members(source, *archive):
-            with self.report.saying(shown):
-                if isinstance(found, str):
-                    raise Problem(found)
-                if found.file == source.file:
-                    self.scan(found)
-                    continue
-                with open_regular(found.file, os.O_NOFOLLOW) as beside:
+            if isinstance(found, str):
+                self.report.problem(shown, found)
+            elif found.file == source.file:
+                self.scan(found)
+            else:
+                with self.report.saying(shown), open_regular(found.file, os.O_NOFOLLOW) as beside:
                     self.unpacked.add(identity(beside))
                     self.scan(beside._replace(path=shown))
 
@@ -1854,7 +1848,10 @@ class Search:
         self.seen = seen
         self.where.other = [a + b for a, b in zip(self.where.other, other)]
         if scanned:
-            self.report.add(space.path, scanned)
+            begin = len(self.report.scanned)
+            self.report.scanned += scanned
+            self.report.inputs.append((space.path, begin, begin + len(scanned)))
+            self.report.left_out += sum((part.left_out for part in scanned), Counter())
 
     def copies_elsewhere(self, space: Pages | Core) -> Iterator[Match]:
         """The copies in pages of files that were searched in another process, and are here too."""
@@ -2411,8 +2408,7 @@ def parser() -> argparse.ArgumentParser:
     add("--top", metavar="N", type=partial(number, 0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
-    shown = "a picture: the largest, and where they sit"
-    add("--out", metavar="FILE", help=shown)
+    add("--out", metavar="FILE", help="a picture: the largest, and where they sit")
     add("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
@@ -2424,10 +2420,11 @@ def cannot_start(options: argparse.Namespace) -> str:
         return "give files, folders or .asar archives (see --help)"
     if options.out is not None and os.path.splitext(options.out)[1].lower() not in FORMATS:
         return f"--out {options.out}: the ending must be one of {', '.join(FORMATS)}"
-    import importlib.util
+    if options.out:
+        from importlib.util import find_spec
 
-    if options.out and not importlib.util.find_spec("matplotlib"):
-        return "--out needs matplotlib: apt install python3-matplotlib (or pip install it)"
+        if not find_spec("matplotlib"):
+            return "--out needs matplotlib: apt install python3-matplotlib (or pip install it)"
     return ""
 
 
