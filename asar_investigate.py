@@ -249,7 +249,7 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
     them. Where that is in vain too often a regular expression takes over: slower on plain code, but
     linear on anything.
     """
-    stride = stride_for(count)
+    stride, rest = stride_for(count), run_expression(alphabet)
     samples = window[::stride].translate(alphabet)
     wanted = b"\1" * (count // stride)
     found, vain, end = samples.find(wanted), 0, 0
@@ -261,7 +261,7 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
         place = found * stride
         behind = window[max(0, place - stride) : place].translate(alphabet)
         start = place - len(behind) + behind.rfind(b"\0") + 1
-        end = run_expression(alphabet).match(window, place).end()
+        end = rest.match(window, place).end()
         if end - start >= count:
             yield start, end
         else:
