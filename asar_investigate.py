@@ -321,8 +321,10 @@ ESCAPE_IN_RUN_RE = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{1,3}|[^/]"
 def look_around(
     source: Source, start: int, end: int, reach: int, is_text: bool
 ) -> tuple[int | None, str | None, bool, int]:
-    """What stands around a run, within reach: length of the string or comment value, declared type,
-    whether it is a comment, and how many characters of the run end an escape: the n of \\nAAAA.
+    """What stands around a run, within reach.
+
+    The length of the string or comment value, the declared type, whether it is a comment, and how
+    many characters of the run belong to an escape before it: the n of \\nAAAA.
     """
     before = source.read(max(0, start - reach), min(reach, start))
     mime = declared_type(before[-512:])
@@ -353,7 +355,7 @@ def declared_type(before: bytes) -> str | None:
 
 
 def escape_length(text: str, start: int, depth: int) -> int:
-    """How many characters of a run at start belong to an escape before it (not those of \\/)."""
+    """How many characters of a run at start end an escape, but for the slash of \\/."""
     before = text[max(0, start - 16) : start]
     backslashes = len(before) - len(before.rstrip("\\"))
     escape = ESCAPE_IN_RUN_RE.match(text, start)
@@ -508,7 +510,10 @@ def content_of(source: Source, start: int, end: int, url_safe: bool) -> Content 
         reason = "" if head else no_data(piece)  # its beginning tells
         if reason:
             return reason
-        data = decoded(piece, url_safe)
+        try:
+            data = decoded(piece, url_safe)
+        except ValueError:  # the memory of a process that runs
+            return "changed while it was read"
         digest.update(data)
         size += len(data)
         head = head or data[:HEAD]
@@ -1150,7 +1155,7 @@ RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # 
 
 
 class Mapping(NamedTuple):
-    """A line of /proc/PID/maps (proc_pid_maps(5)), or a segment of a core file."""
+    """A line of /proc/PID/maps (proc_pid_maps(5)); of a core file a segment, or what was mapped."""
 
     start: int
     end: int
@@ -1490,7 +1495,7 @@ class Base64(NamedTuple):
     kind: str
 
     def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
-        """Which literal a string holds, if one, and what is said of the string."""
+        """Which literal a string node holds, if one, and what the JSON has of it."""
         whole = self.prefix is not None and size >= self.length  # no literal, but one alike
         told = {"node_id": node_id, "self_size": size, "kind": self.kind}
         for literal in self.literals if self.prefix is not None else ():
@@ -1504,7 +1509,7 @@ class Base64(NamedTuple):
 
 
 class Snapshot:
-    """Goes through a snapshot from part to part. Raises Problem where it is damaged."""
+    """A snapshot's text, read from part to part. Raises Problem where it is damaged."""
 
     def __init__(self, source: Source, place: int = 0) -> None:
         self.source, self.place = source, place
@@ -1523,8 +1528,8 @@ class Snapshot:
         self.place = self.start + match.end() if match else self.place
         return match
 
-    def must(self, found: object, part: str) -> None:
-        if not found:
+    def must(self, sound: object, part: str) -> None:
+        if not sound:
             raise Problem(f"byte {self.place}: damaged or cut short{part}")
 
     def value(self, key: str) -> object:
@@ -1770,9 +1775,9 @@ class Where:
 
 
 class Search:
-    """Looks for literals in processes and their descendants, cores and snapshots.
+    """Looks for literals in processes, cores and snapshots.
 
-    Without an index all base64 that is found in processes and cores is reported.
+    Without an index all base64 that is found in processes and cores goes into the report.
     """
 
     def __init__(self, report: Report, where: Where, index: Index | None) -> None:
@@ -1795,7 +1800,7 @@ class Search:
         with self.looking("RAM", f"process {pid} ({process['name']})"):
             try:
                 with contextlib.closing(Pages(pid)) as pages:
-                    pages.path += f" {process['name']}"
+                    pages.path += f" {process['name']}"  # as what is found in it is told
                     self.memory(pages, {"pid": pid, "process": process["name"]})
                     process.update(searched=pages.searched, swap=pages.swap)
             except (Ended, FileNotFoundError, ProcessLookupError):
@@ -1881,10 +1886,11 @@ def base64_in(
             for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
                 place, size = run.base + run.width * start, run.width * (end - start)
                 content = content_of(behind, start, end, url_safe)
-                if isinstance(content, Content):
-                    found.add(Match(content.sha256, place + region.shift, run.width, size, True))
-                    content = Literal(place, None, None, None, None, False, *content)
-                parts[run.width].add(content)
+                if isinstance(content, str):
+                    parts[run.width].add(content)
+                    continue
+                parts[run.width].add(Literal(place, None, None, None, None, False, *content))
+                found.add(Match(content.sha256, place + region.shift, run.width, size, True))
     parts[1].source = sources[1]._replace(size=space.searched)
     return [part for part in parts.values() if part.source.size or part.packed], found
 
@@ -2225,7 +2231,8 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
 
 # ---------------------------------------------------------------- what is written
 #
-# In: the same. Out: JSON, one literal at a time; a file for each content; a picture.
+# In: a Report and where its literals sit. Out: JSON, a literal at a time; a file for each content; a
+# picture.
 
 FORMATS = (".png", ".svg", ".pdf")
 COLOURS = {"inputs": "#0072B2", "heaps": "#E69F00", "RAM": "#009E73", "cores": "#CC79A7"}

@@ -691,6 +691,14 @@ def test_a_process_without_inputs(holder):
     assert len(os.listdir("blobs")) >= 3 and Path("m.png").stat().st_size > 10_000
 
 
+def test_memory_that_changes_while_it_is_read(monkeypatch):
+    """What was base64 when it was found, and is none any more, is left out with that reason."""
+    Path("core.1").write_bytes(core([(0x1000, b"\0" + FONT.encode() + b"\0")]))
+    monkeypatch.setattr(Memory, "pieces", lambda *_: iter([(0, b"\xff" + FONT[:1001].encode())]))
+    found = told("--core", "core.1")
+    assert found["left_out"] == {"changed while it was read": 1}
+
+
 def test_descendants_are_searched_and_itself_is_not(bundle):
     """This process and those below it, but for the one that searches and has read the bundle."""
     code = "import time; x = open('bundle.js', 'rb').read(); print(1, flush=True); time.sleep(99)"
