@@ -2231,8 +2231,8 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
 
 # ---------------------------------------------------------------- what is written
 #
-# In: the report, and where its literals sit. Out: JSON, a literal at a time; a file for each of their
-# contents; a picture.
+# In: the report, and where its literals sit. Out: JSON, a literal at a time; a file for each of
+# their contents; a picture.
 
 FORMATS = (".png", ".svg", ".pdf")
 COLOURS = {"inputs": "#0072B2", "heaps": "#E69F00", "RAM": "#009E73", "cores": "#CC79A7"}
