@@ -641,13 +641,15 @@ class Scan:
 
     def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
         """A run that holds data; or why it is left out."""
-        string_length, mime, in_comment, escape = self.around(start, end)
-        start += escape
+        escaped = start and self.source.read(start - 1, 1) == b"\\"
+        around = self.around(start, end) if escaped else None
+        start += around[3] if around else 0
         if end - start < self.count:
             return "too short without the escape before it"
         content = content_of(self.source, start, end, url_safe)
-        if isinstance(content, str):
+        if isinstance(content, str):  # most that is no data needs no look around
             return content
+        string_length, mime, in_comment, _ = around or self.around(start, end)
         if in_comment and content.kind == "json":
             content = content._replace(kind="source map")  # with its keys in another order
         line, column = self.text.go_to(start) if self.text else (None, None)
