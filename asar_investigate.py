@@ -10,15 +10,15 @@
       18.5 MiB: 91 base64 literals of 256 characters or more, 3500516 characters, 18.1 %
 
     The largest of 91 contents
-        characters    string   decoded times  kind                    place
-      1     603480    603480    452608     1  font/ttf                .../1.bundle.js:189249:19
-      2     296508    296508    222380     1  font/otf                .../1.bundle.js:189255:19
-      3     278368    278368    208776     1  font/ttf                .../1.bundle.js:189273:19
+         characters  string  decoded  times  kind                    place
+      1      603480  603480   452608      1  font/ttf                .../1.bundle.js:189249:19
+      2      296508  296508   222380      1  font/otf                .../1.bundle.js:189255:19
+      3      278368  278368   208776      1  font/ttf                .../1.bundle.js:189273:19
     ...
     As V8 keeps it
-      .../1.bundle.js
-        18948992 characters, 292248 beyond Latin-1: two bytes each, 36.1 MiB in memory
-        the first at line 28037, column 57; as \\u escapes: one byte each, 19.5 MiB, 16.7 MiB less
+      characters  beyond Latin-1  in memory   with \\u  first at  script
+        18948992          292248   36.1 MiB  19.5 MiB  28037:57  .../1.bundle.js
+      1 script, 36.1 MiB in memory; two bytes a character: 1; \\u escapes would save 16.7 MiB
 
 Data goes one way: path -> sources -> literals -> (their copies in processes, core files and heap
 snapshots) -> report. Nothing of an input is executed, and no name from an archive is used as a path
@@ -32,8 +32,6 @@ import bisect
 import codecs
 import contextlib
 import errno
-import functools
-import itertools
 import marshal
 import os
 import re
@@ -44,9 +42,10 @@ import time
 from array import array
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
 from hashlib import sha256
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple, TextIO
 
 VERSION = "1.0"
@@ -79,7 +78,7 @@ class Source(NamedTuple):
         return os.pread(self.fd, count, self.base + offset) if count > 0 else b""
 
     def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
-        """The bytes from start to end in pieces, each with its offset."""
+        """The characters from start to end in pieces, each with its offset."""
         while start < end:
             piece = self.read(start, min(size, end - start))
             if not piece:
@@ -87,26 +86,9 @@ class Source(NamedTuple):
             yield start, piece
             start += len(piece)
 
-    def part(self, offset: int, length: int, fd: int | None = None) -> Source:
+    def part(self, offset: int, length: int) -> Source:
         """The given number of characters from byte offset on, as a source by itself."""
-        fd = self.fd if fd is None else fd
-        return self._replace(base=self.base + offset, size=length, fd=fd)
-
-
-class Window(Source):
-    """A source of which the piece that was read last is kept: what lies in it is read once."""
-
-    kept, kept_at = b"", 0
-
-    def read(self, offset: int, count: int) -> bytes:
-        """As Source.read."""
-        start = offset - self.kept_at
-        if start >= 0 and start + count <= len(self.kept):
-            return self.kept[start : start + count]
-        piece = super().read(offset, count)
-        if count >= WINDOW:
-            self.kept, self.kept_at = piece, offset
-        return piece
+        return self._replace(base=self.base + offset, size=length)
 
 
 class Literal(NamedTuple):
@@ -115,37 +97,13 @@ class Literal(NamedTuple):
     offset: int  # bytes from the start of the file or member; in a process an address
     line: int | None
     column: int | None
-    length: int
     string_length: int | None
-    decoded: int
-    kind: str
     mime: str | None
-    sha256: bytes
     in_comment: bool  # the value of a sourceMappingURL comment
-
-
-class Literals(Sequence):
-    """The literals of one source, packed: some 150 bytes each where a tuple takes 500."""
-
-    def __init__(self) -> None:
-        self.packed: list[bytes] = []
-        self.totals: dict[str, list[int]] = {}  # kind -> characters, decoded bytes, literals
-        self.in_comments: list[int] = []  # which of them
-
-    def __len__(self) -> int:
-        return len(self.packed)
-
-    def __getitem__(self, number: int) -> Literal:
-        return Literal(*marshal.loads(self.packed[number]))
-
-    def append(self, literal: Literal) -> None:
-        """Add one."""
-        if literal.in_comment:
-            self.in_comments.append(len(self))
-        old = self.totals.get(literal.kind, (0, 0, 0))
-        new = literal.length, literal.decoded, 1
-        self.totals[literal.kind] = [a + b for a, b in zip(old, new)]
-        self.packed.append(marshal.dumps(tuple(literal)))
+    length: int  # this and the rest: its Content
+    decoded: int
+    sha256: bytes
+    kind: str
 
 
 class Script(NamedTuple):
@@ -156,16 +114,34 @@ class Script(NamedTuple):
     size: int  # bytes in memory
     escaped_size: int  # bytes if each unit beyond Latin-1 were written as \\uXXXX
     first: tuple[int, int] | None  # line and column of the first one beyond Latin-1
-    valid: bool  # UTF-8
+    valid_utf8: bool
 
 
-class Scanned(NamedTuple):
-    """What one source holds."""
+class Scanned:
+    """What one source holds. Literals are packed: some 150 bytes each where a tuple takes 500."""
 
-    source: Source
-    literals: Literals
-    script: Script | None  # None: no text
-    left_out: dict[str, int]  # why, and how many runs
+    __slots__ = ("characters", "left_out", "packed", "script", "source")
+
+    def __init__(self, source: Source, left_out: Counter) -> None:
+        self.source = source
+        self.script: Script | None = None  # None: no text
+        self.packed: list[bytes] = []
+        self.characters = 0
+        self.left_out = left_out  # why, and how many runs; of all sources together
+
+    def add(self, found: Literal | str) -> None:
+        """Keep a literal, or why a run is none."""
+        if isinstance(found, str):
+            self.left_out[found] += 1
+        else:
+            self.packed.append(marshal.dumps(tuple(found)))
+            self.characters += found.length
+
+    def literal(self, number: int) -> Literal:
+        return Literal(*marshal.loads(self.packed[number]))
+
+    def literals(self) -> Iterator[Literal]:
+        return map(self.literal, range(len(self.packed)))
 
 
 def size_text(size: int) -> str:
@@ -177,12 +153,10 @@ def size_text(size: int) -> str:
 
 
 def count_text(number: int, name: str) -> str:
-    """A number of things: '1 literal', '2 literals'."""
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def printable(text: str) -> str:
-    """Text with control, format and undecodable characters escaped."""
     escaped = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return text if text.isprintable() else "".join(escaped)
 
@@ -204,9 +178,11 @@ EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, 
 FEW = 24  # samples that a run has at least
 MAX_VAIN = 1000  # times in a window that samples in a row are no run
 LONG = 2**16  # runs of more characters are found as runs of so many, to keep the windows small
+Span = tuple[int, int]  # start and end, without padding
+Run = tuple[int, int, bool]  # the same, and whether it is of the URL-safe alphabet
 
 
-@functools.lru_cache
+@lru_cache
 def stride_for(count: int) -> int:
     """How far apart samples may be so that a run of count has enough of them.
 
@@ -217,16 +193,14 @@ def stride_for(count: int) -> int:
     return next(primes, 1)
 
 
-def find_runs(source: Source, count: int) -> Iterator[tuple[int, int, bool]]:
-    """Start, end without padding and alphabet (True: URL-safe) of each run of the reference."""
+def find_runs(source: Source, count: int) -> Iterator[Run]:
+    """Each run of the reference."""
     for start, end in long_runs(source, min(count, LONG)):
         if end - start >= count:
             yield from runs_by_alphabet(source, start, end, count)
 
 
-def runs_by_alphabet(
-    source: Source, start: int, end: int, count: int
-) -> Iterator[tuple[int, int, bool]]:
+def runs_by_alphabet(source: Source, start: int, end: int, count: int) -> Iterator[Run]:
     """The runs of one alphabet within a run of either."""
     if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
         yield start, end, False
@@ -247,8 +221,8 @@ def runs_by_alphabet(
 
 def long_runs(
     source: Source, count: int, alphabet: bytes = EITHER, position: int = 0
-) -> Iterator[tuple[int, int]]:
-    """Start and end of each longest run of count or more characters of an alphabet.
+) -> Iterator[Span]:
+    """Each longest run of count or more characters of an alphabet.
 
     Windows overlap by count - 1, so that the first count characters of a run are in one.
     """
@@ -268,26 +242,26 @@ def long_runs(
         position += following
 
 
-def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[tuple[int, int]]:
+def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[Span]:
     """The runs of count or more within one window.
 
     Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
     them. Where that is in vain too often a regular expression takes over: slower on plain code, but
     linear on anything.
     """
-    stride = stride_for(count)
+    stride, rest = stride_for(count), run_expression(alphabet)
     samples = window[::stride].translate(alphabet)
     wanted = b"\1" * (count // stride)
     found, vain, end = samples.find(wanted), 0, 0
     while found >= 0:
         if stride == 1 or vain > MAX_VAIN:
-            matches = run_expression(count, alphabet).finditer(window, end)
+            matches = run_expression(alphabet, count).finditer(window, end)
             yield from (match.span() for match in matches)
             return
         place = found * stride
         behind = window[max(0, place - stride) : place].translate(alphabet)
         start = place - len(behind) + behind.rfind(b"\0") + 1
-        end = end_in(window, place, alphabet)
+        end = rest.match(window, place).end()
         if end - start >= count:
             yield start, end
         else:
@@ -295,29 +269,18 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
         found = samples.find(wanted, max(found + 1, end // stride))
 
 
-@functools.lru_cache
-def run_expression(count: int, alphabet: bytes) -> re.Pattern:
-    """The runs of count or more characters of an alphabet."""
+@lru_cache
+def run_expression(alphabet: bytes, count: int = 0) -> re.Pattern:
+    """Runs of count or more characters; without a count, what is left of one."""
     letters = re.escape(bytes(byte for byte in range(256) if alphabet[byte]))
-    return re.compile(rb"(?<![%b])[%b]{%d,}" % (letters, letters, count))
-
-
-def end_in(window: bytes, place: int, alphabet: bytes = EITHER) -> int:
-    """Where a run ends that goes on at a place, in pieces, as most are short."""
-    size = 256
-    while place < len(window):
-        piece = window[place : place + size]
-        end = piece.translate(alphabet).find(b"\0")
-        if end >= 0:
-            return place + end
-        place, size = place + len(piece), min(4 * size, 2**16)
-    return place
+    begin = b"(?<![%b])" % letters if count else b""
+    return re.compile(begin + b"[%b]{%d,}" % (letters, count))
 
 
 def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
     """Where a run that goes on beyond its window ends."""
     for start, piece in source.pieces(offset, source.size):
-        end = end_in(piece, 0, alphabet)
+        end = run_expression(alphabet).match(piece).end()
         if end < len(piece):
             return start + end
     return source.size
@@ -355,17 +318,14 @@ ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
 ESCAPE_IN_RUN_RE = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{1,3}|[^/]")
 
 
-class Around(NamedTuple):
-    """What stands around a run."""
+def look_around(
+    source: Source, start: int, end: int, reach: int, is_text: bool
+) -> tuple[int | None, str | None, bool, int]:
+    """What stands around a run, within reach.
 
-    string_length: int | None
-    mime: str | None
-    in_comment: bool
-    escape: int  # characters of the run that end an escape: the n of \nAAAA
-
-
-def look_around(source: Source, start: int, end: int, reach: int, is_text: bool) -> Around:
-    """The string or comment value around a run, and its data URI's type, within reach."""
+    The length of the string or comment value, the declared type, whether it is a comment, and how
+    many characters of the run belong to an escape before it: the n of \\nAAAA.
+    """
     before = source.read(max(0, start - reach), min(reach, start))
     mime = declared_type(before[-512:])
     comment, name, value = before[-NEAR:].rpartition(b"sourceMappingURL=")
@@ -373,9 +333,9 @@ def look_around(source: Source, start: int, end: int, reach: int, is_text: bool)
         behind = source.read(end, NEAR)
         rest = VALUE_END_RE.search(behind)
         more = rest.start() if rest else len(behind)
-        return Around(len(value) + end - start + more, mime, True, 0)
+        return len(value) + end - start + more, mime, True, 0
     if not is_text:
-        return Around(None, mime, False, 0)
+        return None, mime, False, 0
     head = source.read(start, min(8, end - start))  # an escape may end in it: \u002bAAA
     text = (before + head).decode("utf-8", "replace")
     found = string_around(text, source.read(end, reach).decode("utf-8", "replace"))
@@ -383,7 +343,7 @@ def look_around(source: Source, start: int, end: int, reach: int, is_text: bool)
     if found:
         length += end - start - len(head)
     escape = escape_length(text, len(text) - len(head), depth) if before[-1:] == b"\\" else 0
-    return Around(length, mime, False, escape)
+    return length, mime, False, escape
 
 
 def declared_type(before: bytes) -> str | None:
@@ -395,7 +355,7 @@ def declared_type(before: bytes) -> str | None:
 
 
 def escape_length(text: str, start: int, depth: int) -> int:
-    """How many characters of a run at start belong to an escape before it (not those of \\/)."""
+    """How many characters of a run at start end an escape, but for the slash of \\/."""
     before = text[max(0, start - 16) : start]
     backslashes = len(before) - len(before.rstrip("\\"))
     escape = ESCAPE_IN_RUN_RE.match(text, start)
@@ -444,12 +404,10 @@ def last_quote(before: str, quote: str) -> int:
 
 
 def unescaped(text: str) -> str:
-    """The inside of a JavaScript string with its escapes undone."""
     return ESCAPE_RE.sub(unescape, text) if "\\" in text else text
 
 
 def unescape(match: re.Match) -> str:
-    """One escape of a JavaScript string."""
     body = match[0][1:]
     if body[0] in "ux" and len(body) > 1:
         code = int(body[1:].strip("{}"), 16)
@@ -462,7 +420,6 @@ def unescape(match: re.Match) -> str:
 
 
 def units(text: str) -> int:
-    """The length of a text in UTF-16 units."""
     return len(text) if text.isascii() else len(text) + len(ASTRAL_RE.findall(text))
 
 
@@ -474,8 +431,6 @@ HEAD = 1024  # decoded bytes that tell a kind
 PIECE = 3 * 2**18  # characters decoded at a time, a multiple of four
 TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 HEX_RE = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
-SOURCE_MAP_JSON_RE = re.compile(rb'\{\s*"version"\s*:\s*3\b')
-INTEL_HEX_RE = re.compile(rb":[0-9A-Fa-f]{10}")
 JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
 MAGIC = (  # kind, offset, first bytes there
@@ -515,6 +470,13 @@ WEAK_MAGIC = (  # where it is no text
     ("font/eot", 34, (b"LP",)),
     ("archive/zlib", 0, (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")),
 )
+TEXT_KINDS = (
+    ("image/svg", re.compile(rb"(?=<(?:svg|\?xml|!doctype svg|!--)).*?<svg", re.I | re.S)),
+    ("xml", re.compile(rb"<\?xml", re.I)),
+    ("html", re.compile(rb"<(?:!doctype )?html", re.I)),
+    ("source map", re.compile(rb'\{\s*"version"\s*:\s*3\b')),
+    ("Intel HEX", re.compile(rb":[0-9A-Fa-f]{10}")),
+)
 ENDINGS = {  # where the kind's second half is no file name's ending
     "image/jpeg": "jpg",
     "archive/gzip": "gz",
@@ -530,17 +492,18 @@ ENDINGS = {  # where the kind's second half is no file name's ending
 class Content(NamedTuple):
     """What a run's characters hold."""
 
+    length: int  # characters with padding
     decoded: int
     sha256: bytes
-    head: bytes
+    kind: str
 
 
-def content_of(
-    source: Source, start: int, end: int, padding: int, url_safe: bool = False
-) -> Content | str:
-    """Decode a run piece by piece; or why it is left out (it is no data)."""
-    length = end - start
-    if length % 4 == 1 or (padding and (length + padding) % 4):
+def content_of(source: Source, start: int, end: int, url_safe: bool) -> Content | str:
+    """Decode a run and its padding piece by piece; or why it is left out (it is no data)."""
+    behind = source.read(end, 2)
+    padding = len(behind) - len(behind.lstrip(b"="))
+    length = end - start + padding
+    if (end - start) % 4 == 1 or (padding and length % 4):
         return "length that base64 cannot have"
     digest, size, head = sha256(), 0, b""
     for _, piece in source.pieces(start, end, PIECE):
@@ -549,12 +512,12 @@ def content_of(
             return reason
         try:
             data = decoded(piece, url_safe)
-        except ValueError:
-            return "changed while it was read"  # a running process's memory
+        except ValueError:  # the memory of a process that runs
+            return "changed while it was read"
         digest.update(data)
         size += len(data)
         head = head or data[:HEAD]
-    return Content(size, digest.digest(), head)
+    return Content(length, size, digest.digest(), kind_of(head))
 
 
 def no_data(piece: bytes) -> str:
@@ -580,39 +543,19 @@ def kind_of(head: bytes) -> str:
     for kind, offset, magic in MAGIC:
         if head.startswith(magic, offset) and (offset != 8 or head[:4] == b"RIFF"):
             return kind
-    kind = text_kind(head)
-    for weak, offset, magic in WEAK_MAGIC:
-        if kind == "unknown" and head.startswith(magic, offset):
-            return weak
-    return kind
-
-
-def text_kind(head: bytes) -> str:
-    """The kind of a text that begins with these bytes; 'unknown' if it is none."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.startswith(b"<"):
-        lower = text.lower()
-        if lower.startswith((b"<svg", b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in lower:
-            return "image/svg"
-        if lower.startswith(b"<?xml"):
-            return "xml"
-        if lower.startswith((b"<!doctype html", b"<html")):
-            return "html"
-    if SOURCE_MAP_JSON_RE.match(text):
-        return "source map"
-    if INTEL_HEX_RE.match(text):
-        return "Intel HEX"
-    try:  # it may be cut within a character
-        shown, _ = codecs.utf_8_decode(text, "strict", len(head) < HEAD)
-    except UnicodeDecodeError:
-        return "unknown"
-    if not shown or not all(c.isprintable() or c in "\n\r\t" for c in shown):
-        return "unknown"
-    return "json" if JSON_RE.match(text) else "text"
+    for kind, expression in TEXT_KINDS:
+        if expression.match(text):
+            return kind
+    with contextlib.suppress(UnicodeDecodeError):
+        shown, _ = codecs.utf_8_decode(text, "strict", len(head) < HEAD)  # it may be cut within one
+        if shown and all(c.isprintable() or c in "\n\r\t" for c in shown):
+            return "json" if JSON_RE.match(text) else "text"
+    weak = (kind for kind, offset, magic in WEAK_MAGIC if head.startswith(magic, offset))
+    return next(weak, "unknown")
 
 
 def ending_of(kind: str) -> str:
-    """The file name's ending for a kind."""
     return ENDINGS.get(kind, kind.rpartition("/")[2])
 
 
@@ -624,7 +567,6 @@ TEXT_PIECE = 2**13  # bytes: small, as those that are all ASCII cost least
 BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
 ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
 BEYOND_RE = re.compile(r"[^\0-\xff]")
-NONE, NOTHING = Literals(), {}  # what most sources hold, once for all of them
 
 
 class Text:
@@ -642,49 +584,35 @@ class Text:
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
         for start, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
-            if self.pending or not piece.isascii():
-                self.take(self.decode(self.pending + piece, start == 0, final=False), "\n")
-            else:
-                self.take(piece, b"\n")
+            self.take(self.pending + piece, start == 0, final=False)
         if self.pending:  # what follows is ASCII or nothing
-            self.take(self.decode(self.pending, False, final=True), "\n")
+            self.take(self.pending, False, final=True)
         self.offset = max(offset, self.offset)
         return self.line, self.column
 
-    def skip(self, end: int) -> None:
-        """Go to the end of a run of ASCII characters of one line that begins here."""
-        self.characters += end - self.offset
-        self.column += end - self.offset
-        self.offset = end
-
-    def decode(self, piece: bytes, at_start: bool, final: bool) -> str:
-        """A piece as text, counted. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
+    def take(self, piece: bytes, at_start: bool, final: bool) -> None:
+        """Count. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
         try:
             text, used = codecs.utf_8_decode(piece, "strict", final)
-            first_bytes = piece[:used].translate(None, BELOW_U0100)
         except UnicodeDecodeError:
             self.valid = False
             text, used = codecs.utf_8_decode(piece, "replace", final)
-            first_bytes = text.encode().translate(None, BELOW_U0100)
         self.pending = piece[used:]
-        if at_start and text.startswith("\ufeff"):
-            text, first_bytes = text[1:], first_bytes[1:]
-        if first_bytes:
+        text = text.removeprefix("\ufeff") if at_start else text
+        if not text.isascii():
+            first_bytes = text.encode().translate(None, BELOW_U0100)
             self.beyond += len(first_bytes)
             self.astral += len(first_bytes) - len(first_bytes.translate(None, ASTRAL))
-            if not self.first:
-                before = text[: BEYOND_RE.search(text).start()]
-                at = before.rfind("\n")
-                column = len(before) - at if at >= 0 else self.column + len(before)
-                self.first = (self.line + before.count("\n"), column)
-        return text
-
-    def take(self, text: bytes | str, newline: bytes | str) -> None:
-        """Count characters and lines."""
-        lines = text.count(newline)
+            if first_bytes and not self.first:
+                self.first = self.after(text[: BEYOND_RE.search(text).start()])
         self.characters += len(text)
-        self.line += lines
-        self.column = len(text) - text.rfind(newline) if lines else self.column + len(text)
+        self.line, self.column = self.after(text)
+
+    def after(self, text: str) -> tuple[int, int]:
+        """Line and column behind a text that begins here."""
+        lines = text.count("\n")
+        column = len(text) - text.rfind("\n") if lines else self.column + len(text)
+        return self.line + lines, column
 
     def script(self) -> Script:
         """How V8 keeps it. Reads to the end."""
@@ -697,55 +625,37 @@ class Text:
 class Scan:
     """Finds all that one source holds."""
 
-    def __init__(self, source: Source, count: int) -> None:
-        self.source, self.count = Window(*source), count
-        self.text = None if b"\0" in source.read(0, 8192) else Text(self.source)
-        self.literals = Literals()
-        self.left_out: dict[str, int] = {}
+    def __init__(self, source: Source, count: int, left_out: Counter) -> None:
+        self.source, self.count = source, count
+        self.found = Scanned(source._replace(fd=-1), left_out)
+        self.text = None if b"\0" in source.read(0, 8192) else Text(source)
         self.previous, self.credit = 0, 16 * FAR  # where the run before began; see around()
-        self.problem = ""
 
-    def result(self) -> Scanned:
-        """What is found; what was found before a Problem too."""
+    def run(self) -> None:
+        """Find all of it. Raises Problem; what was found before that counts too."""
         try:
-            for start, end, url_safe in find_runs(self.source, self.count):
-                literal = self.literal(start, end, url_safe)
-                if isinstance(literal, str):
-                    self.left_out[literal] = self.left_out.get(literal, 0) + 1
-                else:
-                    self.literals.append(literal)
-        except Problem as problem:
-            self.problem = str(problem)
-        script = self.text.script() if self.text else None
-        source = Source(*self.source)._replace(fd=-1)
-        return Scanned(source, self.literals or NONE, script, self.left_out or NOTHING)
+            for run in find_runs(self.source, self.count):
+                self.found.add(self.literal(*run))
+        finally:
+            self.found.script = self.text.script() if self.text else None
 
     def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
         """A run that holds data; or why it is left out."""
-        tail = self.source.read(end, 2)
-        padding = len(tail) - len(tail.lstrip(b"="))
-        around = None
-        if self.text and start and self.source.read(start - 1, 1) == b"\\":
-            around = self.around(start, end + padding)
-            start += around.escape
-            if end - start < self.count:
-                return "too short without the escape before it"
-        content = content_of(self.source, start, end, padding, url_safe)
-        if isinstance(content, str):
+        escaped = start and self.source.read(start - 1, 1) == b"\\"
+        around = self.around(start, end) if escaped else None
+        start += around[3] if around else 0
+        if end - start < self.count:
+            return "too short without the escape before it"
+        content = content_of(self.source, start, end, url_safe)
+        if isinstance(content, str):  # most that is no data needs no look around
             return content
-        string_length, mime, in_comment, _ = around or self.around(start, end + padding)
-        kind = kind_of(content.head)
-        if in_comment and kind == "json":
-            kind = "source map"  # with its keys in another order
+        string_length, mime, in_comment, _ = around or self.around(start, end)
+        if in_comment and content.kind == "json":
+            content = content._replace(kind="source map")  # with its keys in another order
         line, column = self.text.go_to(start) if self.text else (None, None)
-        if self.text:
-            self.text.skip(end)
-        length, (decoded, digest, _) = end + padding - start, content
-        return Literal(
-            start, line, column, length, string_length, decoded, kind, mime, digest, in_comment
-        )
+        return Literal(start, line, column, string_length, mime, in_comment, *content)
 
-    def around(self, start: int, end: int) -> Around:
+    def around(self, start: int, end: int) -> tuple:
         """What stands around a run, near it or farther away.
 
         A look far away has to be earned by the way since the last one: so all of them are linear.
@@ -754,7 +664,7 @@ class Scan:
         self.credit += start - self.previous
         self.previous = start
         found = look_around(self.source, start, end, NEAR, is_text)
-        if is_text and found.string_length is None and self.credit >= FAR:
+        if is_text and found[0] is None and self.credit >= FAR:
             self.credit -= FAR
             found = look_around(self.source, start, end, FAR, is_text)
         return found
@@ -773,38 +683,32 @@ NUMBER_RE = re.compile(r"\d{1,19}")
 def archive_of(source: Source) -> tuple[object, int] | None:
     """An ASAR archive's header and where its data begins; None where a file is none.
 
-    Raises Problem where it is broken.
-
     Little-endian, as electron/asar writes it with Chromium's Pickle: u32 4, u32 H (bytes of the
     header), u32 H - 4, u32 J (bytes of JSON), the JSON. The data begins at 8 + H.
     """
-    start, size = source.read(0, 17), source.size
-    four, length, pickled, json_length = (
-        int.from_bytes(start[n : n + 4], "little") for n in (0, 4, 8, 12)
-    )
-    consistent = len(start) > 16 and four == 4 and pickled == length - 4 and start[16:] == b"{"
+    start = source.read(0, 17).ljust(17)
+    four, length, pickled, json_length = struct.unpack_from("<4I", start)
+    consistent = four == 4 and pickled == length - 4 and start[16:] == b"{"
     if not (consistent or source.path.lower().endswith(".asar")):
         return None
-    if not consistent or not 8 <= length <= size - 8 or json_length > length - 8:
+    if not consistent or length > source.size - 8 or json_length > length - 8:
         raise Problem("byte 0: no header of an ASAR archive; searched as a plain file")
     if json_length > MAX_HEADER:
         raise Problem(f"byte 12: a header of {size_text(json_length)}; searched as a plain file")
-    return archive_header(source.read(16, json_length)), 8 + length
-
-
-def archive_header(text: bytes) -> object:
-    """The header of an archive. What says how to verify a file is not kept."""
     import json
 
-    def without_hashes(pairs: list[tuple[str, object]]) -> dict[str, object] | None:
-        is_integrity = pairs and pairs[0][0] == "algorithm" and isinstance(pairs[0][1], str)
-        return None if is_integrity else dict(pairs)
-
     try:
-        return json.loads(text, object_pairs_hook=without_hashes)
+        header = json.loads(source.read(16, json_length), object_pairs_hook=without_hashes)
     except (RecursionError, ValueError) as error:
-        why = f"the header is no JSON ({error})"
-        raise Problem(f"byte 16: {why}; searched as a plain file") from None
+        wrong = f"byte 16: the header is no JSON ({error}); searched as a plain file"
+        raise Problem(wrong) from None
+    return header, 8 + length
+
+
+def without_hashes(pairs: list[tuple[str, object]]) -> dict[str, object] | None:
+    """An object of the header, unless it says how to verify a file: that is half of a header."""
+    is_integrity = pairs and pairs[0][0] == "algorithm" and isinstance(pairs[0][1], str)
+    return None if is_integrity else dict(pairs)
 
 
 def archive_members(
@@ -837,24 +741,17 @@ def archive_members(
 
 
 def member(archive: Source, data: int, path: str, entry: dict) -> Source | str:
-    """One file of an archive, checked against the archive's size; or what is wrong with it.
-
-    An unpacked one lies beside the archive.
-    """
+    """One file of an archive, checked against the archive's size; or what is wrong with it."""
     size, offset, shown = entry.get("size"), entry.get("offset"), f"{archive.path}/{path}"
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
+    if type(size) is not int or not 0 <= size < 2**63:
         return '"size" is no number of bytes'
-    if entry.get("unpacked") is True:
+    if entry.get("unpacked") is True:  # it lies beside the archive
         folder = f"{archive.file}.unpacked"
         file = os.path.join(folder, path)
-        try:
+        with contextlib.suppress(ValueError):  # a name that no file can have
             if not os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), "")):
                 return "an unpacked file outside of the archive's folder; not read"
-            return Source(shown, file, 0, os.stat(file).st_size)
-        except (UnicodeEncodeError, OSError) as error:
-            return (
-                f"{printable(file)}: {getattr(error, 'strerror', 'a name that no file can have')}"
-            )
+        return Source(shown, file, 0, size)
     if not isinstance(offset, str) or not NUMBER_RE.fullmatch(offset):
         return '"offset" is no number in a string'
     start = data + int(offset)
@@ -867,8 +764,6 @@ def member(archive: Source, data: int, path: str, entry: dict) -> Source | str:
 #
 # In: paths. Out: a Report of all that they hold, and what could not be read, which is said at once.
 
-GZIP = b"\x1f\x8b\x08"
-
 
 class Report:
     """All that has been read: the inputs one by one, what they hold, what went wrong."""
@@ -876,6 +771,7 @@ class Report:
     def __init__(self, min_size: int) -> None:
         self.min_size = min_size
         self.scanned: list[Scanned] = []
+        self.left_out: Counter = Counter()  # why runs are no data, and how many
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
         self.begin, self.shown = time.monotonic(), 0.0
@@ -886,6 +782,15 @@ class Report:
         self.problems.append((path, text))
         say(f"{path}: {text}")
 
+    @contextlib.contextmanager
+    def saying(self, path: str) -> Iterator[None]:
+        """Say what goes wrong within the block, and go on behind it."""
+        try:
+            yield
+        except (Problem, OSError, UnicodeEncodeError) as error:
+            self.problem(path, getattr(error, "strerror", None) or str(error))
+        self.progress(path)
+
     def progress(self, path: str) -> None:
         """On a terminal, after a second and five times a second at most: how far it is."""
         now = time.monotonic()
@@ -895,28 +800,26 @@ class Report:
             print(text[:79], end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Take the line away that tells of progress."""
         if self.shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
             self.shown = 0.0
 
 
 def say(message: str) -> None:
-    """One line on stderr."""
-    tell(f"asar_investigate.py: {printable(message)}", sys.stderr)
+    write_text(f"asar_investigate.py: {printable(message)}\n", sys.stderr)
 
 
-def tell(text: str, stream: TextIO | None, end: str = "\n") -> bool:
+def write_text(text: str, stream: TextIO | None) -> bool:
     """Print what the stream's encoding can hold, the rest escaped.
 
     False when it could not be written; that a reader has gone (| head) is no failure.
     """
+    if stream is None:  # closed before the start
+        return False
     try:
         encoding = stream.encoding or "utf-8"
-        text = text.encode(encoding, "backslashreplace").decode(encoding)
-        print(text, end=end, file=stream, flush=True)
-    except AttributeError:  # closed before the start: no stream
-        return False
+        print(text.encode(encoding, "backslashreplace").decode(encoding), end="", file=stream)
+        stream.flush()
     except OSError as error:
         with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -932,73 +835,56 @@ class Reader:
         self.unpacked: set[tuple[int, int]] = set()  # devices and inodes of members, read already
 
     def add(self, path: str) -> None:
-        """Scan one input."""
-        before = len(self.report.scanned)
-        try:
-            mode = os.fstat(0).st_mode if path == "-" else os.stat(path).st_mode
-            if stat.S_ISDIR(mode) and path != "-":
-                if not [self.add_file(file, os.O_NOFOLLOW) for file in self.walk(path)]:
-                    self.report.problem(path, "there is no file in this folder")
-            elif path == "-" or stat.S_ISFIFO(mode):
+        begin = len(self.report.scanned)
+        with self.report.saying(path):
+            if path == "-" or stat.S_ISFIFO(os.stat(path).st_mode):
                 self.add_pipe(path)
+            elif os.path.isdir(path):
+                self.add_folder(path)
             else:
                 self.add_file(path)
-        except (OSError, ValueError) as error:
-            self.report.problem(path, getattr(error, "strerror", None) or str(error))
-            return
-        self.report.inputs.append((path, before, len(self.report.scanned)))
+            self.report.inputs.append((path, begin, len(self.report.scanned)))
 
-    def walk(self, folder: str) -> Iterator[str]:
-        """The regular files below a folder, by name. Symbolic links are not followed."""
-        todo = [folder]
+    def add_folder(self, folder: str) -> None:
+        """Scan the regular files below a folder, by name. Symbolic links are not followed."""
+        todo, files = [folder], 0
         while todo:
             path = todo.pop()
-            try:
+            with self.report.saying(path):
                 entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-            except OSError as error:
-                self.report.problem(path, error.strerror)
-                continue
-            yield from (e.path for e in entries if e.is_file(follow_symlinks=False))
-            todo += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
+                todo += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False):
+                        files += 1
+                        with self.report.saying(entry.path):
+                            self.add_file(entry.path, os.O_NOFOLLOW)
+        if not files:
+            raise Problem("there is no file in this folder")
 
     def add_pipe(self, path: str) -> None:
         """Scan what comes through a pipe: kept without a name in /var/tmp, as /tmp may be RAM."""
         import shutil
         import tempfile
 
-        is_stdin = path == "-"
-        with tempfile.TemporaryFile(dir="/var/tmp") as kept:
-            with open(0 if is_stdin else path, "rb", closefd=not is_stdin) as pipe:
-                shutil.copyfileobj(pipe, kept, WINDOW)
+        fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
+        with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir="/var/tmp") as kept:
+            shutil.copyfileobj(pipe, kept, WINDOW)
             kept.flush()
             fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
-        size = os.fstat(fd).st_size
-        self.scan_file(Source("stdin" if is_stdin else path, f"/dev/fd/{fd}", 0, size, fd))
+        shown = "stdin" if path == "-" else path
+        self.add_open(Source(shown, f"/dev/fd/{fd}", 0, os.fstat(fd).st_size, fd))
 
-    def add_file(self, path: str, flags: int = 0, member: str | None = None) -> None:
-        """Scan one file, or each member if it is an archive; or a member that lies beside one."""
-        shown = member or path
-        try:
-            with open_regular(path, flags) as source:
-                found = os.fstat(source.fd)
-                identity = found.st_dev, found.st_ino
-                if member:
-                    self.unpacked.add(identity)
-                    self.scan(source._replace(path=shown))
-                elif identity not in self.unpacked:
-                    self.scan_file(source)
-        except Problem as problem:
-            self.report.problem(shown, str(problem))
-        except OSError as error:
-            self.report.problem(shown, error.strerror)
+    def add_file(self, path: str, flags: int = 0) -> None:
+        """Scan a file, unless it was read already with the archive that it lies beside."""
+        with open_regular(path, flags) as source:
+            if identity(source) not in self.unpacked:
+                self.add_open(source)
 
-    def scan_file(self, source: Source) -> None:
+    def add_open(self, source: Source) -> None:
         """Scan an open file, or each member if it is an archive."""
-        try:
+        archive = None
+        with self.report.saying(source.path):
             archive = archive_of(source)
-        except Problem as problem:
-            self.report.problem(source.path, str(problem))
-            archive = None
         if not archive:
             self.scan(source)
             return
@@ -1008,17 +894,17 @@ class Reader:
             elif found.file == source.file:
                 self.scan(found)
             else:
-                self.add_file(found.file, os.O_NOFOLLOW, member=shown)
+                with self.report.saying(shown), open_regular(found.file, os.O_NOFOLLOW) as beside:
+                    self.unpacked.add(identity(beside))
+                    self.scan(beside._replace(path=shown))
 
     def scan(self, source: Source) -> None:
-        """Scan one source and keep what it holds."""
-        if source.read(0, len(GZIP)) == GZIP:
+        if source.read(0, 3) == b"\x1f\x8b\x08":
             self.report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
-        scan = Scan(source, self.report.min_size)
-        self.report.scanned.append(scan.result())
-        if scan.problem:
-            self.report.problem(source.path, scan.problem)
-        self.report.progress(source.path)
+        scan = Scan(source, self.report.min_size, self.report.left_out)
+        self.report.scanned.append(scan.found)
+        with self.report.saying(source.path):
+            scan.run()
 
 
 @contextlib.contextmanager
@@ -1034,10 +920,15 @@ def open_regular(path: str, flags: int = 0) -> Iterator[Source]:
         os.close(fd)
 
 
-# ---------------------------------------------------------------- where the literals sit
+def identity(source: Source) -> tuple[int, int]:
+    found = os.fstat(source.fd)
+    return found.st_dev, found.st_ino
+
+
+# ---------------------------------------------------------------- base64 in memory
 #
-# Memory of processes and core files, region by region -> its base64 runs, of one byte a character
-# or of two -> which of them are copies of the inputs' literals.
+# In: regions of memory, of a process or in a core file. Out: their base64 runs, of one byte a
+# character or of two, and which of them are copies of literals.
 
 NEEDLE = 24  # characters that lead from a place in memory to a literal
 NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE - 1))
@@ -1048,12 +939,15 @@ CHARACTER_OR_ZERO = bytes(EITHER[byte] or 2 * (not byte) for byte in range(256))
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
-class Ended(Exception):
+class Ended(Problem):
     """A process has ended while it was read, or a file is shorter than it was."""
+
+    def __init__(self) -> None:
+        super().__init__("it has ended, or become shorter, while it was read")
 
 
 class Memory(Source):
-    """A part of a process's memory (/proc/PID/mem: base is an address) or of a core file.
+    """Memory without a gap: of a process (base is an address of /proc/PID/mem) or in a core file.
 
     Offset and size count characters of one byte or two. Read as 0: a character beyond Latin-1, a
     page that cannot be read any more.
@@ -1077,17 +971,19 @@ class Memory(Source):
         data = b"".join(parts)
         return narrowed(data) if self.width == 2 else data
 
-    def view(self, offset: int, width: int) -> Memory:
-        """From a byte on, as characters of this width."""
-        return self.part(offset, (self.width * self.size - offset) // width)._replace(width=width)
+    def view(self, place: int, width: int) -> Memory:
+        """From a byte of the file on, as characters of this width."""
+        size = (self.base + self.width * self.size - place) // width
+        return self._replace(base=place, size=size, width=width)
 
 
 class Region(NamedTuple):
-    """Memory that is to be searched for the runs that begin in its first size bytes."""
+    """Memory that is to be searched for the runs that begin in a part of it."""
 
-    memory: Memory  # to where a gap begins
-    address: int  # of its first byte
+    memory: Memory
+    start: int  # of the part
     size: int
+    shift: int = 0  # from a place in the file to its address
 
 
 def narrowed(data: bytes) -> bytes:
@@ -1101,16 +997,16 @@ def narrowed(data: bytes) -> bytes:
 
 def memory_runs(region: Region, count: int) -> Iterator[Memory]:
     """Each run of count or more characters, of one byte or two, that begins in a region."""
-    memory, size, place = region.memory, max(WINDOW, 2 * count), 0
-    while place < region.size:
+    memory, place, size = region.memory, region.start, max(WINDOW, 2 * count)
+    while place < region.start + region.size:
         first = max(0, place - 2)  # the character before it tells whether a run begins there
         window = memory.read(first, place - first + size + 2 * count)
-        behind = following = min(place + size, region.size)
+        behind = following = min(place + size, region.start + region.size)
         for odd, width, characters in views(window, count):
             for start, end in window_runs(characters, count):
                 begin = first + odd + width * start
                 if place <= begin < following:  # else it is another window's
-                    run = memory.view(begin, width)
+                    run = memory.view(memory.base + begin, width)
                     length = end - start if end < len(characters) else run_end(run, end - start)
                     yield run._replace(size=length)
                     behind = max(behind, begin + width * length)
@@ -1133,6 +1029,16 @@ def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
                 yield odd, 2, narrowed(window[odd:])
 
 
+class Match(NamedTuple):
+    """A copy of a literal in memory."""
+
+    sha256: bytes
+    address: int
+    width: int
+    size: int  # bytes, without padding
+    whole: bool
+
+
 class Index:
     """Finds literals by needles: a short piece of the beginning and of the end of each.
 
@@ -1140,153 +1046,97 @@ class Index:
     there is none at the beginning that itself is one.
     """
 
-    def __init__(self, rows: Sequence[Row], count: int) -> None:
-        self.rows = rows
-        decoded = (row.literal.decoded for row in rows)
+    def __init__(self, report: Report) -> None:
+        self.rows = Rows(report)
+        decoded = (row.literal.decoded for row in self.rows)
         self.lengths = array("q", (-(-4 * size // 3) for size in decoded))  # without padding
-        self.head = min(count, 256)
+        self.head = min(report.min_size, 256)
         self.needles: dict[bytes, int] = {}  # -> number of the literal << 40 | offset in it
         self.more: dict[bytes, list[int]] = {}  # of other literals that have the same one
+        self.gone: dict[str, str] = {}  # inputs that cannot be read any more: file -> path
         for content, length in enumerate(self.lengths):
             for offset in (0, length - CUT) if length > 2 * CUT else (0,):
                 text = self.read(content, offset, min(CUT, length))
                 matches = list(NEEDLE_RE.finditer(text))
-                if matches:
-                    match = matches[-1 if offset else 0]
-                    self.put(match[1], content << 40 | offset + match.start())
-                elif not offset:
-                    self.put(text[: self.head], content << 40)
+                match = matches[-1 if offset else 0] if matches else None
+                needle = match[1] if match else text[: self.head]
+                place = content << 40 | offset + (match.start() if match else 0)
+                if (match or not offset) and self.needles.setdefault(needle, place) != place:
+                    self.more.setdefault(needle, []).append(place)
 
     def read(self, content: int, start: int, count: int) -> bytes:
         """Characters of a literal, read where it stands; none where its input is gone."""
-        row = self.rows[content]
-        try:
-            with open_regular(row.source.file) as file:
-                literal = row.source.part(row.literal.offset, row.literal.length, file.fd)
-                return literal.read(start, count)
-        except (OSError, Problem, Ended):
-            return b""
+        literal, source, _ = self.rows[content]
+        with contextlib.suppress(OSError, Problem), open_regular(source.file) as file:
+            there = source._replace(fd=file.fd).part(literal.offset, literal.length)
+            text = there.read(start, count)
+            if text:
+                return text
+        self.gone[source.file] = source.path
+        return b""
 
     def same(self, content: int, run: Source, first: int) -> bool:
         """Whether a run has at a place what a literal has, as far as both of them go."""
         start, end = max(0, first), min(run.size, first + self.lengths[content])
-        if run.read(end - 16, 16) != self.read(content, end - 16 - first, 16):
-            return False  # most that begin alike end otherwise
+        tail = max(start, end - 16)  # most that begin alike end otherwise
+        if run.read(tail, end - tail) != self.read(content, tail - first, end - tail):
+            return False
         pieces = run.pieces(start, end, 2**18)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
-    def put(self, needle: bytes, place: int) -> None:
-        """Keep where a needle is."""
-        if self.needles.setdefault(needle, place) != place:
-            others = self.more.setdefault(needle, [])
-            if len(others) < ALIKE:
-                others.append(place)
+    def candidates(self, run: Source) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """For each needle in a run: where it is, and what may be there, by likeness of length.
 
-    def places(self, needle: bytes) -> Iterator[tuple[int, int]]:
-        """The literals that have a needle, and where."""
-        if needle in self.needles:
-            for place in (self.needles[needle], *self.more.get(needle, ())):
-                yield place >> 40, place & 2**40 - 1
+        That is the number of a literal, and where its first character would be.
+        """
+        head = [(0, run.read(0, self.head))]
+        pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
+        behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
+        for position, needle in chain(head, behind):
+            if needle in self.needles:
+                places = (self.needles[needle], *self.more.get(needle, [])[:ALIKE])
+                found = ((place >> 40, position - (place & 2**40 - 1)) for place in places)
+                yield position, sorted(found, key=lambda it: abs(self.lengths[it[0]] - run.size))
 
-    def that_begin(self, text: bytes) -> list[int]:
-        """The literals that begin with a text of at most CUT characters."""
-        first = NEEDLE_RE.search(text)
-        places = [] if not first else [c for c, at in self.places(first[1]) if at == first.start()]
-        places += [content for content, _ in self.places(text[: self.head])]
-        return [n for n in places if self.read(n, 0, len(text)) == text]
-
-    def in_run(self, run: Source) -> list[tuple[int, int, bool]]:
+    def in_run(self, run: Source) -> Iterator[tuple[int, int, bool]]:
         """Each literal that a run holds, where its first character is, and whether it is whole.
 
         None overlaps another; one that is not whole goes on beyond the run. How much is compared
         is bounded, for what repeats itself.
         """
-        lengths, found = self.lengths, []
         done = compared = 0
-        for position, needle in self.known_needles(run):
-            places = ((content, position - offset) for content, offset in self.places(needle))
-            for content, first in sorted(places, key=lambda one: abs(lengths[one[0]] - run.size)):
+        for position, places in self.candidates(run):
+            for content, first in places:
                 if max(first, position) < done or compared > 16 * run.size + 2**18:
                     continue
                 compared += 2**10
                 if self.same(content, run, first):
-                    done = first + lengths[content]
-                    found.append((content, first, first >= 0 and done <= run.size))
-        return found
-
-    def known_needles(self, run: Source) -> Iterator[tuple[int, bytes]]:
-        """The needles in a run, and where they begin."""
-        head = run.read(0, self.head)
-        if head in self.needles:
-            yield 0, head
-        for start in range(0, run.size, 2**18):
-            piece = run.read(start, 2**18 + NEEDLE)
-            for match in NEEDLE_RE.finditer(piece):
-                if match[1] in self.needles:
-                    yield start + match.start(), match[1]
+                    done = first + self.lengths[content]
+                    yield content, first, first >= 0 and done <= run.size
 
 
-def search(
-    regions: Iterator[Region], index: Index, count: int
-) -> tuple[dict[tuple[int, int, int], bool], tuple[int, int]]:
-    """Content, address and width of each copy, and whether it is whole; other base64 in memory.
-
-    The latter in runs and bytes.
-    """
-    copies, runs, size = {}, 0, 0
+def copies_in(regions: Iterator[Region], index: Index, count: int) -> tuple[set[Match], list[int]]:
+    """The copies of literals in memory; and runs and bytes of other base64."""
+    found, other = set(), [0, 0]
     for region in regions:
         for run in memory_runs(region, count):
-            address = run.base - region.memory.base + region.address
-            there = index.in_run(run)
+            there = list(index.in_run(run))
             for content, first, whole in there:
-                copies[content, address + run.width * first, run.width] = whole
+                address = run.base + run.width * first + region.shift
+                literal, size = index.rows[content].literal, run.width * index.lengths[content]
+                found.add(Match(literal.sha256, address, run.width, size, whole))
             if not there and data_in(run):
-                runs, size = runs + 1, size + run.width * run.size
-    return copies, (runs, size)
+                other = [other[0] + 1, other[1] + run.width * run.size]
+    return found, other
 
 
 def data_in(run: Source) -> Content | None:
     """What a run, or what is left of it, decodes to; of its beginning alone where that is data."""
     for length in (min(run.size, 2**16), run.size):
-        content = content_of(run, 0, length - length % 4, 0, True)
+        content = content_of(run, 0, length - length % 4, url_safe=True)
         if not isinstance(content, str):
             return content
     return None
-
-
-def memory_literals(regions: Iterator[Region], name: str, count: int) -> Iterator[Scanned]:
-    """Without inputs: the base64 that memory holds, a source for each width of characters."""
-    found = {width: Scanned(None, Literals(), None, {}) for width in (1, 2)}
-    searched, file = 0, ""
-    for region in regions:
-        file, searched = region.memory.file, searched + region.size
-        for run in memory_runs(region, count):
-            result = found[run.width]
-            for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
-                literal = memory_literal(region.memory, run, start, end, url_safe)
-                if isinstance(literal, str):
-                    result.left_out[literal] = result.left_out.get(literal, 0) + 1
-                else:
-                    result.literals.append(literal)
-    yield found[1]._replace(source=Memory(name, file, 0, searched))
-    if found[2].literals or found[2].left_out:
-        wide = Memory(f"{name}, two bytes a character", file, 0, 0, width=2)
-        yield found[2]._replace(source=wide)
-
-
-def memory_literal(
-    memory: Memory, run: Memory, start: int, end: int, url_safe: bool
-) -> Literal | str:
-    """A literal in a run of memory, or why it is none."""
-    behind = memory.view(run.base + run.width * end - memory.base, run.width).read(0, 2)
-    padding = len(behind) - len(behind.lstrip(b"="))
-    content = content_of(run, start, end, padding, url_safe)
-    if isinstance(content, str):
-        return content
-    place, length, kind = run.base + run.width * start, end + padding - start, kind_of(content.head)
-    return Literal(
-        place, None, None, length, None, content.decoded, kind, None, content.sha256, False
-    )
 
 
 # ---------------------------------------------------------------- processes
@@ -1297,22 +1147,24 @@ def memory_literal(
 TGID_RE = re.compile(r"^Tgid:\t(\d+)$", re.M)
 ROLE_RE = re.compile(r"--type=([a-z-]{1,30})")  # of a Chromium process
 ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
+IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)  # mountinfo
 PRESENT = bytes(  # of a pagemap entry's highest byte: anonymous, file or shared, swapped, none
     b".s"[flags >> 6 & 1] if not flags & 128 else b"af"[flags >> 5 & 1] for flags in range(256)
 )
+UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
 PRESENT_RE = re.compile(rb"a+|f+")
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
 
 class Mapping(NamedTuple):
-    """A line of /proc/PID/maps (proc_pid_maps(5))."""
+    """A line of /proc/PID/maps (proc_pid_maps(5)); of a core file a segment, or what was mapped."""
 
     start: int
     end: int
-    offset: int
-    device: str
-    inode: int
+    offset: int  # in the file that is mapped; of a segment in the core file
     path: str
+    device: str = ""
+    inode: int = 0
 
     @property
     def file(self) -> tuple | None:
@@ -1327,16 +1179,11 @@ class Mapping(NamedTuple):
         return self.device, self.inode, self.path.startswith("/SYSV")
 
 
-class Process(NamedTuple):
-    """A process whose memory was to be searched. Sizes in bytes; None: not known."""
-
-    pid: int
-    name: str
-    rss: int | None
-    pss: int | None
-    searched: int | None
-    swap: int | None
-    coredump_filter: int | None
+def mapping_at(mappings: Sequence[Mapping], address: int) -> Mapping:
+    """The one that an address is in, of mappings by address; one without a file if in none."""
+    at = bisect.bisect(mappings, (address + 1,)) - 1
+    inside = at >= 0 and address < mappings[at].end
+    return mappings[at] if inside else Mapping(address, address, 0, "")
 
 
 class Pages:
@@ -1349,31 +1196,26 @@ class Pages:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.searched = self.swap = 0
-        self.in_ram = tmpfs_devices(pid)
-        for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):  # the first may have ended
-            with open(f"/proc/{tid}/maps", "rb") as lines:
-                self.mappings = [found for line in lines for found in searchable(os.fsdecode(line))]
+        devices = IN_RAM_RE.findall(proc_text(f"/proc/{pid}/mountinfo"))
+        self.in_ram = {f"{int(major):02x}:{int(minor):02x}" for major, minor in devices}
+        for tid in os.listdir(f"/proc/{pid}/task"):  # the first may have ended
+            with open(f"/proc/{tid}/maps", errors="replace", newline="\n") as lines:
+                self.mappings = [found for line in lines for found in searchable(line)]
             if self.mappings:
                 break
         else:
             raise Ended
-        self.file = f"/proc/{tid}/mem"
+        self.path, self.file = f"process {pid}", f"/proc/{tid}/mem"
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            os.close(self.mem)
-            raise
+        self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """Close its files."""
         os.close(self.mem)
         os.close(self.pagemap)
 
     def memory(self, start: int, end: int, width: int = 1) -> Memory:
-        """Its memory between two addresses."""
-        name = f"process {self.pid}"
-        return Memory(name, self.file, start, (end - start) // width, self.mem, width)
+        size = (end - start) // width
+        return Memory(self.path, self.file, start, size, self.mem, width)
 
     def flags(self, start: int, end: int) -> bytes:
         """The highest byte of each page's entry."""
@@ -1384,8 +1226,8 @@ class Pages:
             raise Ended
         return entries[7::8]
 
-    def resident(self) -> Iterator[tuple[int, int, Mapping, bool]]:
-        """Start and end of pages that are in RAM, their mapping, whether they are a file's."""
+    def resident(self) -> Iterator[tuple[int, int, Mapping | None]]:
+        """Start and end of pages that are in RAM, and the mapping if they are a file's."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
@@ -1393,34 +1235,26 @@ class Pages:
                 self.swap += PAGE_SIZE * present.count(b"s")
                 for match in PRESENT_RE.finditer(present):
                     start, end = (place + PAGE_SIZE * n for n in match.span())
-                    yield start, end, mapping, match[0][:1] == b"f"
+                    self.searched += end - start
+                    yield start, end, mapping if mapping.file and match[0][:1] == b"f" else None
 
     def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Region]:
         """Its resident memory, but for the pages of files that are in seen; these are added."""
-        last, new = 0, []
-        for start, end, mapping, of_file in itertools.chain(self.resident(), [(-1, 0, None, None)]):
-            if start != last:  # a gap: what is before it is whole
+        blocks: list[list] = []  # without a gap
+        for part in self.resident():
+            if not blocks or blocks[-1][-1][1] != part[0]:
+                blocks.append([])
+            blocks[-1].append(part)
+        for block in blocks:
+            memory = self.memory(block[0][0], block[-1][1])
+            for start, end, mapping in block:
+                new = [(start, end)]
+                if mapping:
+                    pages = seen.setdefault(mapping.file, set())
+                    shift = mapping.offset - mapping.start
+                    new = new_parts(pages, start + shift, end + shift, shift)
                 for low, high in new:
-                    yield Region(self.memory(low, last), low, high - low)
-                new = []
-            if not mapping:
-                return
-            self.searched += end - start
-            last, parts = end, [(start, end)]
-            if of_file and mapping.file:
-                pages = seen.setdefault(mapping.file, set())
-                shift = mapping.offset - mapping.start
-                parts = new_parts(pages, start + shift, end + shift, shift)
-            for low, high in parts:
-                if new and new[-1][1] == low:
-                    low, _ = new.pop()
-                new.append((low, high))
-
-    def place_in_file(self, address: int) -> tuple[Mapping, tuple | None, int]:
-        """The mapping that an address is in, its file, and the place in that."""
-        at = max(0, bisect.bisect(self.mappings, (address + 1,)) - 1)
-        mapping = self.mappings[at]
-        return mapping, mapping.file, mapping.offset + address - mapping.start
+                    yield Region(memory, low - memory.base, high - low)
 
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
@@ -1429,14 +1263,15 @@ class Pages:
         anonymous one that is mapped more than once was shared by fork, at the same address.
         """
         flags = self.flags(max(0, address), address + size)
-        present, (mapping, file, place) = flags.translate(PRESENT), self.place_in_file(address)
+        present, mapping = flags.translate(PRESENT), mapping_at(self.mappings, address)
         if b"s" in present:
-            return "swap", (self.pid, address)
+            return "swap", ()
         if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
-        return "shared" if ram else "file", (file, place) if file else (self.pid, address)
+        place = (mapping.file, mapping.offset + address - mapping.start)
+        return "shared" if ram else "file", place if mapping.file else (self.pid, address)
 
 
 def new_parts(pages: set[int], start: int, end: int, shift: int) -> Iterator[tuple[int, int]]:
@@ -1448,40 +1283,12 @@ def new_parts(pages: set[int], start: int, end: int, shift: int) -> Iterator[tup
         yield part[0] - shift, part[-1] + PAGE_SIZE - shift
 
 
-class FilePages:
-    """Pages of files and of shared memory that were searched in one process, for all of them."""
-
-    def __init__(self, index: Index) -> None:
-        self.index = index
-        self.seen: dict[tuple, set[int]] = {}  # by file: places of pages in it
-        self.copies: dict[tuple, set[tuple[int, int, int]]] = {}  # content, place in it, width
-
-    def put(self, pages: Pages, copies: Iterable[tuple[int, int, int]]) -> None:
-        """Keep where in files the copies of a process are."""
-        for content, address, width in copies:
-            _, file, place = pages.place_in_file(address)
-            if file:
-                self.copies.setdefault(file, set()).add((content, place, width))
-
-    def copies_in(self, pages: Pages) -> Iterator[tuple[int, int, int]]:
-        """The copies that a process has in such pages."""
-        for mapping in pages.mappings:
-            for content, place, width in self.copies.get(mapping.file, ()):
-                address = mapping.start + place - mapping.offset
-                end = address + width * self.index.lengths[content]
-                if mapping.start <= address < mapping.end:
-                    resident = not pages.flags(address, end).translate(PRESENT).strip(b"af")
-                    memory = pages.memory(address, end, width)
-                    if resident and self.index.same(content, memory, 0):
-                        yield content, address, width
-
-
 def searchable(line: str) -> Iterator[Mapping]:
     """The mapping that a line of /proc/PID/maps tells of, if it may be read or executed."""
     places, mode, offset, device, inode, path = (*line.rstrip("\n").split(maxsplit=5), "")[:6]
     if (mode[0] == "r" or mode[2] == "x") and not path.startswith(("[vvar", "[vsyscall")):
         start, end = (int(word, 16) for word in places.split("-"))
-        yield Mapping(start, end, int(offset, 16), device, int(inode), path)
+        yield Mapping(start, end, int(offset, 16), path, device, int(inode))
 
 
 def proc_text(path: str) -> str:
@@ -1491,66 +1298,41 @@ def proc_text(path: str) -> str:
     return ""
 
 
-def tmpfs_devices(pid: int) -> set[str]:
-    """The devices, as maps writes them, of the file systems that are in RAM alone."""
-    found = set()
-    for line in proc_text(f"/proc/{pid}/mountinfo").splitlines():
-        words = line.split()
-        if "-" in words and words[words.index("-") + 1] in ("tmpfs", "ramfs", "devtmpfs"):
-            major, minor = (int(word) for word in words[2].split(":"))
-            found.add(f"{major:02x}:{minor:02x}")
-    return found
-
-
-def process_and_descendants(
-    pids: Sequence[int], problem: Callable[[str, str], None]
-) -> dict[int, bool]:
-    """These pids and those of their descendants, and which are named; the script's own left out."""
+def process_tree(pid: int) -> list[int]:
+    """The process that a pid, or the number of a thread, belongs to, and its descendants."""
     if not os.path.exists("/proc/self/pagemap"):
-        problem("--pid", "needs Linux, with its /proc/PID/pagemap")
-        return {}
+        raise Problem("needs Linux, with its /proc/PID/pagemap")
     try:
         import psutil
     except ImportError:
-        problem("--pid", "needs psutil: apt install python3-psutil (or pip install it)")
-        return {}
-    found: dict[int, bool] = {}
-    for pid in pids:
-        try:
-            group = TGID_RE.search(proc_text(f"/proc/{pid}/status"))  # it may be a thread's number
-            process = psutil.Process(int(group[1]) if group else pid)
-            found[process.pid] = True
-            for child in process.children(recursive=True):
-                found.setdefault(child.pid, False)
-        except (psutil.Error, OSError, OverflowError):
-            problem(f"process {pid}", "there is none")
-    found.pop(os.getpid(), None)
-    return found
+        raise Problem("needs psutil: apt install python3-psutil (or pip install it)") from None
+    try:
+        group = TGID_RE.search(proc_text(f"/proc/{pid}/status"))
+        process = psutil.Process(int(group[1]) if group else pid)
+        return [process.pid, *(child.pid for child in process.children(recursive=True))]
+    except (psutil.Error, OSError, OverflowError):
+        raise Problem("there is none") from None
 
 
-def process_of(pid: int, pages: Pages | None) -> Process:
+def process_of(pid: int) -> dict[str, object]:
     """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5)).
 
-    Its name has its role in Chromium or Electron: 'chromium renderer'.
+    Sizes in bytes; None: not known. Its name has its role in Chromium: 'chromium renderer'.
     """
     role = ROLE_RE.search(proc_text(f"/proc/{pid}/cmdline"))
     name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
-    name = f"{name} {role[1]}" if role else name
-    rollup = proc_text(f"/proc/{pid}/smaps_rollup")
-    sizes = {field: int(size) * 1024 for field, size in ROLLUP_RE.findall(rollup)}
+    found = ROLLUP_RE.findall(proc_text(f"/proc/{pid}/smaps_rollup"))
+    sizes = {field.lower(): int(size) * 1024 for field, size in found}
     bits = proc_text(f"/proc/{pid}/coredump_filter").strip()
-    searched, swap = (pages.searched, pages.swap) if pages else (None, None)
-    dumped = int(bits, 16) if bits else None
-    return Process(pid, name, sizes.get("Rss"), sizes.get("Pss"), searched, swap, dumped)
-
-
-def why_unreadable(error: OSError) -> str:
-    """Why a process's memory may not be read, and what would help (ptrace(2), Yama)."""
-    if not isinstance(error, PermissionError):
-        return error.strerror
-    scope = proc_text("/proc/sys/kernel/yama/ptrace_scope").strip()
-    also = f"; kernel.yama.ptrace_scope is {scope}, 0 allows it" if scope.strip("0") else ""
-    return f"its memory may not be read ({error.strerror}): be its user, or use sudo{also}"
+    return {
+        "pid": pid,
+        "name": f"{name} {role[1]}" if role else name,
+        "rss": sizes.get("rss"),
+        "pss": sizes.get("pss"),
+        "searched": None,
+        "swap": None,
+        "coredump_filter": int(bits, 16) if bits else None,
+    }
 
 
 # ---------------------------------------------------------------- core files
@@ -1561,56 +1343,71 @@ PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45
 MAX_NOTES = 16 * MIB  # some 100,000 file mappings
 
 
-class Core(NamedTuple):
+class Core:
     """Where a core file has which memory."""
 
-    path: str
-    segments: list[tuple[int, int, int]]  # address, offset in the file, size
-    files: list[tuple[int, int, str]]  # start, end, path of each file mapping (NT_FILE)
-    damage: str  # what is wrong with it
+    def __init__(self, source: Source) -> None:
+        self.source, self.path, self.file = source, source.path, source.path
+        self.segments: list[Mapping] = []
+        self.mappings: list[Mapping] = []  # what was mapped (NT_FILE)
+        self.damage = ""  # what is wrong with it
+        self.searched = lost = 0
+        wide, headers = program_headers(source)
+        for kind, offset, address, size in headers:
+            there = max(0, min(size, source.size - offset))
+            if kind == PT_LOAD:
+                lost += size - there
+                self.segments += [Mapping(address, address + there, offset, "")] if there else []
+            elif kind == PT_NOTE and not self.mappings:
+                try:
+                    notes = source.read(offset, min(there, MAX_NOTES))
+                    self.mappings = sorted(file_mappings(notes, wide))
+                except (ValueError, struct.error):
+                    wrong = "a damaged list of file mappings: all is told as anonymous"
+                    self.damage = f"byte {offset}: {wrong}"
+        self.segments.sort()
+        in_file = [(part.offset, part.offset + part.end - part.start) for part in self.segments]
+        if overlap(self.segments) or overlap(in_file):
+            raise Problem("its segments overlap; not read")
+        if not (self.segments or lost):
+            raise Problem("no memory is in it")
+        if lost:
+            self.damage = f"cut short: {size_text(lost)} of its memory are not in it"
+
+    def regions(self, _: object) -> Iterator[Region]:
+        """Its memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
+        joined: list[tuple[int, int, int]] = []  # start and end in the file, shift to the address
+        for part in self.segments:
+            place, shift = part.offset, part.start - part.offset
+            if joined and joined[-1][1:] == (place, shift):
+                place = joined.pop()[0]
+            joined.append((place, part.end - shift, shift))
+        for place, end, shift in joined:
+            with contextlib.suppress(OSError):  # ENXIO: a hole to the end of the file
+                while place < end:
+                    place = os.lseek(self.source.fd, place, os.SEEK_DATA)
+                    hole = min(end, os.lseek(self.source.fd, place, os.SEEK_HOLE))
+                    size = max(0, hole - place)
+                    memory = Memory(self.path, self.path, place, size, self.source.fd)
+                    yield Region(memory, 0, size, shift)
+                    self.searched += size
+                    place = hole
 
     def backing(self, address: int, _: int) -> tuple[str, tuple]:
         """What a copy is. 'file': of a file's mapping, which may have been written to."""
-        at = bisect.bisect(self.files, (address + 1,)) - 1
-        if at < 0 or address >= self.files[at][1]:
-            return "anonymous", ()
-        return "shared" if self.files[at][2].startswith(RAM_PATHS) else "file", ()
+        path = mapping_at(self.mappings, address).path
+        of_file = "shared" if path.startswith(RAM_PATHS) else "file"
+        return of_file if path else "anonymous", ()
 
-    def dumped(self) -> tuple[int, int]:
-        """Bytes of file mappings, and how many of them are in the core."""
-        there = 0
-        for address, _, size in self.segments:
-            at = max(0, bisect.bisect(self.files, (address,)) - 1)
-            for start, end, _ in self.files[at:]:
-                if start >= address + size:
-                    break
-                there += max(0, min(end, address + size) - max(start, address))
-        return sum(end - start for start, end, _ in self.files), there
-
-
-def read_core(source: Source) -> Core:
-    """What the program headers of a core file tell."""
-    segments, files, lost, damage = [], [], 0, ""
-    wide, headers = program_headers(source)
-    for kind, offset, address, size in headers:
-        there = max(0, min(size, source.size - offset))
-        if kind == PT_LOAD:
-            lost += size - there
-            segments += [(address, offset, there)] if there else []
-        elif kind == PT_NOTE and not files:
-            try:
-                files = sorted(file_mappings(source.read(offset, min(there, MAX_NOTES)), wide))
-            except (ValueError, struct.error):
-                damage = f"byte {offset}: a damaged list of file mappings: all is told as anonymous"
-    in_memory = [(address, address + size) for address, _, size in segments]
-    in_file = [(offset, offset + size) for _, offset, size in segments]
-    if overlap(in_memory) or overlap(in_file):
-        raise Problem("its segments overlap; not read")
-    if not (segments or lost):
-        raise Problem("no memory is in it")
-    if lost:
-        damage = f"cut short: {size_text(lost)} of the memory that it tells of are not in it"
-    return Core(source.path, sorted(segments), files, damage)
+    def as_json(self) -> dict[str, object]:
+        """Its sizes in bytes; a segment is one mapping."""
+        of_files = [p for p in self.segments if self.backing(p.start, 0)[0] != "anonymous"]
+        return {
+            "path": self.path,
+            "searched": self.searched,
+            "file_mappings": sum(mapping.end - mapping.start for mapping in self.mappings),
+            "file_mappings_dumped": sum(part.end - part.start for part in of_files),
+        }
 
 
 def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, int, int, int]]]:
@@ -1636,14 +1433,14 @@ def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, int, int,
     return wide, (tuple(values[n] for n in order) for values in fields)
 
 
-def overlap(ranges: Sequence[tuple[int, ...]]) -> bool:
+def overlap(ranges: Sequence[tuple]) -> bool:
     """Whether any two of these ranges, each with start and end, overlap."""
     ordered = sorted(ranges)
     return any(before[1] > after[0] for before, after in zip(ordered, ordered[1:]))
 
 
-def file_mappings(notes: bytes, wide: bool) -> list[tuple[int, int, str]]:
-    """Start, end and path of each file mapping that the notes tell of. Raises ValueError.
+def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
+    """The file mappings that the notes tell of. Raises ValueError.
 
     A note: sizes of name and data and its type, u32 each, then both, padded to 4. NT_FILE's data:
     count, page size, count times start, end and offset, the paths.
@@ -1664,34 +1461,11 @@ def file_mappings(notes: bytes, wide: bool) -> list[tuple[int, int, str]]:
         if len(paths) != count:
             raise ValueError("not as many paths as mappings")
         for n, path in enumerate(paths):
-            start, end = struct.unpack_from(f"<2{word}", note, (2 + 3 * n) * unit)
-            found.append((start, end, os.fsdecode(path)))
+            start, end, offset = struct.unpack_from(f"<3{word}", note, (2 + 3 * n) * unit)
+            found.append(Mapping(start, end, offset, os.fsdecode(path)))
     if overlap(found):
         raise ValueError("mappings that overlap")
     return found
-
-
-def core_regions(core: Core, fd: int) -> Iterator[Region]:
-    """A core's memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
-    joined: list[list[int]] = []
-    for address, offset, size in core.segments:
-        last = joined[-1] if joined else [0, 0, 0]
-        if (last[0] + last[2], last[1] + last[2]) == (address, offset):
-            last[2] += size
-        else:
-            joined.append([address, offset, size])
-    for address, offset, size in joined:
-        start, end = offset, offset + size
-        while start < end:
-            try:
-                start = os.lseek(fd, start, os.SEEK_DATA)
-            except OSError:  # a hole to the end of the file
-                break
-            hole = min(end, os.lseek(fd, start, os.SEEK_HOLE)) if start < end else end
-            if start < hole:
-                memory = Memory(core.path, core.path, start, hole - start, fd)
-                yield Region(memory, address + start - offset, hole - start)
-            start = hole
 
 
 # ---------------------------------------------------------------- heap snapshots
@@ -1700,267 +1474,218 @@ def core_regions(core: Core, fd: int) -> Iterator[Region]:
 #
 # V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot" with "meta", which
 # names the columns, arrays of numbers, and "strings" last. A text is cut at CUT characters, but for
-# sources of scripts. All of it is read, in pieces, as far as it is JSON.
+# sources of scripts. It is read in pieces, to its end or to where it is no JSON any more.
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 COLUMNS = ("type", "name", "id", "self_size", "edge_count")
-TEXT_READ = 2**16  # bytes of strings that are read together
 SPACE = rb"[ \t\r\n]*"
-KEY_RE = re.compile(rb'%b([{,])%b"([\w ]{1,64})"%b:%b([\[{])' % (SPACE, SPACE, SPACE, SPACE))
+KEY_RE = re.compile(rb'%b([{,])%b"([\w ]{1,64})"%b:%b(?:(?=(\{))|\[)' % (4 * (SPACE,)))
 BRACKET_RE = re.compile(rb"[\[\]]")
-PLAIN = rb'[^"\\\x00-\x1f\x80-\xff]*'
-NOT_PLAIN = (  # escapes, and UTF-8 beyond ASCII (RFC 3629)
-    rb'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|'
-    rb"[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|"
-    rb"[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}"
-)
-TEXT_RE = re.compile(rb"%b(?:(?:%b)%b)*" % (PLAIN, NOT_PLAIN, PLAIN))
-OPENING_RE = re.compile(rb'%b"' % SPACE)
+TEXT_RE = re.compile(rb'[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*')
+OPENING_RE = re.compile(rb'%b"(%b)' % (SPACE, TEXT_RE.pattern))
 CLOSING_RE = re.compile(rb'"%b([,\]])' % SPACE)
-STRING_RE = re.compile(rb"%b(%b)%b" % (OPENING_RE.pattern, TEXT_RE.pattern, CLOSING_RE.pattern))
 END_RE = re.compile(rb"%b\}%b" % (SPACE, SPACE))
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
-
-
-class HeapString(NamedTuple):
-    """A string of a heap snapshot that holds base64. Sizes in bytes."""
-
-    content: int | None  # which literal; None: in none of the inputs
-    node_id: int
-    self_size: int
-    width: int | None
-    whole: bool  # it holds that and nothing else, but for what stands before it in a data URI
-    kind: str
-
-    def as_json(self) -> dict[str, object]:
-        """For programs."""
-        return {name: value for name, value in self._asdict().items() if name != "content"}
-
-
-class Heap(NamedTuple):
-    """A V8 heap snapshot: number and bytes of its nodes by type, its base64 strings."""
-
-    path: str
-    types: dict[str, list[int]]
-    strings: list[HeapString]
-    damage: str  # what is wrong with it; the figures are those of what is not
-
-    def totals(self) -> tuple[int, int, int]:
-        """Nodes, their bytes, and those of the strings, as DevTools' statistics count them."""
-        nodes, size = (sum(total[n] for total in self.types.values()) for n in (0, 1))
-        return nodes, size, sum(self.types[name][1] for name in STRING_TYPES if name in self.types)
-
-    def base64(self) -> list[HeapString]:
-        """The strings that are base64 and nothing else, the largest first."""
-        return sorted((text for text in self.strings if text.whole), key=lambda t: -t.self_size)
-
-    def as_json(self) -> dict[str, object]:
-        """The totals for programs."""
-        nodes, size, strings = self.totals()
-        base64 = self.base64()
-        return {
-            "path": self.path,
-            "complete": not self.damage,
-            "nodes": nodes,
-            "self_size": size,
-            "strings": strings,
-            "base64": {
-                "strings": len(base64),
-                "self_size": sum(text.self_size for text in base64),
-                "largest": [text.as_json() for text in base64[:1000]],
-            },
-            "types": {
-                name: dict(zip(("count", "self_size"), total)) for name, total in self.types.items()
-            },
-        }
 
 
 class Base64(NamedTuple):
     """A base64 run in the text of a snapshot's string."""
 
-    contents: list[int]  # literals that begin like this
+    literals: list[Literal]  # that begin like this
     prefix: int | None  # characters of the string before it; None: it is no string of its own
     length: int
     kind: str
 
+    def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
+        """Which literal a string node holds, if one, and what the JSON has of it."""
+        whole = self.prefix is not None and size >= self.length  # no literal, but one alike
+        told = {"node_id": node_id, "self_size": size, "kind": self.kind}
+        for literal in self.literals if self.prefix is not None else ():
+            for characters in (literal.length + self.prefix, literal.string_length or 0):
+                for width in (1, 2):
+                    # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
+                    if 12 <= size - characters * width < 24:
+                        return literal.sha256, {**told, "width": width, "whole": True}
+        sha256 = self.literals[0].sha256 if self.literals and not whole else None
+        return sha256, {**told, "width": None, "whole": whole}
+
 
 class Snapshot:
-    """The parts of a snapshot, each up to where it is damaged; what is wrong first is kept."""
+    """A snapshot's text, read from part to part. Raises Problem where it is damaged."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.damage = ""
-        self.about: dict = {}  # what "snapshot" says
-        self.arrays: dict[str, tuple[int, int]] = {}  # begin and end of the inside
-        with self.noting():
-            self.read_outline()
-        try:
-            meta = self.about["meta"]
-            self.types = [str(name) for name in meta["node_types"][0]]
-            fields = meta["node_fields"]
-            self.columns, self.stride = [fields.index(name) for name in COLUMNS], len(fields)
-            self.edge_stride = len(meta["edge_fields"])
-        except (LookupError, TypeError, ValueError, AttributeError):
-            wrong = 'byte 0: no heap snapshot: "snapshot" does not name the fields'
-            raise Problem(self.damage or wrong) from None
-        if "nodes" not in self.arrays:
-            raise Problem(self.damage)
+    def __init__(self, source: Source, place: int = 0) -> None:
+        self.source, self.place = source, place
+        self.window, self.start = b"", 0  # the part of the file that was read last
 
-    @contextlib.contextmanager
-    def noting(self) -> Iterator[None]:
-        """Keep what is wrong, if it is the first."""
-        try:
-            yield
-        except Problem as problem:
-            self.damage = self.damage or str(problem)
+    def take(self, expression: re.Pattern) -> re.Match | None:
+        """Go over what an expression matches here."""
+        if self.start + len(self.window) - self.place < 4096:
+            window = self.source.read(self.place, 2**16)
+            try:
+                self.window = window[: codecs.utf_8_decode(window)[1]]
+            except UnicodeDecodeError as error:
+                self.window = window[: error.start]
+            self.start = self.place
+        match = expression.match(self.window, self.place - self.start)
+        self.place = self.start + match.end() if match else self.place
+        return match
 
-    def read_outline(self) -> None:
-        """Find the arrays; what "snapshot" says is kept."""
+    def must(self, sound: object, part: str) -> None:
+        if not sound:
+            raise Problem(f"byte {self.place}: damaged or cut short{part}")
+
+    def value(self, key: str) -> object:
         import json
 
-        place = 0
-        while "strings" not in self.arrays:
-            match = KEY_RE.match(self.source.read(place, 4096))
-            if not match or (match[1] == b"{") != (place == 0) or len(self.arrays) > 64:
-                raise Problem(f"byte {place}: damaged or cut short, or no heap snapshot")
-            key, start = match[2].decode(), place + match.end()
-            if match[3] == b"[":
-                self.arrays[key] = start, self.source.size
-                place = end_of_array(self.source, start) if key != "strings" else start
-                self.arrays[key] = start, place - 1
-                continue
-            text = self.source.read(start - 1, MIB)
-            try:
-                found, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
-                text[:length].decode()
-            except (ValueError, RecursionError):
-                wrong = f"byte {start - 1}: damaged or cut short within {key}"
-                raise Problem(wrong) from None
-            self.about = found if key == "snapshot" else self.about
-            place = start - 1 + length
-        if not {"nodes", "edges"} <= self.arrays.keys():
-            raise Problem(f"byte {place}: no heap snapshot: no nodes, or no edges, before strings")
+        text = self.source.read(self.place, MIB)
+        try:
+            found, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
+            text[:length].decode()
+        except (ValueError, RecursionError):
+            self.must(False, f" within {key}")
+        self.place += length
+        return found
 
     def numbers(self, key: str) -> Iterator[list[float]]:
         """An array's numbers in pieces, those of arrays in it too."""
-        with self.noting():
-            place, end = self.arrays[key]
-            while place < end:
-                text = self.source.read(place, min(WINDOW, end - place))
-                if not text:
-                    raise Problem(f"byte {place}: it has become shorter while it was read")
-                text = text if place + len(text) == end else text[: text.rfind(b",")]
-                numbers, wrong = numbers_of(text, key in ("nodes", "edges"))
-                yield numbers
-                if wrong is not None:
-                    raise Problem(f"byte {place + wrong}: damaged or cut short within {key}")
-                place += len(text) + 1
+        import json
 
-    def nodes(self, names: int) -> Iterator[tuple[int, int, int, int, int]]:
-        """The COLUMNS of each node; a name is the number of one of the strings."""
-        left, number = [], 0
-        limits = len(self.types), names, 2**63, 2**63, 2**63
-        with self.noting():
-            for numbers in self.numbers("nodes"):
-                numbers = left + numbers
-                whole = len(numbers) - len(numbers) % self.stride
-                left = numbers[whole:]
-                columns = [numbers[column : whole : self.stride] for column in self.columns]
-                for column, limit in zip(columns, limits):
-                    no_number = set(map(type, column)) - {int}
-                    if no_number or (column and not 0 <= min(column) <= max(column) < limit):
-                        raise Problem(f"its nodes from {number} on: a value that cannot be")
-                yield from zip(*columns)
-                number += len(columns[0])
-            if left:
-                raise Problem("its nodes end within a record")
+        depth = 1
+        while depth:
+            piece = self.source.read(self.place, WINDOW)
+            end = closing_bracket(piece, depth)
+            used = piece.rfind(b",") if end < 0 else end
+            self.must(used >= 0, f" within {key}")
+            text = piece[:used]
+            depth = depth + text.count(b"[") - text.count(b"]") if end < 0 else 0
+            nested = b"]" in text and key not in ("nodes", "edges")
+            flat = text.replace(b"[]", b"0").translate(None, b"[]") if nested else text
+            try:
+                numbers = json.loads(f"[{flat.decode('ascii')}]")
+            except (ValueError, RecursionError):
+                numbers = None
+            self.must(numbers is not None, f" within {key}, here or behind")
+            yield numbers
+            self.place += used + 1
 
-    def check(self, nodes: int, edges: int) -> None:
-        """Whether the rest is JSON, and there are as many nodes and edges as it says."""
-        keys = self.arrays.keys() - {"nodes", "strings"}
-        numbers = {key: sum(map(len, self.numbers(key))) for key in keys}
-        expected = self.about.get("node_count", nodes), self.about.get("edge_count", edges)
-        complete = expected == (nodes, edges) and numbers.get("edges") == edges * self.edge_stride
-        if not (complete or self.damage):
-            self.damage = f"{nodes} nodes and {edges} edges, not as many as it says"
-
-    def strings(self) -> Iterator[tuple[int, int, bytes]]:
-        """Where each text begins, its length, and the text as it is written unless it is long."""
-        with self.noting():
-            place, text, at, separator = self.arrays["strings"][0], b"", 0, b","
-            while separator == b",":
-                match = STRING_RE.match(text, at)
-                if not match:
-                    place, at = place + at, 0
-                    text = self.source.read(place, TEXT_READ)
-                    match = STRING_RE.match(text)
-                if match:
-                    yield place + match.start(1), len(match[1]), match[1]
-                    at, separator = match.end(), match[2]
-                else:
-                    start, end, separator, place = long_string(self.source, place)
-                    yield start, end - start, b""
-                    text = b""
-            if not END_RE.fullmatch(self.source.read(place + at, TEXT_READ)):
-                raise Problem(f"byte {place + at}: damaged or cut short behind strings")
+    def strings(self) -> Iterator[tuple[int, int]]:
+        """Where the text of each string begins, and its length as it is written."""
+        separator = b","
+        while separator == b",":
+            opening = self.take(OPENING_RE)
+            self.must(opening, " within strings")
+            start, closing = self.place - len(opening[1]), self.take(CLOSING_RE)
+            while not closing:
+                self.must(self.take(TEXT_RE)[0], " within strings")
+                closing = self.take(CLOSING_RE)
+            yield start, self.place - len(closing[0]) - start
+            separator = closing[1]
 
 
-def end_of_array(source: Source, start: int) -> int:
-    """Where an array ends that holds numbers, or arrays of them; the file's end if nowhere."""
-    depth = 1
-    for offset, piece in source.pieces(start, source.size, 2**18):
-        if b"]" in piece or b"[" in piece:
-            for match in BRACKET_RE.finditer(piece):
-                depth += 1 if match[0] == b"[" else -1
-                if not depth:
-                    return offset + match.end()
-    return source.size
+def closing_bracket(piece: bytes, depth: int) -> int:
+    """Where so many open brackets are closed; -1 if nowhere."""
+    for match in BRACKET_RE.finditer(piece) if b"]" in piece else ():
+        depth += 1 if match[0] == b"[" else -1
+        if not depth:
+            return match.start()
+    return -1
 
 
-def long_string(source: Source, place: int) -> tuple[int, int, bytes, int]:
-    """Start and end of a string's text, what separates it from the next, where that begins."""
-    opening = OPENING_RE.match(source.read(place, TEXT_READ))
-    start = end = place + (opening.end() if opening else 0)
-    while opening:
-        piece = source.read(end, TEXT_READ)
-        length = TEXT_RE.match(piece).end()
-        closing = CLOSING_RE.match(piece, length)
-        if closing:
-            return start, end + length, closing[1], end + closing.end()
-        if not length:
-            break
-        end += length
-    raise Problem(f"byte {end}: damaged or cut short within strings")
+class Heap:
+    """A V8 heap snapshot: number and bytes of its nodes by type, its base64 strings."""
 
+    def __init__(self, source: Source, index: Index, count: int) -> None:
+        self.source, self.path, self.index = source, source.path, index
+        self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
+        self.damage = ""  # what is wrong first; the figures are those of what stands before it
+        self.about: dict = {}  # what "snapshot" says
+        self.arrays: dict[str, tuple[int, int]] = {}  # where each begins, how many are in it
+        self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
+        self.types: dict[str, list[int]] = {}
+        self.strings: list[tuple[bytes | None, dict]] = []  # as Base64.in_node tells of them
+        for read in (self.read_parts, self.read_nodes):
+            try:
+                read()
+            except Problem as problem:
+                self.damage = self.damage or str(problem)
+        if not self.types:
+            raise Problem(self.damage)
 
-def numbers_of(text: bytes, flat: bool) -> tuple[list[float], int | None]:
-    """The numbers in a part of an array, and of arrays in it; and where it is damaged."""
-    import json
+    def read_parts(self) -> None:
+        """Go to the end, and keep where the nodes are, and the base64 in strings."""
+        parts = Snapshot(self.source)
+        while "strings" not in self.arrays:
+            before, match = b"," if parts.place else b"{", parts.take(KEY_RE)
+            sound = match and match[1] == before and len(self.arrays) < 64
+            parts.must(sound, ", or no heap snapshot")
+            key, place, number = match[2].decode(), parts.place, 0
+            if match[3]:  # an object, not an array
+                value = parts.value(key)
+                self.about = value if key == "snapshot" else self.about
+                continue
+            self.arrays[key] = place, 0
+            if key == "strings":
+                for number, text in enumerate(parts.strings(), 1):
+                    self.read_text(number - 1, *text)
+            else:
+                number = sum(map(len, parts.numbers(key)))
+            self.arrays[key] = place, number
+        parts.must(parts.take(END_RE) and parts.place == self.source.size, " behind strings")
 
-    text = text if flat else text.replace(b"[]", b"0").translate(None, b"[]")
-    text = text.decode("latin-1")
-    try:
-        return json.loads(f"[{text}]"), None
-    except (ValueError, RecursionError) as error:
-        wrong = getattr(error, "pos", 1) - 1
-        sound = re.split('["{]', text[:wrong])[0]
-        return json.loads(f"[{sound[: max(0, sound.rfind(','))]}]"), wrong
-
-
-def base64_texts(
-    snapshot: Snapshot, index: Index, count: int
-) -> tuple[dict[int, list[Base64]], int]:
-    """The base64 in strings, by the string's number; and how many strings there are."""
-    found: dict[int, list[Base64]] = {}
-    number = -1
-    for number, (start, length, text) in enumerate(snapshot.strings()):
-        if length >= count:
-            string = snapshot.source.part(start, length)
-            runs = window_runs(text, count) if text else long_runs(string, count)
-            held = [base64_text(string, *run, index) for run in runs]
+    def read_text(self, number: int, start: int, length: int) -> None:
+        """Keep the base64 in a string."""
+        if length >= self.count:
+            string = self.source.part(start, length)
+            runs = long_runs(string, self.count)
+            held = [base64_text(string, *run, self.index) for run in runs]
             if any(held):
-                found[number] = [text for text in held if text]
-    return found, number + 1
+                self.texts[number] = [text for text in held if text]
+
+    def read_nodes(self) -> None:
+        """Add up the nodes by type, and keep those of the strings that hold base64."""
+        try:
+            meta, (begin, _) = self.about["meta"], self.arrays["nodes"]
+            types = [str(name) for name in meta["node_types"][0]]
+            fields, edge_fields = meta["node_fields"], len(meta["edge_fields"])
+            columns = [fields.index(name) for name in COLUMNS]
+        except (LookupError, TypeError, ValueError, AttributeError):
+            wrong = 'no heap snapshot: "snapshot" does not name the fields, or there are no nodes'
+            raise Problem(f"byte 0: {wrong}") from None
+        totals, edges = [[0, 0] for _ in types], 0
+        self.types = dict(zip(types, totals))
+        names = 2**63 if self.damage else self.arrays["strings"][1]
+        limits = len(types), names, 2**63, 2**63, 2**63
+        numbers = Snapshot(self.source, begin).numbers("nodes")
+        for kind, name, node_id, size, to in node_columns(numbers, columns, len(fields), limits):
+            totals[kind][0] += 1
+            totals[kind][1] += size
+            edges += to
+            if name in self.texts and types[kind] in STRING_TYPES:
+                self.strings += (text.in_node(node_id, size) for text in self.texts[name])
+        nodes = sum(number for number, _ in totals)
+        expected = self.about.get("node_count", nodes), self.about.get("edge_count", edges)
+        there = self.arrays.get("edges", (0, -1))[1]
+        if expected != (nodes, edges) or there != edges * edge_fields:
+            raise Problem(f"{nodes} nodes and {edges} edges, not as many as it says")
+
+    def as_json(self) -> dict[str, object]:
+        """Its totals, those of the strings as DevTools' statistics count them."""
+        types = {name: {"count": n, "self_size": size} for name, (n, size) in self.types.items()}
+        base64 = [{**told, "in_inputs": bool(sha)} for sha, told in self.strings if told["whole"]]
+        base64.sort(key=lambda told: -told["self_size"])
+        return {
+            "path": self.path,
+            "complete": not self.damage,
+            "nodes": sum(total["count"] for total in types.values()),
+            "self_size": sum(total["self_size"] for total in types.values()),
+            "strings": sum(types[name]["self_size"] for name in STRING_TYPES if name in types),
+            "base64": {
+                "strings": len(base64),
+                "self_size": sum(told["self_size"] for told in base64),
+                "largest": base64[:1000],
+            },
+            "types": types,
+        }
 
 
 def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | None:
@@ -1971,45 +1696,33 @@ def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | 
         return None
     before = string.read(0, start) if start < 256 else b'"'
     if URI_START_RE.fullmatch(before) and not string.read(end, 3).strip(b"="):
-        contents, prefix = index.that_begin(run.read(0, CUT)), start
+        head, prefix = run.part(0, min(CUT, run.size)), start
+        places = [place for _, places in index.candidates(head) for place in places]
+        found = [n for n, first in places if not first and index.same(n, head, 0)]
     else:
-        contents, prefix = [content for content, *_ in index.in_run(run)], None
-    return Base64(contents, prefix, run.size, kind_of(data.head))
+        found, prefix = [content for content, *_ in index.in_run(run)], None
+    literals = [index.rows[content].literal for content in found]
+    return Base64(literals, prefix, run.size, data.kind)
 
 
-def read_heap(source: Source, index: Index, count: int) -> Heap:
-    """Its totals, and its strings that hold base64; of a damaged one what can be read."""
-    snapshot, texts, names, found = Snapshot(source), {}, 0, []
-    if "strings" in snapshot.arrays:
-        texts, names = base64_texts(snapshot, index, min(count, CUT // 2))
-    totals = [[0, 0] for _ in snapshot.types]
-    is_string = [name in STRING_TYPES for name in snapshot.types]
-    edges = 0
-    for kind, name, node_id, size, to in snapshot.nodes(2**63 if snapshot.damage else names):
-        total = totals[kind]
-        total[0] += 1
-        total[1] += size
-        edges += to
-        if name in texts and is_string[kind]:
-            found += (heap_string(index.rows, text, node_id, size) for text in texts[name])
-    snapshot.check(sum(number for number, _ in totals), edges)
-    return Heap(source.path, dict(zip(snapshot.types, totals)), found, snapshot.damage)
-
-
-def heap_string(rows: Sequence[Row], text: Base64, node_id: int, size: int) -> HeapString:
-    """What a string of a snapshot holds: a literal as a whole if its size is the literal's."""
-    alone = text.prefix is not None
-    for content in text.contents if alone else ():
-        literal = rows[content].literal
-        for characters in (literal.length + text.prefix, literal.string_length or 0):
-            # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
-            for width in (1, 2):
-                if 12 <= size - characters * width < 24:
-                    return HeapString(content, node_id, size, width, True, text.kind)
-    if alone and size >= text.length:  # another, alike
-        return HeapString(None, node_id, size, None, True, text.kind)
-    content = text.contents[0] if text.contents else None  # in a longer one, or outside of the heap
-    return HeapString(content, node_id, size, None, False, text.kind)
+def node_columns(
+    numbers: Iterator[list[float]], columns: list[int], stride: int, limits: Sequence[int]
+) -> Iterator[tuple[int, ...]]:
+    """These columns of each node; Problem if one is no number below its limit."""
+    left, number = [], 0
+    for more in numbers:
+        more = left + more
+        whole = len(more) - len(more) % stride
+        left = more[whole:]
+        values = [more[column:whole:stride] for column in columns]
+        for column, limit in zip(values, limits):
+            no_number = set(map(type, column)) - {int}
+            if no_number or (column and not 0 <= min(column) <= max(column) < limit):
+                raise Problem(f"its nodes from {number} on: a value that cannot be")
+        yield from zip(*values)
+        number += whole // stride
+    if left:
+        raise Problem("its nodes end within a record")
 
 
 # ---------------------------------------------------------------- all of it joined
@@ -2017,226 +1730,202 @@ def heap_string(rows: Sequence[Row], text: Base64, node_id: int, size: int) -> H
 # What the command line asks for -> where each literal sits, as the report tells it.
 
 
-class Copy(NamedTuple):
-    """A copy of a literal in the memory of a process or in a core file."""
-
-    owner: str  # the process's name, or the core's path
-    pid: int | None
-    address: int
-    width: int
-    backing: str  # swap: a part of it is there
-    page: tuple  # in RAM: tells its memory from other memory, of several processes too
-
-    def as_json(self) -> dict[str, object]:
-        """For programs."""
-        owner = {"pid": self.pid, "process": self.owner} if self.pid else {"path": self.owner}
-        return {**owner, "address": self.address, "width": self.width, "backing": self.backing}
-
-
 class Where:
-    """Where the literals of a report sit."""
+    """Where literals sit, by the hash of what they hold, told as the JSON has it."""
 
-    def __init__(self, rows: Sequence[Row], asked: set[str]) -> None:
-        self.rows = rows
+    def __init__(self, asked: set[str]) -> None:
         self.asked = asked  # of pid, core, heap
         self.partly: set[str] = set()  # of the columns: not all that was asked for could be read
-        self.processes: list[Process] = []
-        self.cores: list[dict[str, object]] = []  # path, sizes in bytes
-        self.heaps: list[Heap] = []
-        self.copies: dict[int, list[Copy]] = {}  # of each literal
-        self.strings: dict[int, list[tuple[str, HeapString]]] = {}  # path of the snapshot, string
-        self.other = (0, 0)  # runs and bytes in memory that are in none of the inputs
+        self.processes: list[dict] = []
+        self.cores: list[dict] = []
+        self.heaps: list[dict] = []
+        self.copies: dict[bytes, list[dict]] = {}  # in memory, and in cores
+        self.pages: dict[bytes, list[tuple]] = {}  # width and place of those in RAM, shared or not
+        self.strings: dict[bytes, list[dict]] = {}  # of heaps
+        self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
 
     def columns(self) -> list[str]:
         """What was asked for and could be looked at."""
-        searched = any(process.searched is not None for process in self.processes)
+        searched = any(process["searched"] is not None for process in self.processes)
         columns = (("heaps", self.heaps), ("RAM", searched), ("cores", self.cores))
         return [name for name, found in columns if found]
 
-    def in_memory(self, content: int, of_process: bool) -> list[Copy]:
-        """A literal's copies in processes, or in core files."""
-        return [one for one in self.copies.get(content, ()) if bool(one.pid) == of_process]
-
-    def ram(self, content: int) -> int:
-        """Bytes of RAM that the whole copies of a literal take, memory of several once."""
-        copies = [one for one in self.in_memory(content, True) if one.backing != "swap"]
-        widths = {(copy.page, copy.width) for copy in copies}
-        return self.rows[content].literal.length * sum(width for _, width in widths)
-
-    def sizes(self, content: int) -> list[tuple[int, int]]:
-        """Bytes and number of a literal's whole copies: strings in heaps, in RAM, in cores."""
-        strings = [text for _, text in self.strings.get(content, ()) if text.whole]
-        ram = [one for one in self.in_memory(content, True) if one.backing != "swap"]
-        cores = self.in_memory(content, False)
-        length = self.rows[content].literal.length
+    def sizes(self, literal: Literal) -> dict[str, tuple[int, int]]:
+        """Bytes and number of a literal's whole copies, for each column; memory of several once."""
+        strings = [told for told in self.strings.get(literal.sha256, ()) if told["whole"]]
+        pages = self.pages.get(literal.sha256, ())
+        cores = [copy for copy in self.copies.get(literal.sha256, ()) if "path" in copy]
         found = {
-            "heaps": (sum(text.self_size for text in strings), len(strings)),
-            "RAM": (self.ram(content), len(ram)),
-            "cores": (length * sum(copy.width for copy in cores), len(cores)),
+            "heaps": (sum(told["self_size"] for told in strings), len(strings)),
+            "RAM": (literal.length * sum(width for width, _ in set(pages)), len(pages)),
+            "cores": (literal.length * sum(copy["width"] for copy in cores), len(cores)),
         }
-        return [found[name] for name in self.columns()]
+        return {name: found[name] for name in self.columns()}
 
-    def as_json(self, content: int) -> dict[str, object]:
+    def as_json(self, literal: Literal) -> dict[str, object]:
         """A literal's copies for programs."""
+        copies = self.copies.get(literal.sha256, ())
         found: dict[str, object] = {}
         if "pid" in self.asked:
-            found["memory"] = [copy.as_json() for copy in self.in_memory(content, True)]
-            found["ram"] = self.ram(content) if "RAM" in self.columns() else None
+            found["memory"] = [copy for copy in copies if "pid" in copy]
+            found["ram"] = self.sizes(literal).get("RAM", (None,))[0]
         if "core" in self.asked:
-            found["cores"] = [copy.as_json() for copy in self.in_memory(content, False)]
+            found["cores"] = [copy for copy in copies if "path" in copy]
         if "heap" in self.asked:
-            strings = self.strings.get(content, [])
-            found["heaps"] = [{"path": path, **text.as_json()} for path, text in strings]
+            found["heaps"] = self.strings.get(literal.sha256, [])
         return found
 
 
 class Search:
-    """Looks for a report's literals in processes and their descendants, cores and snapshots.
+    """Looks for literals in processes, cores and snapshots.
 
-    Without inputs these are the literals that processes and cores hold: those are found first.
+    Without an index all base64 that is found in processes and cores goes into the report.
     """
 
-    def __init__(self, report: Report, asked: set[str]) -> None:
-        self.report, self.count = report, report.min_size
-        self.where = Where([], asked)
-        self.file_pages = FilePages(Index([], self.count))
-
-    def index_literals(self) -> None:
-        """From now on look for the literals that the report has by now."""
-        self.where.rows = Rows(self.report)
-        self.index = Index(self.where.rows, self.count)
-        self.file_pages = FilePages(self.index)
-
-    def problem(self, column: str, path: str, text: str) -> None:
-        """Say what could not be read, or not all of it."""
-        self.where.partly.add(column)
-        self.report.problem(path, text)
+    def __init__(self, report: Report, where: Where, index: Index | None) -> None:
+        self.report, self.where, self.index = report, where, index
+        self.seen: dict[tuple, set[int]] = {}  # pages of files: file -> places in it
+        self.in_files: dict[tuple, set[Match]] = {}  # copies in them, with places as addresses
 
     @contextlib.contextmanager
     def looking(self, column: str, path: str) -> Iterator[None]:
-        """Say what goes wrong with a process or a file, and go on."""
-        is_process = column == "RAM"
-        try:
+        """Say what goes wrong with a process or a file, and that not all was looked at; go on."""
+        before = len(self.report.problems)
+        with self.report.saying(path):
             yield
-        except Ended:
-            ended = "it has ended; none of its memory is in the report"
-            shorter = "it has become shorter while it was read"
-            self.problem(column, path, ended if is_process else shorter)
-        except Problem as problem:
-            self.problem(column, path, str(problem))
-        except OSError as error:
-            self.problem(column, path, why_unreadable(error) if is_process else error.strerror)
-        finally:
-            self.report.progress(path)
+        if len(self.report.problems) > before:
+            self.where.partly.add(column)
 
-    def process(self, pid: int, named: bool, find: bool) -> bool:
-        """Look in a process; False where that failed. One that has ended is said if it is named."""
-        process = process_of(pid, None)
-        with self.looking("RAM", f"process {pid} ({process.name})"):
+    def process(self, pid: int, named: bool) -> None:
+        """Look in a process. One that has ended is said if it is named."""
+        process = process_of(pid)
+        with self.looking("RAM", f"process {pid} ({process['name']})"):
             try:
                 with contextlib.closing(Pages(pid)) as pages:
-                    self.look_in_pages(pages, process.name, find)
-                return True
+                    pages.path += f" {process['name']}"  # as what is found in it is told
+                    self.memory(pages, {"pid": pid, "process": process["name"]})
+                    process.update(searched=pages.searched, swap=pages.swap)
             except (Ended, FileNotFoundError, ProcessLookupError):
                 if not named:
-                    return False
-                raise Ended from None
+                    return
+                raise Problem("it has ended; none of its memory is in the report") from None
+            except PermissionError:
+                raise Problem(UNREADABLE) from None
         self.where.processes.append(process)
-        return False
 
-    def look_in_pages(self, pages: Pages, name: str, find: bool) -> None:
-        """What a process holds: any base64, or copies of literals. All of it, or nothing."""
-        seen = {file: set(pages) for file, pages in self.file_pages.seen.items()}
-        regions = pages.regions(seen)
-        if find:
-            path = f"process {pages.pid} {name}"
-            self.add(path, memory_literals(regions, path, self.count))
-        else:
-            copies, other = search(regions, self.index, self.count)
-            copies.update((copy, True) for copy in self.file_pages.copies_in(pages))
-            self.keep((name, pages.pid), copies, other, pages.backing)
-            self.file_pages.put(pages, copies)
-            self.where.processes.append(process_of(pages.pid, pages))
-        self.file_pages.seen = seen
-
-    def core(self, path: str, find: bool) -> bool:
-        """Look in a core file; False where that failed."""
+    def core(self, path: str) -> None:
         with self.looking("cores", path), open_regular(path) as source:
-            core = read_core(source)
-            regions = list(core_regions(core, source.fd))
-            if find:
-                self.add(path, memory_literals(iter(regions), path, self.count))
-                return True
-            found = search(iter(regions), self.index, self.count)
-            self.keep((path, None), *found, core.backing)
-            sizes = (sum(region.size for region in regions), *core.dumped())
-            names = ("searched", "file_mappings", "file_mappings_dumped")
-            self.where.cores.append({"path": path, **dict(zip(names, sizes))})
+            core = Core(source)
+            self.memory(core, {"path": path})
+            self.where.cores.append(core.as_json())
             if core.damage:
-                self.problem("cores", path, core.damage)
-            return True
-        return False
+                raise Problem(core.damage)
 
     def heap(self, path: str) -> None:
         """Find the strings of a heap snapshot that hold literals."""
         with self.looking("heaps", path), open_regular(path) as source:
-            heap = read_heap(source, self.index, self.count)
-            self.where.heaps.append(heap)
-            for text in heap.strings:
-                if text.content is not None:
-                    self.where.strings.setdefault(text.content, []).append((path, text))
+            heap = Heap(source, self.index, self.report.min_size)
+            self.where.heaps.append(heap.as_json())
+            for sha256, told in heap.strings:
+                if sha256:
+                    self.where.strings.setdefault(sha256, []).append({"path": path, **told})
             if heap.damage:
-                self.problem("heaps", path, heap.damage)
+                raise Problem(heap.damage)
 
-    def add(self, name: str, found: Iterator[Scanned]) -> None:
-        """Add the base64 of a process or a core to the report."""
-        found, begin = list(found), len(self.report.scanned)
-        self.report.scanned += found
-        self.report.inputs.append((name, begin, begin + len(found)))
+    def memory(self, space: Pages | Core, owner: dict[str, object]) -> None:
+        """Look in the memory of a process or a core: all of it counts, or nothing if that ends."""
+        seen, other = {file: set(pages) for file, pages in self.seen.items()}, (0, 0)
+        regions, scanned = space.regions(seen), []
+        if self.index:
+            found, other = copies_in(regions, self.index, self.report.min_size)
+        else:
+            scanned, found = base64_in(space, regions, self.report.min_size)
+        found.update(self.copies_elsewhere(space))
+        copies = [(match, *space.backing(match.address, match.size)) for match in sorted(found)]
+        for match, backing, page in copies:
+            if match.whole or backing == "swap":
+                place = {"address": match.address, "width": match.width, "backing": backing}
+                self.where.copies.setdefault(match.sha256, []).append({**owner, **place})
+            if match.whole and page:
+                self.where.pages.setdefault(match.sha256, []).append((match.width, page))
+            mapping = mapping_at(space.mappings, match.address)
+            if mapping.file:
+                place = mapping.offset + match.address - mapping.start
+                self.in_files.setdefault(mapping.file, set()).add(match._replace(address=place))
+        self.seen = seen
+        self.where.other = [a + b for a, b in zip(self.where.other, other)]
+        if scanned:
+            begin = len(self.report.scanned)
+            self.report.scanned += scanned
+            self.report.inputs.append((space.path, begin, begin + len(scanned)))
+            self.report.left_out += sum((part.left_out for part in scanned), Counter())
 
-    def keep(
-        self,
-        owner: tuple[str, int | None],
-        copies: dict[tuple[int, int, int], bool],
-        other: tuple[int, int],
-        backing: Callable[[int, int], tuple[str, tuple]],
-    ) -> None:
-        """Keep what was found in a process or a core: all of it, or nothing if that has ended."""
-        kept = []
-        for (content, address, width), whole in sorted(copies.items()):
-            kind, page = backing(address, width * self.index.lengths[content])
-            if whole or kind == "swap":
-                kept.append((content, Copy(*owner, address, width, kind, page)))
-        for content, copy in kept:
-            self.where.copies.setdefault(content, []).append(copy)
-        self.where.other = (self.where.other[0] + other[0], self.where.other[1] + other[1])
+    def copies_elsewhere(self, space: Pages | Core) -> Iterator[Match]:
+        """The copies in pages of files that were searched in another process, and are here too."""
+        for mapping in space.mappings:
+            for match in self.in_files.get(mapping.file, ()):
+                start = mapping.start + match.address - mapping.offset
+                end, count = start + match.size, match.size // match.width
+                inside = mapping.start <= start < mapping.end
+                if inside and not space.flags(start, end).translate(PRESENT).strip(b"af"):
+                    memory = space.memory(start, end, match.width)
+                    content = content_of(memory, 0, count, url_safe=True)
+                    if isinstance(content, Content) and content.sha256 == match.sha256:
+                        yield match._replace(address=start, whole=True)
+
+
+def base64_in(
+    space: Pages | Core, regions: Iterator[Region], count: int
+) -> tuple[list[Scanned], set[Match]]:
+    """All base64 in memory, as a source for each width of characters, and as copies of itself."""
+    paths = {1: space.path, 2: f"{space.path}, two bytes a character"}
+    sources = {width: Memory(path, space.file, 0, 0, -1, width) for width, path in paths.items()}
+    parts = {width: Scanned(source, Counter()) for width, source in sources.items()}
+    found = set()
+    for region in regions:
+        for run in memory_runs(region, count):
+            behind = region.memory.view(run.base, run.width)  # the padding too
+            for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
+                place, size = run.base + run.width * start, run.width * (end - start)
+                content = content_of(behind, start, end, url_safe)
+                if isinstance(content, str):
+                    parts[run.width].add(content)
+                    continue
+                parts[run.width].add(Literal(place, None, None, None, None, False, *content))
+                found.add(Match(content.sha256, place + region.shift, run.width, size, True))
+    parts[1].source = sources[1]._replace(size=space.searched)
+    return [part for part in parts.values() if part.source.size or part.packed], found
 
 
 def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: bool) -> Where:
     """Look for the literals where it was asked for: in processes, core files, heap snapshots."""
-    asked = {name for name in ("pid", "core", "heap") if getattr(options, name)}
-    search = Search(report, asked)
-    if not asked:
-        return search.where
-    in_ram = functools.partial(search.problem, "RAM")
-    pids = list(process_and_descendants(options.pid, in_ram).items()) if options.pid else []
-    cores = list(dict.fromkeys(options.core))
-    if without_inputs:
-        pids = [named for named in pids if search.process(*named, find=True)]
-        cores = [path for path in cores if search.core(path, find=True)]
-    search.index_literals()
-    for named in pids:
-        search.process(*named, find=False)
-    for path in cores:
-        search.core(path, find=False)
+    where = Where({name for name in ("pid", "core", "heap") if getattr(options, name)})
+    if not where.asked:
+        return where
+    search = Search(report, where, None if without_inputs else Index(report))
+    trees = []
+    for pid in dict.fromkeys(options.pid):
+        with search.looking("RAM", f"process {pid}"):
+            trees.append(process_tree(pid))
+    named = {tree[0] for tree in trees}
+    for pid in dict.fromkeys(chain.from_iterable(trees)):
+        if pid != os.getpid():
+            search.process(pid, pid in named)
+    for path in dict.fromkeys(options.core):
+        search.core(path)
+    if options.heap and not search.index:
+        search.index = Index(report)
     for path in dict.fromkeys(options.heap):
         search.heap(path)
-    return search.where
+    for path in search.index.gone.values() if search.index else ():
+        where.partly |= {"heaps", "RAM", "cores"}
+        report.problem(path, "it has ended, or is gone: its literals were not looked for")
+    return where
 
 
 # ---------------------------------------------------------------- the report
 #
-# In: a Report and, where it was asked for, where its literals sit. Out: text, in sections of lines.
+# In: a Report and where its literals sit. Out: text, in sections of lines under 100 columns.
 
 MANY_INPUTS = 8  # more are summed, not listed
 SCRIPT_ENDINGS = (".js", ".mjs", ".cjs", ".jsx")
@@ -2251,82 +1940,81 @@ class Row(NamedTuple):
 
     literal: Literal
     source: Source
-    places: int
+    places: int = 1
+
+    def place(self, width: int) -> str:
+        """'path:line:column' of a text, 'path at byte offset' of what is none."""
+        path, offset = printable(self.source.path), self.literal.offset
+        if self.literal.line is not None:
+            return elide(f"{path}:{self.literal.line}:{self.literal.column}", width)
+        is_process = self.source.file.startswith("/proc/")
+        return elide(f"{path} at {offset:#x}" if is_process else f"{path} at byte {offset}", width)
+
+    def kind(self) -> str:
+        """The kind, and the declared type where it says something else."""
+        kind, mime = self.literal.kind, self.literal.mime or ""
+        half, declared = kind.rpartition("/")[2], mime.rpartition("/")[2].split("+")[0]
+        known = {"mp3": "mpeg", "ttf": "font-ttf", "source map": "json", "ico": "x-icon"}
+        same = declared in ("", half, ending_of(kind)) or known.get(half, half) in mime
+        return printable(kind if same else f"{kind} ({mime})")
 
 
 class Rows(Sequence):
-    """Each content once, the largest first, ties by place; and how often each literal occurs.
+    """Each content once, the largest first, ties by place.
 
     A literal is one number here (its source's rank and its own in that): there may be a million.
     """
 
     def __init__(self, report: Report) -> None:
-        scanned = [one for one in report.scanned if len(one.literals)]
+        scanned = [one for one in report.scanned if one.packed]
         self.scanned = sorted(scanned, key=lambda one: one.source.path)
-        self.occurrences = [array("I", [0]) * len(one.literals) for one in self.scanned]
-        self.again = self.wasted = 0  # contents that occur again, their characters
-        hashes = sorted(
-            literal.sha256 + (source << 32 | n).to_bytes(8, "big")
-            for source, one in enumerate(self.scanned)
-            for n, literal in enumerate(one.literals)
-        )
-        rows = array("Q")
-        for _, entries in groupby(hashes, key=lambda entry: entry[:32]):
+        self.times: dict[bytes, int] = {}  # how often contents occur that do so more than once
+        self.kinds: dict[str, list[int]] = {}  # characters, decoded bytes, literals
+        self.maps: list[Row] = []  # in comments
+        hashes, numbers = [], array("Q")
+        for source, one in enumerate(self.scanned):
+            for n, literal in enumerate(one.literals()):
+                hashes.append(literal.sha256 + (source << 32 | n).to_bytes(8, "big"))
+                sizes = zip(self.kinds.get(literal.kind, (0, 0, 0)), (*literal[6:8], 1))
+                self.kinds[literal.kind] = [a + b for a, b in sizes]
+                if literal.in_comment:
+                    self.maps.append(Row(literal, one.source))
+        hashes.sort()
+        for content, entries in groupby(hashes, key=lambda entry: entry[:32]):
             same = [int.from_bytes(entry[32:], "big") for entry in entries]
-            rows.append(min(same, key=self.order))
-            for number in same:
-                self.occurrences[number >> 32][number & 0xFFFFFFFF] = len(same)
+            numbers.append(min(same, key=self.order))
             if len(same) > 1:
-                self.again += 1
-                self.wasted += self.literal(same[0]).length * (len(same) - 1)
+                self.times[content] = len(same)
         del hashes  # or the next line is the peak of all memory
-        self.rows = array("Q", sorted(rows, key=self.order))
-
-    def literal(self, number: int) -> Literal:
-        """A literal by its number."""
-        return self.scanned[number >> 32].literals[number & 0xFFFFFFFF]
+        self.numbers = array("Q", sorted(numbers, key=self.order))
 
     def order(self, number: int) -> int:
         """What to sort by: the largest first, then by path and offset."""
-        return number - (self.literal(number).length << 64)
+        return number - (self.row(number).literal.length << 64)
+
+    def row(self, number: int) -> Row:
+        one = self.scanned[number >> 32]
+        literal = one.literal(number & 0xFFFFFFFF)
+        return Row(literal, one.source, self.times.get(literal.sha256, 1))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.numbers)
 
     def __getitem__(self, at: int | slice) -> Row | list[Row]:
-        if isinstance(at, slice):
-            return [self[n] for n in range(*at.indices(len(self)))]
-        source, n = self.rows[at] >> 32, self.rows[at] & 0xFFFFFFFF
-        scanned = self.scanned[source]
-        return Row(scanned.literals[n], scanned.source, self.occurrences[source][n])
+        numbers = self.numbers[at]
+        return self.row(numbers) if isinstance(at, int) else [self.row(n) for n in numbers]
 
 
-def table(widths: Sequence[int], rows: Iterable[Sequence[object]]) -> list[str]:
-    """Rows of cells as lines: each cell to the right of its column, the one more behind them."""
-    return [
-        "".join(f"{'-' if cell is None else cell:>{width}}" for cell, width in zip(row, widths))
-        + "".join(f"  {cell}" for cell in row[len(widths) :])
+def laid_out(section: Sequence[str | tuple]) -> list[str]:
+    """Rows of a table with all columns to the right but the last, and lines as they are."""
+    tuples = (row for row in section if isinstance(row, tuple))
+    rows = [["-" if cell is None else str(cell) for cell in row] for row in tuples]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = (
+        "  ".join(["", *(f"{cell:>{width}}" for cell, width in zip(row, widths[:-1])), row[-1]])
         for row in rows
-    ]
-
-
-def place_of(row: Row) -> str:
-    """'path:line:column' of a text, 'path at byte offset' of what is none."""
-    path, literal = printable(row.source.path), row.literal
-    if literal.line is not None:
-        return f"{path}:{literal.line}:{literal.column}"
-    is_process = row.source.file.startswith("/proc/")
-    return f"{path} at {literal.offset:#x}" if is_process else f"{path} at byte {literal.offset}"
-
-
-def kind_text(literal: Literal) -> str:
-    """The kind, and the declared type where it says something else."""
-    mime = literal.mime
-    if not mime or mime.rpartition("/")[2].split("+")[0] in (literal.kind, ending_of(literal.kind)):
-        return literal.kind
-    half = literal.kind.rpartition("/")[2]
-    known = {"mp3": "mpeg", "ttf": "font-ttf", "source map": "json", "ico": "x-icon"}
-    return literal.kind if known.get(half, half) in mime else f"{literal.kind} ({mime})"
+    )
+    return [next(lines) if isinstance(row, tuple) else row for row in section]
 
 
 def elide(text: str, width: int) -> str:
@@ -2335,46 +2023,44 @@ def elide(text: str, width: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in per cent."""
     return f"{100 * part / whole:.1f} %" if whole else "-"
 
 
 def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) -> str:
-    """The whole report, under 100 columns. Never a literal's content."""
-    left_out = sorted(left_out_of(report).items())
-    sections = [
-        ("", inputs_section(report)),
-        (f"The largest of {count_text(len(rows), 'content')}", largest_section(rows[:top])),
-        ("By kind", kinds_section(report)),
-        ("Source maps in line", maps_section(report)),
-        ("More than once", duplicates_section(rows)),
-        ("Where they sit: the whole copies of each", where_section(where, top)),
-        ("Processes", processes_section(where)),
-        ("Core files", cores_section(where)),
-        ("Heap snapshots: bytes, share, nodes, type", heaps_section(where, top)),
-        ("As V8 keeps it", scripts_section(report, top)),
-        ("Left out: no data", table([8], [(number, reason) for reason, number in left_out])),
-        ("The largest files, whatever they hold", members_section(report)),
-    ]
+    """The whole report. Never a literal's content."""
+    sections = {
+        "": input_lines(report),
+        f"The largest of {count_text(len(rows), 'content')}": largest_lines(rows, top),
+        "By kind": kind_lines(report, rows),
+        "Source maps in line": map_lines(rows),
+        "Where they sit: the whole copies of each": where_lines(where, rows, top),
+        "Processes": process_lines(where),
+        "Core files": core_lines(where),
+        "Heap snapshots": heap_lines(where, top),
+        "As V8 keeps it": script_lines(report, top),
+        "Left out: no data": [
+            ("number", "why"),
+            *((n, r) for r, n in sorted(report.left_out.items())),
+        ],
+        "The largest files, whatever they hold": file_lines(report),
+    }
     lines = []
-    for title, section in sections:
-        if section:
+    for title, section in sections.items():
+        if len(section) > 1:  # more than a table's head
             heading = f"\033[1m{title}\033[0m" if bold else title
-            lines += [*([heading] if title else []), *section, ""]
-    return "\n".join(lines[:-1])
+            lines += [*([heading] if title else []), *laid_out(section), ""]
+    return "\n".join(lines)
 
 
-def inputs_section(report: Report) -> list[str]:
-    """The size of each input, or of all if they are many, and the share of its literals."""
-    inputs = report.inputs
+def input_lines(report: Report) -> list[str]:
+    inputs, lines = report.inputs, []
     if len(inputs) > MANY_INPUTS:
         inputs = [(f"{len(inputs)} inputs", 0, len(report.scanned))]
-    lines = []
     for path, begin, end in inputs:
         part = report.scanned[begin:end]
         size = sum(scanned.source.size for scanned in part)
-        totals = [total for scanned in part for total in scanned.literals.totals.values()]
-        length, _, number = (sum(column) for column in zip((0, 0, 0), *totals))
+        length = sum(scanned.characters for scanned in part)
+        number = sum(len(scanned.packed) for scanned in part)
         memory = any(isinstance(scanned.source, Memory) for scanned in part)
         files = "" if end - begin == 1 or memory else f"{end - begin} files, "
         lines += [
@@ -2385,230 +2071,170 @@ def inputs_section(report: Report) -> list[str]:
     return lines
 
 
-def largest_section(rows: Sequence[Row]) -> list[str]:
+def largest_lines(rows: Rows, top: int) -> list[str | tuple]:
     """The table: characters with padding, the string around in UTF-16 units, decoded bytes."""
-    cells = [("", "characters", "string", "decoded", "times", f"{'kind':22}  place")]
-    for number, (literal, source, places) in enumerate(rows, 1):
-        kind = printable(kind_text(literal))
+    cells = [("", "characters", "string", "decoded", "times", f"{'kind':24}place")]
+    for number, row in enumerate(rows[:top], 1):
+        literal, kind = row.literal, row.kind()
         kind = kind if len(kind) < 24 else kind[:20] + "..."
-        place = elide(place_of(Row(literal, source, places)), 32)
-        sizes = literal.length, literal.string_length, literal.decoded, places
-        cells.append((number, *sizes, f"{kind:24}{place}"))
-    return table((3, 11, 10, 10, 6), cells) if rows else []
+        sizes = literal.length, literal.string_length, literal.decoded, row.places
+        cells.append((number, *sizes, f"{kind:24}{row.place(32)}"))
+    if rows.times:
+        wasted = sum(row.literal.length * (row.places - 1) for row in rows)
+        again = f"{count_text(len(rows.times), 'content')} more than once"
+        cells.append(f"  {again}; once each would save {wasted} characters ({size_text(wasted)})")
+    return cells
 
 
-def kinds_section(report: Report) -> list[str]:
-    """Totals by kind and their share of all that was read."""
+def kind_lines(report: Report, rows: Rows) -> list[tuple]:
     whole = sum(scanned.source.size for scanned in report.scanned)
-    cells = [("", "characters", "decoded", "share", "number", "kind")]
-    for kind, (length, decoded, number) in totals_by_kind(report):
-        cells.append(("", length, decoded, share(length, whole), number, kind))
-    return table((4, 12, 12, 9, 9), cells) if len(cells) > 1 else []
+    cells = [("characters", "decoded", "share", "number", "kind")]
+    for kind, found in sorted(rows.kinds.items(), key=lambda item: (-item[1][0], item[0])):
+        length, decoded, number = found
+        cells.append((length, decoded, share(length, whole), number, kind))
+    return cells
 
 
-def totals_by_kind(report: Report) -> list[tuple[str, list[int]]]:
-    """Characters, decoded bytes and number of the literals of each kind, the largest first."""
-    totals: dict[str, list[int]] = {}
-    for scanned in report.scanned:
-        for kind, found in scanned.literals.totals.items():
-            totals[kind] = [a + b for a, b in zip(totals.get(kind, (0, 0, 0)), found)]
-    return sorted(totals.items(), key=lambda item: (-item[1][0], item[0]))
-
-
-def maps_section(report: Report) -> list[str]:
+def map_lines(rows: Rows) -> list[str | tuple]:
     """In-line source maps: V8 keeps each a second time, and they are seldom meant."""
-    found = [
-        Row(scanned.literals[n], scanned.source, 1)
-        for scanned in report.scanned
-        for n in scanned.literals.in_comments
-    ]
-    length = sum(row.literal.length for row in found)
-    return found and [
-        f"  {len(found)} in comments, {length} characters ({size_text(length)}). V8 keeps each",
+    length = sum(row.literal.length for row in rows.maps)
+    return rows.maps and [
+        f"  {len(rows.maps)} in comments, {length} characters ({size_text(length)}). V8 keeps each",
         "  value as a string of its own, besides the source. Often they are there by mistake.",
-        *table([16], [(row.literal.length, elide(place_of(row), 78)) for row in found[:5]]),
+        *((row.literal.length, row.place(78)) for row in rows.maps[:5]),
     ]
 
 
-def duplicates_section(rows: Rows) -> list[str]:
-    """What the contents that stand more than once waste."""
-    if not rows.again:
-        return []
-    several, size = count_text(rows.again, "content"), size_text(rows.wasted)
-    return [f"  {several}; once each would save {rows.wasted} characters ({size})"]
-
-
-def scripts_section(report: Report, top: int) -> list[str]:
+def script_lines(report: Report, top: int) -> list[str | tuple]:
     """How V8 keeps the texts that are, or may be, scripts: those with the most to save first."""
     alone = len(report.scanned) == 1
     found = [
-        (scanned.script, scanned.source)
-        for scanned in report.scanned
-        if scanned.script and (alone or scanned.source.path.lower().endswith(SCRIPT_ENDINGS))
+        (min(0, one.script.escaped_size - one.script.size), one.source.path, one.script)
+        for one in report.scanned
+        if one.script and (alone or one.source.path.lower().endswith(SCRIPT_ENDINGS))
     ]
-    if alone:
-        return [line for one in found for line in script_lines(*one)]
-    two = [one for one in found if one[0].beyond_latin1]
-    two.sort(key=lambda one: (one[0].escaped_size - one[0].size, one[1].path))
-    size = size_text(sum(script.size for script, _ in found))
-    head = f"  {count_text(len(found), 'script')}, {size} in memory; "
-    head += f"{len(two)} of them with two bytes a character"
-    shown = [line for one in two[: min(top, 5)] for line in script_lines(*one)]
-    return [head, *shown] if found else []
+    cells = [("characters", "beyond Latin-1", "in memory", "with \\u", "first at", "script")]
+    for _, path, script in sorted(found)[: min(top, 5)]:
+        escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
+        first = "{}:{}".format(*script.first) if script.first else None
+        name = elide(printable(path), 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
+        size = size_text(script.size)
+        cells.append((script.characters, script.beyond_latin1, size, escaped, first, name))
+    two = sum(script.beyond_latin1 > 0 for *_, script in found)
+    size = size_text(sum(script.size for *_, script in found))
+    saved = size_text(-sum(change for change, *_ in found))
+    last = f"  {count_text(len(found), 'script')}, {size} in memory; two bytes a character: {two}"
+    return [*cells, f"{last}; \\u escapes would save {saved}"] if found else []
 
 
-def script_lines(script: Script, source: Source) -> list[str]:
-    """How V8 keeps one script, and what it would take with \\u escapes."""
-    width = "two bytes each" if script.beyond_latin1 else "one byte each"
-    lines = [
-        f"  {elide(printable(source.path), 96)}",
-        f"    {script.characters} characters, {script.beyond_latin1} beyond Latin-1: "
-        f"{width}, {size_text(script.size)} in memory",
-    ]
-    if script.first:
-        line, column = script.first
-        saved = script.size - script.escaped_size
-        better = f"{size_text(saved)} less" if saved > 0 else f"{size_text(-saved)} more"
-        lines.append(
-            f"    the first at line {line}, column {column}; as \\u escapes: one byte each, "
-            f"{size_text(script.escaped_size)}, {better}"
-        )
-    if not script.valid:
-        lines.append("    it is no valid UTF-8: what is wrong in it counts as U+FFFD")
-    return lines
-
-
-def left_out_of(report: Report) -> Counter:
-    """Reason -> number of runs that are no data."""
-    return sum((Counter(scanned.left_out) for scanned in report.scanned), Counter())
-
-
-def members_section(report: Report) -> list[str]:
-    """The largest files of folders and archives."""
-    sources = [
-        scanned.source
-        for _, begin, end in report.inputs
-        if end - begin > 1
-        for scanned in report.scanned[begin:end]
-        if not isinstance(scanned.source, Memory)
-    ]
+def file_lines(report: Report) -> list[tuple]:
+    parts = [(begin, end) for _, begin, end in report.inputs if end - begin > 1]
+    sources = [one.source for begin, end in parts for one in report.scanned[begin:end]]
+    sources = [source for source in sources if not isinstance(source, Memory)]
     whole = sum(source.size for source in sources)
-    largest = sorted(sources, key=lambda source: (-source.size, source.path))[:10]
-    cells = [(s.size, share(s.size, whole), elide(printable(s.path), 73)) for s in largest]
-    return table((14, 9), cells)
+    sources.sort(key=lambda source: (-source.size, source.path))
+    names = [elide(printable(source.path), 73) for source in sources[:10]]
+    cells = [(one.size, share(one.size, whole), name) for one, name in zip(sources, names)]
+    return [("bytes", "share", "file"), *cells]
 
 
-def where_section(where: Where, top: int) -> list[str]:
+def where_lines(where: Where, rows: Rows, top: int) -> list[str | tuple]:
     """For each literal the strings of heaps that hold it, its copies in RAM and in cores."""
-    columns, lines = where.columns(), []
-    rows = where.rows if columns else []
-    widths = (3, 11, *(20 for _ in columns))
-    if rows:
-        lines += table(widths, [("", "characters", *(f"in {name}" for name in columns))])
-    for content, row in enumerate(rows[:top]):
-        cells = []
-        for column, (size, number) in zip(columns, where.sizes(content)):
+    columns = where.columns()
+    lines = [("", "characters", *(f"in {name}" for name in columns))]
+    for number, row in enumerate(rows[:top] if columns else (), 1):
+        cells = [number, row.literal.length]
+        for column, (size, copies) in where.sizes(row.literal).items():
             none = "?" if column in where.partly else "-"
-            cells.append(f"{size} in {number}" if number else none)
-        lines += table(widths, [(content + 1, row.literal.length, *cells)])
-        lines += [f"{'':14}{owner}" for owner in owner_lines(where, content)]
+            cells.append(f"{size} in {copies}" if copies else none)
+        lines += [tuple(cells), *owner_lines(where, row.literal)]
     if where.partly.intersection(columns):
         lines.append("  ?: not in what could be read, and not all could be")
     if "RAM" in columns:
         length = size_text(sum(row.literal.length for row in rows))
-        ram = size_text(sum(where.ram(content) for content in range(len(rows))))
+        ram = size_text(sum(where.sizes(row.literal)["RAM"][0] for row in rows))
         least = "at least " if "RAM" in where.partly else ""
         of_inputs = f"{length} of different contents in the inputs"
         lines.append(f"  all {len(rows)}: {of_inputs}, {least}{ram} in RAM now")
     if {"RAM", "cores"}.intersection(columns):
         runs, size = where.other
-        lines.append(
-            f"  base64 in memory that is in none of the inputs: {runs} runs, {size_text(size)}"
-        )
+        of_none = "base64 in memory that is in none of the inputs"
+        lines.append(f"  {of_none}: {runs} runs, {size_text(size)}")
     return lines
 
 
-def owner_lines(where: Where, content: int) -> list[str]:
+def owner_lines(where: Where, literal: Literal) -> list[str]:
     """A literal's copies by process or core, width and backing."""
-    owners: dict[tuple[int | None, str], Counter] = {}
-    for copy in where.copies.get(content, ()):
-        kind = "partly in swap" if copy.backing == "swap" else copy.backing
-        kind = kind if copy.width == 1 else f"{kind} two-byte"
-        owners.setdefault((copy.pid, copy.owner), Counter())[kind] += 1
+    owners: dict[str, Counter] = {}
+    for copy in where.copies.get(literal.sha256, ()):
+        owner = "{process} {pid}".format(**copy) if "pid" in copy else elide(copy["path"], 40)
+        kind = "partly in swap" if copy["backing"] == "swap" else copy["backing"]
+        kind += " two-byte" if copy["width"] == 2 else ""
+        owners.setdefault(printable(owner), Counter())[kind] += 1
     lines = []
-    for (pid, owner), kinds in owners.items():
-        name = f"{printable(owner)} {pid}" if pid else elide(printable(owner), 40)
+    for owner, kinds in owners.items():
         copies = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-        lines.append(f"{name}: {copies}"[:84])
-    longer = sum(not text.whole for _, text in where.strings.get(content, []))
+        lines.append(f"{'':14}{owner}: {copies}"[:98])
+    longer = sum(not text["whole"] for text in where.strings.get(literal.sha256, ()))
     if longer:
-        lines.append(f"in heaps also inside other strings, or outside of the heap: {longer}")
+        inside = "in heaps also inside other strings, or outside of the heap"
+        lines.append(f"{'':14}{inside}: {longer}")
     return lines
 
 
-def processes_section(where: Where) -> list[str]:
-    """The processes that were searched, and what a core dump of them would hold."""
-    cells: list[tuple] = [("pid", "PSS", "searched", "in swap", "process")]
+def process_lines(where: Where) -> list[str | tuple]:
+    lines = [("pid", "PSS", "searched", "in swap", "process")]
     for process in where.processes:
-        sizes = (process.pss, process.searched, process.swap)
+        sizes = (process[key] for key in ("pss", "searched", "swap"))
         texts = (None if size is None else size_text(size) for size in sizes)
-        cells.append((process.pid, *texts, printable(process.name)[:50]))
-    lines = table((10, 12, 12, 12), cells) if where.processes else []
-    filters = Counter(process.coredump_filter for process in where.processes)
+        lines.append((process["pid"], *texts, printable(process["name"])[:50]))
+    filters = Counter(process["coredump_filter"] for process in where.processes)
     for bits, number in filters.items():
+        dumped = [name for n, name in enumerate(COREDUMP_FILTER) if (bits or 0) >> n & 1]
         if bits is not None:
-            named = [(name, bits >> n & 1) for n, name in enumerate(COREDUMP_FILTER)]
-            lines += [
-                f"  coredump_filter {bits:#x} (of {number} of them): a core dump by the kernel",
-                f"    has {', '.join(name for name, bit in named if bit) or 'nothing'}",
-                f"    lacks {', '.join(name for name, bit in named if not bit) or 'nothing'}",
-            ]
+            lines.append(
+                f"  coredump_filter {bits:#x} (of {number}): a core dump by the kernel has"
+            )
+            lines.append(f"    {', '.join(dumped) or 'nothing'}")
     return lines
 
 
-def cores_section(where: Where) -> list[str]:
-    """The core files that were searched, and how much of the file mappings is in them."""
-    lines = []
-    for core in where.cores:
-        path, *sizes = core.values()
-        searched, mapped, dumped = map(size_text, sizes)
-        lines += [
-            f"  {elide(printable(path), 96)}",
-            f"    {searched} searched; of {mapped} of file mappings {dumped} are in it",
-        ]
+def core_lines(where: Where) -> list[tuple]:
+    lines = [("searched", "of file mappings", "in it", "core file")]
+    for path, *sizes in (core.values() for core in where.cores):
+        lines.append((*map(size_text, sizes), elide(printable(path), 60)))
     return lines
 
 
-def heaps_section(where: Where, top: int) -> list[str]:
-    """The totals of the heap snapshots, and their base64 strings."""
-    lines, all_of_them = [], 0
+def heap_lines(where: Where, top: int) -> list[str | tuple]:
+    lines = [("bytes", "share", "nodes", "type")]
     for heap in where.heaps:
-        nodes, whole, strings = heap.totals()
-        all_of_them += whole
-        base64 = heap.base64()
+        base64, whole = heap["base64"], heap["self_size"]
         lines += [
-            f"  {elide(printable(heap.path), 96)}",
-            f"    {nodes} nodes, {size_text(whole)}; strings {size_text(strings)}; base64 strings "
-            f"{len(base64)}, {size_text(sum(text.self_size for text in base64))}",
+            f"  {elide(printable(heap['path']), 96)}",
+            f"    {heap['nodes']} nodes, {size_text(whole)}; strings {size_text(heap['strings'])}; "
+            f"base64 strings {base64['strings']}, {size_text(base64['self_size'])}",
         ]
-        if heap.damage:
+        if not heap["complete"]:
             lines.append("    it is damaged: these are the figures of what could be read")
-        largest = sorted(heap.types.items(), key=lambda item: (-item[1][1], item[0]))[:8]
-        cells = [(size, share(size, whole), n, printable(name)[:60]) for name, (n, size) in largest]
-        lines += table((14, 9, 10), cells)
-        others = [text for text in base64 if text.content is None][: min(top, 5)]
-        cells = [(t.self_size, f"{t.kind} in none of the inputs, @{t.node_id}") for t in others]
-        lines += table([14], cells)
-    pss = sum(process.pss or 0 for process in where.processes)
+        types = [(total["self_size"], total["count"], n) for n, total in heap["types"].items()]
+        for size, number, name in sorted(types, reverse=True)[:8]:
+            lines.append((size, share(size, whole), number, printable(name)[:60]))
+        for text in [text for text in base64["largest"] if not text["in_inputs"]][: min(top, 5)]:
+            name = f"{text['kind']} in none of the inputs, @{text['node_id']}"
+            lines.append((text["self_size"], None, 1, name))
+    pss = sum(process["pss"] or 0 for process in where.processes)
+    total = sum(heap["self_size"] for heap in where.heaps)
     if where.heaps and pss:
-        of_pss = f"{share(all_of_them, pss)} of the processes' PSS, {size_text(pss)}"
-        lines.append(f"  heaps {size_text(all_of_them)}, {of_pss}")
+        of_pss = f"{share(total, pss)} of the processes' PSS, {size_text(pss)}"
+        lines.append(f"  heaps {size_text(total)}, {of_pss}")
     return lines
 
 
 # ---------------------------------------------------------------- what is written
 #
-# In: the same. Out: JSON, one literal at a time; a file for each content; a picture.
+# In: the report, and where its literals sit. Out: JSON, a literal at a time; a file for each of
+# their contents; a picture.
 
 FORMATS = (".png", ".svg", ".pdf")
 COLOURS = {"inputs": "#0072B2", "heaps": "#E69F00", "RAM": "#009E73", "cores": "#CC79A7"}
@@ -2618,50 +2244,38 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     """The report for programs, a literal a line. Sizes in bytes; lengths in characters."""
     import json
 
-    places = {row.literal.sha256: where.as_json(n) for n, row in enumerate(where.rows)}
-    occurrences = {one.source: times for one, times in zip(rows.scanned, rows.occurrences)}
     yield '{"sources": ['
     for number, scanned in enumerate(report.scanned):
-        head = json.dumps(source_json(scanned))[:-1]
-        yield f'{"," if number else ""}{head}, "literals": ['
-        for n, literal in enumerate(scanned.literals):
+        script = scanned.script
+        head = {"path": scanned.source.path, "size": scanned.source.size}
+        head["two_byte"] = bool(script.beyond_latin1) if script else None
+        for name in ("characters", "beyond_latin1", "valid_utf8"):
+            head[name] = getattr(script, name, None)
+        yield f'{"," if number else ""}{json.dumps(head)[:-1]}, "literals": ['
+        for n, literal in enumerate(scanned.literals()):
             found = {**literal._asdict(), "sha256": literal.sha256.hex()}
-            found["occurrences"] = occurrences[scanned.source][n]
-            found.update(places.get(literal.sha256, {}))
-            yield ("," if n else "") + json.dumps(found)
+            found["occurrences"] = rows.times.get(literal.sha256, 1)
+            yield ("," if n else "") + json.dumps({**found, **where.as_json(literal)})
         yield "]}"
     rest: dict[str, object] = {
-        "left_out": left_out_of(report),
+        "left_out": report.left_out,
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
-        "heaps": [heap.as_json() for heap in where.heaps],
+        "heaps": where.heaps,
     }
     if where.asked & {"pid", "core"}:
-        rest["processes"] = [process._asdict() for process in where.processes]
+        rest["processes"] = where.processes
         rest["cores"] = where.cores
         rest["other"] = dict(zip(("runs", "bytes"), where.other))
     yield "], " + json.dumps(rest)[1:]
 
 
-def source_json(scanned: Scanned) -> dict[str, object]:
-    """One source for programs, but for its literals."""
-    script = scanned.script
-    return {
-        "path": scanned.source.path,
-        "size": scanned.source.size,
-        "two_byte": bool(script.beyond_latin1) if script else None,
-        "characters": script.characters if script else None,
-        "beyond_latin1": script.beyond_latin1 if script else None,
-        "valid_utf8": script.valid if script else None,
-    }
-
-
 def write_json(report: Report, rows: Rows, where: Where, out: str) -> None:
     """The report for programs, to a file or (-) to stdout, as it is made."""
-    lines = json_lines(report, rows, where)
+    lines = (f"{line}\n" for line in json_lines(report, rows, where))
     if out != "-":
         with open(out, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-    elif not all(tell(line, sys.stdout) for line in lines):
+            file.writelines(lines)
+    elif not all(write_text(line, sys.stdout) for line in lines):
         report.problem("stdout", "could not be written")
 
 
@@ -2673,120 +2287,87 @@ def extract(report: Report, rows: Rows, folder: str) -> None:
         kind = row.literal.kind
         name = f"{number:03}-{re.sub('[/ ]', '-', kind).lower()}.{ending_of(kind)}"
         try:
-            trouble = extract_content(row, name, inside)
-        except OSError as error:
-            trouble = error.strerror
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            extract_content(row, name, inside)
+        except (Problem, OSError) as error:
+            trouble = getattr(error, "strerror", None) or str(error)
+            if getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT):
                 left = f"{len(rows) - number + 1} of {count_text(len(rows), 'literal')}"
                 report.problem(folder, f"{trouble}; {left} not written")
                 break
-        if trouble:
-            report.problem(os.path.join(folder, name), f"{trouble}; not written")
+            report.problem(os.path.join(folder, name), trouble)
     os.close(inside)
 
 
-def extract_content(row: Row, name: str, folder: int) -> str:
-    """Write one content to a new file, piece by piece. Returns why it is not there, or nothing."""
+def extract_content(row: Row, name: str, folder: int) -> None:
+    """Write one content to a new file, piece by piece; none is left that is not whole."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    out = os.open(name, flags, 0o666, dir_fd=folder)
-    digest, written = sha256(), False
+    new = os.open(name, flags, 0o666, dir_fd=folder)
+    digest, whole = sha256(), False
     try:
-        with open(row.source.file, "rb") as file:
-            literal = row.source.part(row.literal.offset, row.literal.length, file.fileno())
+        with open(new, "wb") as out, open(row.source.file, "rb") as file:
+            source = row.source._replace(fd=file.fileno())
+            literal = source.part(row.literal.offset, row.literal.length)
             for _, piece in literal.pieces(0, literal.size, PIECE):
                 data = decoded(piece.rstrip(b"="), url_safe=True)
                 digest.update(data)
-                while data:
-                    data = data[os.write(out, data) :]
-        written = digest.digest() == row.literal.sha256
+                out.write(data)
+        whole = digest.digest() == row.literal.sha256
     except ValueError:  # no base64 any more
         pass
     finally:
-        os.close(out)
-        if not written:
+        if not whole:
             os.unlink(name, dir_fd=folder)
-    return "" if written else f"{row.source.file} has changed since it was searched"
+    if not whole:
+        raise Problem(f"{row.source.file} has changed since it was searched; not written")
 
 
 def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -> None:
-    """The largest literals, and the kinds; or where the largest ones sit."""
+    """The largest literals: their size in the inputs, and in each place that was looked at."""
     from matplotlib.figure import Figure
 
+    places = ["inputs", *where.columns()]
+    sizes = [[(row.literal.length, row.places), *where.sizes(row.literal).values()] for row in rows]
+    shown = rows[: min(top, 20 if len(places) == 1 else 12)]
     figure = Figure(figsize=(12, 8), dpi=100)
+    panel = figure.subplots()
+    figure.subplots_adjust(left=0.26, right=0.97, top=0.85, bottom=0.07)
+    draw_bars(panel, places, sizes[: len(shown)])
+    panel.set_yticks(range(len(shown)))
+    panel.set_yticklabels([picture_label(row) for row in shown], size=9)
+    panel.set_xlabel("KiB")
+    panel.set_title("The largest: bytes of all their whole copies", loc="left", size=10)
+    sums = (sum(one[at][0] for one in sizes) for at in range(len(places)))
+    note = ", ".join(f"{size_text(size)} in {place}" for size, place in zip(sums, places))
+    figure.text(0.01, 0.945, f"{count_text(len(rows), 'content')}: {note}", size=10, va="top")
     names = ", ".join(os.path.basename(path.rstrip("/")) for path, *_ in report.inputs)
     title = elide(f"Base64 literals in {printable(names)}", 90).replace("$", r"\$")
     figure.text(0.01, 0.985, title, size=14, weight="bold", va="top")
-    totals = totals_by_kind(report)
-    length, count = (sum(found[at] for _, found in totals) for at in (0, 2))
-    whole = sum(scanned.source.size for scanned in report.scanned)
-    note = f"{count_text(count, 'literal')}, {size_text(length)} of {size_text(whole)}"
-    note += f" ({share(length, whole)})"
-    if where.columns() and rows:
-        note += f". Each content once: {draw_where(figure, where, min(top, 12))}"
-    else:
-        draw_kinds(figure, totals[:12], rows[: min(top, 20)])
-    figure.text(0.01, 0.945, note, size=10, va="top")
     figure.savefig(out, format=os.path.splitext(out)[1][1:].lower())
 
 
-def draw_kinds(figure: object, kinds: Sequence[tuple[str, list[int]]], rows: Sequence[Row]) -> None:
-    """The largest literals above, the kinds below."""
-    heights = [max(1, len(rows)) + 2, max(1, len(kinds)) + 2]
-    upper, lower = figure.subplots(2, 1, gridspec_kw={"height_ratios": heights})
-    figure.subplots_adjust(left=0.3, right=0.97, top=0.9, bottom=0.07, hspace=0.25)
-    lengths = [(row.literal.length, 1) for row in rows]
-    bars(upper, "The largest, each content once", map(picture_label, rows), {"inputs": lengths})
-    labels = (f"{kind} ({number})" for kind, (_, _, number) in kinds)
-    lengths = [(length, 1) for _, (length, _, _) in kinds]
-    bars(lower, "All of them, by kind (number)", labels, {"heaps": lengths})
-    lower.set_xlabel("KiB of base64 characters in the file")
-
-
-def draw_where(figure: object, where: Where, count: int) -> str:
-    """For each literal a bar for the input and one for each place. Returns the sums."""
-    names = ["inputs", *where.columns()]
-    sizes = [
-        [(row.literal.length, row.places), *where.sizes(content)]
-        for content, row in enumerate(where.rows)
-    ]
-    panel = figure.subplots()
-    figure.subplots_adjust(left=0.26, right=0.97, top=0.85, bottom=0.07)
-    groups = {name: [one[at] for one in sizes[:count]] for at, name in enumerate(names)}
-    title = "The largest: bytes of all their whole copies"
-    bars(panel, title, map(picture_label, where.rows[:count]), groups)
-    panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=len(names), frameon=False)
-    panel.set_xlabel("KiB")
-    sums = [size_text(sum(one[at][0] for one in sizes)) for at in range(len(names))]
-    return ", ".join(f"{size} in {name}" for size, name in zip(sums, names))
+def draw_bars(
+    panel: object, places: Sequence[str], sizes: Sequence[Sequence[tuple[int, int]]]
+) -> None:
+    """For each literal, the first at the top, a bar for each place: bytes, and of how many."""
+    height = 0.8 / len(places)
+    for at, place in enumerate(places):
+        ys = [n - 0.4 + (at + 0.5) * height for n in range(len(sizes))]
+        widths = [one[at][0] / 1024 for one in sizes]
+        panel.barh(ys, widths, 0.9 * height, color=COLOURS[place], label=f"in {place}")
+        for y, width, (size, number) in zip(ys, widths, (one[at] for one in sizes)):
+            copies = f", {number} copies" if number > 1 else ""
+            panel.text(width, y, f" {size_text(size)}{copies}", va="center", size=7)
+    panel.invert_yaxis()
+    panel.margins(x=0.15, y=0.01)
+    panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=len(places), frameon=False)
+    if not sizes:
+        panel.text(0.5, 0.5, "none found", ha="center", transform=panel.transAxes)
 
 
 def picture_label(row: Row) -> str:
-    """A bar's name: the kind and the place."""
     line = f"line {row.literal.line}" if row.literal.line else f"byte {row.literal.offset}"
     times = f", {row.places} times" if row.places > 1 else ""
     return f"{row.literal.kind}, {line}{times}"
-
-
-def bars(
-    panel: object, title: str, labels: Iterable[str], groups: dict[str, list[tuple[int, int]]]
-) -> None:
-    """Horizontal bars, the first at the top: for each label one of each group, (bytes, copies)."""
-    labels = [label.replace("$", r"\$") for label in labels]
-    height = 0.8 / len(groups)
-    for at, (name, values) in enumerate(groups.items()):
-        ys = [n + (at - (len(groups) - 1) / 2) * height for n in range(len(values))]
-        widths = [size / 1024 for size, _ in values]
-        panel.barh(ys, widths, 0.9 * height, color=COLOURS[name], label=f"in {name}")
-        for y, width, (size, number) in zip(ys, widths, values):
-            copies = f", {number} copies" if number > 1 else ""
-            panel.text(width, y, f" {size_text(size)}{copies}", va="center", size=7)
-    panel.set_yticks(range(len(labels)))
-    panel.set_yticklabels(labels, size=9)
-    panel.invert_yaxis()
-    panel.margins(x=0.15, y=0.01)
-    panel.set_title(title, loc="left", size=10)
-    if not labels:
-        panel.text(0.5, 0.5, "none found", ha="center", transform=panel.transAxes)
 
 
 # ---------------------------------------------------------------- the command line
@@ -2801,17 +2382,13 @@ examples:
 """
 
 
-def number(least: int) -> Callable[[str], int]:
+def number(least: int, text: str) -> int:
     """A number from `least` on, K and M understood, for argparse."""
-
-    def parse(text: str) -> int:
-        match = re.fullmatch(r"(\d{1,9})([KMkm]?)", text)
-        found = int(match[1]) * {"": 1, "K": 2**10, "M": MIB}[match[2].upper()] if match else -1
-        if not least <= found <= 16 * MIB:
-            raise argparse.ArgumentTypeError(f"{text}: must be a number from {least} to 16M")
-        return found
-
-    return parse
+    match = re.fullmatch(r"(\d{1,9})([KMkm]?)", text)
+    found = int(match[1]) * {"": 1, "K": 2**10, "M": MIB}[match[2].upper()] if match else -1
+    if not least <= found <= 16 * MIB:
+        raise argparse.ArgumentTypeError(f"{text}: must be a number from {least} to 16M")
+    return found
 
 
 def pid_numbers(text: str) -> list[int]:
@@ -2819,13 +2396,6 @@ def pid_numbers(text: str) -> list[int]:
     if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", text):
         raise argparse.ArgumentTypeError(f"{text}: must be a process's number")
     return [int(word) for word in text.split(",")]
-
-
-def picture(text: str) -> str:
-    """The name of a picture that can be drawn, for argparse."""
-    if os.path.splitext(text)[1].lower() not in FORMATS:
-        raise argparse.ArgumentTypeError(f"{text}: the ending must be one of {', '.join(FORMATS)}")
-    return text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -2836,7 +2406,7 @@ def parser() -> argparse.ArgumentParser:
         description="Which big base64 literals a bundle, a folder or an app.asar holds, "
         "and where they sit in memory.",
         epilog=EXAMPLES,
-        formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, width=78),
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=78),
         allow_abbrev=False,
         add_help=False,
     )
@@ -2844,18 +2414,17 @@ def parser() -> argparse.ArgumentParser:
     add("paths", nargs="*", metavar="PATH", help="files, folders, .asar archives; - is stdin")
     add("--in", nargs="+", metavar="PATH", dest="more", default=[], help="the same")
     least = "shortest literal, in characters without padding; K and M (256)"
-    add("--min-size", metavar="N", type=number(1), default=256, help=least)
+    add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
     tree = "the memory of these processes and their descendants"
     add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
     add = result.add_argument_group("what to write").add_argument
-    add("--top", metavar="N", type=number(0), default=20, help="rows of the table (20)")
+    add("--top", metavar="N", type=partial(number, 0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
-    shown = "a picture: the largest, the kinds, where they sit"
-    add("--out", metavar="FILE", type=picture, help=shown)
+    add("--out", metavar="FILE", help="a picture: the largest, and where they sit")
     add("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
@@ -2865,6 +2434,8 @@ def cannot_start(options: argparse.Namespace) -> str:
     """What is known to fail before the work; empty if it may succeed."""
     if not (options.paths or options.pid or options.core or options.heap):
         return "give files, folders or .asar archives (see --help)"
+    if options.out is not None and os.path.splitext(options.out)[1].lower() not in FORMATS:
+        return f"--out {options.out}: the ending must be one of {', '.join(FORMATS)}"
     if options.out:
         from importlib.util import find_spec
 
@@ -2878,7 +2449,7 @@ def write_report(report: Report, where: Where, options: argparse.Namespace) -> N
     rows = Rows(report)
     if options.json != "-":
         bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        if not tell(report_text(report, rows, where, options.top, bold), sys.stdout):
+        if not write_text(report_text(report, rows, where, options.top, bold), sys.stdout):
             report.problem("stdout", "could not be written")
     files = (
         (options.extract, lambda: extract(report, rows, options.extract)),
@@ -2886,11 +2457,9 @@ def write_report(report: Report, where: Where, options: argparse.Namespace) -> N
         (options.json, lambda: write_json(report, rows, where, options.json)),
     )
     for path, write in files:
-        try:
-            if path:
+        if path:
+            with report.saying(path):
                 write()
-        except OSError as error:
-            report.problem(path, error.strerror)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
