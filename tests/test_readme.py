@@ -82,7 +82,7 @@ def test_memory_commands_run(command, tmp_path):
     words = shlex.split(command)
     display, words = words[: words.index("./memory.py")], words[words.index("./memory.py") :]
     if "--in" in words:
-        for name in ("before.csv", "after.csv"):
+        for name in (word for word in words if word.endswith(".csv")):
             record = [sys.executable, "memory.py", "--quiet", "--csv", name, "sleep", "0.2"]
             subprocess.run(record, check=True)
     if "--cmd" in words:
@@ -112,7 +112,7 @@ def test_asar_commands_run():
         file.write(b"".join(n.to_bytes(4, "little") for n in sizes) + header + literal)
     commands = [c for c in COMMANDS if c.startswith("./asar") and "$(" not in c]
     commands += re.findall(r"`(\./asar_investigate\.py [^`]+)`", README)
-    assert len(commands) >= 2
+    assert commands
     for command in commands:
         words = [sys.executable, str(ROOT / "asar_investigate.py"), *shlex.split(command)[1:]]
         result = subprocess.run(words, capture_output=True, text=True)
