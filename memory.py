@@ -1020,7 +1020,8 @@ class Session:
         self.requests += 1
         left_alone = self.command and self.command.status is not None
         if not self.command or (left_alone and info.si_signo == signal.SIGINT):
-            self.ended = "signal"
+            self.ended, self.due = "signal", self.due + 1
+            self.sample(last=True)
         elif self.requests > 1:
             self.ended, self.status = "stopped", 128 + info.si_signo
             self.say(f"stopped; left running: {named(self.tree.alive()) or 'nobody'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import memory
+from conftest import LIMIT, start, wait_for
 
 MIB = 2**20
 SIZES = {"file": 64, "anonymous": 80, "memfd": 32, "shm": 20}  # MiB
@@ -103,6 +105,25 @@ def test_the_summary_shows_the_largest_and_the_rest(known_program, capsys):
     assert memory.main(["--in", "s.csv"]) == 0
     out = capsys.readouterr().out
     assert "64.0 MiB" in out and "/known" in out and "memfd:known (deleted)" in out
+
+
+def test_it_is_taken_when_the_end_is_asked_for():
+    """Not only near the peak, which this process has at its start."""
+    code = "import sys; x = b'x' * (30 << 20); sys.stdin.read()"
+    target = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    process = start("--pid", target.pid, "--json", "s.json", "--csv", "s.csv", "--quiet")
+    try:
+        wait_for(lambda: Path("s.csv").exists() and Path("s.csv").read_text().count('"system"') > 9)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT) == 0
+        found = json.loads(Path("s.json").read_text())
+        assert found["duration"] - 0.3 < found["made_of"]["time"] <= found["duration"]
+        assert found["samples"] >= 10
+    finally:
+        process.kill()
+        process.communicate()
+        target.stdin.close()
+        target.wait()
 
 
 RECORDED = """\
