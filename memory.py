@@ -1057,8 +1057,9 @@ def write_foot(session: Session) -> None:
     comment("own peak rss", own)
     comment("exit status", session.status if command else "")
     comment("duration", f"{duration:.3f}")
-    if command and by_itself and duration < 3 and session.status < 128:
-        hint_running_instance(command.name)
+    quick = command and by_itself and duration < 3 and session.status < 128
+    if quick and not INTERPRETER_RE.match(command.name):
+        hint_running_instance(command.name, time.time() - duration)
 
 
 def end_command(session: Session) -> None:
@@ -1089,15 +1090,15 @@ def named(processes: Iterable[Process]) -> str:
     return ", ".join(f"{process.name} ({process.pid})" for process in processes)
 
 
-def hint_running_instance(name: str) -> None:
+def hint_running_instance(name: str, begun: float) -> None:
     """Say that a command which ended at once may have handed over to a running instance.
 
-    Those that do so have children of their own (Electron, Firefox).
+    Those that do so have children of their own (Electron, Firefox). begun: since the epoch.
     """
-    for process in psutil.process_iter(["name"]):
+    for process in psutil.process_iter(["name", "create_time"]):
+        older = process.info["name"] == name and process.info["create_time"] < begun - 1
         with contextlib.suppress(psutil.Error):
-            children = process.children() if process.info["name"] == name else ()
-            if any(child.name() == name for child in children):
+            if older and any(child.name() == name for child in process.children()):
                 words = f"{name} ended at once, and another {name} runs: it may have taken over"
                 say(f"{words}; to measure that one: memory.py --pid {process.pid}")
                 return
