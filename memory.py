@@ -697,11 +697,11 @@ class Breakdown:
         pss = sum(process.memory.part for process in living)
         return pss > self.pss * WELL_ABOVE and time.monotonic() >= self.due
 
-    def take(self, living: Sequence[Process], sampler: Sampler) -> str:
-        """Read the processes, each with its mappings: the text of the recording, "" for none."""
+    def take(self, living: list[Process], sampler: Sampler) -> str:
+        """Read the processes, then their mappings: the text of the recording, "" for none."""
         cpu, found, self.pss = time.process_time(), {}, 0
+        sampler.read_together(living, worth=0, everything=True)
         for process in living:
-            sampler.read_one(process)
             if process.memory:
                 self.pss += process.memory.part
                 try:
