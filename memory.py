@@ -624,11 +624,11 @@ class Sampler(Poller):
             return 0
         process.read_cost = time.process_time() - cpu
         process.carry()
-        found, expected = process.memory, carried(before, *process.resident)
-        if found.pss is None or expected.pss is None:
+        found, last = process.memory, before.memory
+        if found.pss is None or last.pss is None:
             return 0
-        change = (found.pss - found.uss) - (expected.pss - expected.uss)
-        return abs(change) + max(0, expected.uss - found.uss)
+        change = (found.pss - found.uss) - (last.pss - last.uss)
+        return abs(change) + max(0, carried(before, *process.resident).uss - found.uss)
 
     def find_unseen_sharers(self, living: list[Process]) -> None:
         """Read again where somebody who was not read had a part in anonymous memory.
