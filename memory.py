@@ -1372,7 +1372,7 @@ def caveats(run: Run) -> Iterator[str]:
     """What a reader must know before believing the figures."""
     if "cut" in run.meta:
         yield f"the recording is not whole ({run.meta['cut']}): figures up to there"
-    if not run.points:
+    elif not run.points:
         kernel = mib(run.number("kernel peak rss"))
         yield f"too short to be sampled; its largest RSS by the kernel's account: {kernel}"
     if run.uncertain_seconds >= 0.05:
