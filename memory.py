@@ -239,6 +239,7 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
 
 SCAN_SECONDS = 5  # between scans of all processes
 MANY_PIDS = 300  # new since the last sample: a scan is cheaper than looking at each
+SPARE_DESCRIPTORS = 8  # not kept open, for reading everything else
 
 
 class Process:
@@ -251,8 +252,12 @@ class Process:
         self.stat: Stat | None = None  # of the last poll
         self.text = b""  # it was parsed from
         self.stat_fd: int | None = None  # kept open: a third of the cost
-        with contextlib.suppress(OSError):  # too few descriptors
-            self.stat_fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+            if fd < resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS:
+                self.stat_fd = fd
+            else:
+                os.close(fd)
         self.own_memory = False  # no longer its parent's, as between vfork and exec
         self.seen = self.read_at = time.monotonic()
         self.resident = 0, 0  # anonymous, mapped: at the last poll
@@ -1367,7 +1372,7 @@ def caveats(run: Run) -> Iterator[str]:
     """What a reader must know before believing the figures."""
     if "cut" in run.meta:
         yield f"the recording is not whole ({run.meta['cut']}): figures up to there"
-    if not run.points:
+    elif not run.points:
         kernel = mib(run.number("kernel peak rss"))
         yield f"too short to be sampled; its largest RSS by the kernel's account: {kernel}"
     if run.uncertain_seconds >= 0.05:

@@ -426,7 +426,8 @@ SET_UP = """
 cd "$0" && mkdir python packages scripts && mkdir -m 777 var &&
     mount --bind "$1" python && mount --bind "$2" packages && mount --bind "$3" scripts &&
     mount --bind var /var/tmp || exit
-export PYTHONPATH="$0/packages" PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR="$0/var"
+export PYTHONPATH="$0/packages" LD_LIBRARY_PATH="$0/python/lib"
+export PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR="$0/var"
 python=$0/python/bin/$4
 shift 4
 exec "$python" scripts/tests/faults.py --inside "$0" "$@"

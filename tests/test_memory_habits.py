@@ -199,8 +199,10 @@ def test_hidden_processes_are_said():
 
 def test_few_threads_and_descriptors_are_enough():
     limits = "ulimit -u 0 2>/dev/null; ulimit -n 16"
-    words = [*MEMORY, "--json", "s.json", "sh", "-c", "sleep 0.3; for i in 1 2; do sleep 0.1; done"]
+    sleepers = "sleep 0.8 & " * 20
+    words = [*MEMORY, "--json", "s.json", "sh", "-c", f"{sleepers} wait"]
     shell = ["sh", "-c", f'{limits}; exec "$@"', "sh", *words]
     result = subprocess.run(shell, capture_output=True, text=True)
     assert result.returncode == 0 and "Traceback" not in result.stderr
-    assert load("s.json")["samples"] >= 3
+    found = load("s.json")
+    assert found["samples"] >= 3 and found["processes"] == 21, "none is missed"

@@ -323,6 +323,7 @@ def test_cut_off_anywhere_it_still_reads(tmp_path_factory, end):
     if end < len(whole):
         assert "cut" in run.meta
         assert "not whole" in memory.summary(run)
+        assert "too short" not in memory.summary(run)
 
 
 @settings(deadline=None, max_examples=300)
