@@ -663,8 +663,8 @@ class Sampler(Poller):
 # /proc/PID/smaps (proc_pid_smaps(5)) tells PSS by mapping, at two to three times the cost of a
 # rollup. So it is read at the end, and before that where the sum is well above the last one.
 
-WELL_ABOVE = 1.1
-MAPPINGS_SHARE = 0.01  # of one core, until the end
+WELL_ABOVE = 1.2
+MAPPINGS_SHARE = 0.005  # of one core, until the end
 MAPPINGS_KEPT = 250  # the largest, of names of MAX_NAME characters at most
 MAX_NAME = 200
 MAPPING_RE = re.compile(
