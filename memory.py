@@ -704,6 +704,7 @@ class Breakdown:
             sampler.read_one(process)
             if process.memory:
                 self.pss += process.memory.part
+                process.largest = max(process.largest, process.memory.rss)
                 try:
                     mappings = list(mappings_of(process.tid))
                 except OSError:

@@ -126,6 +126,22 @@ def test_it_is_taken_when_the_end_is_asked_for():
         target.wait()
 
 
+def test_what_it_reads_the_sample_has_seen():
+    """Else a process that execs next is said to have had it between two samples."""
+    code = "x = b'x' * (1 << 20); print(flush=True); input(); x *= 40; print(flush=True); input()"
+    args = [sys.executable, "-c", code]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as target:
+        target.stdout.readline()
+        sampler = memory.Sampler(memory.Tree([memory.psutil.Process(target.pid)]))
+        living = sampler.sample()
+        target.stdin.write(b"\n")
+        target.stdin.flush()
+        target.stdout.readline()
+        assert memory.Breakdown().take(living, sampler)
+        assert living[0].largest == living[0].memory.rss >= 40 * MIB
+        target.stdin.write(b"\n")
+
+
 RECORDED = """\
 time,pid,process,rss,pss,uss,swap,anon,file,shmem,age
 # made of: 0.500 9000000: anonymous 9000000 9000000 0 "anonymous"
