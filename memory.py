@@ -678,12 +678,12 @@ def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
         while piece := file.read(2**16):
             text, end = text + piece, 0
             for match in MAPPING_RE.finditer(text):
-                end, name = match.end(), os.fsdecode(match[1])[:MAX_NAME] or "anonymous"
+                end, name = match.end(), os.fsdecode(match[1]) or "anonymous"
                 kind = "file" if name.startswith("/") else "anonymous"
                 if SHARED_RE.match(name):
                     kind, name = "shared", RANDOM_RE.sub("XXXXXX", name)
                 pss, anon, swap = (int(size) * 1024 for size in match.groups()[1:])
-                yield kind, name.replace('"', '""'), (pss, min(pss, anon), swap)
+                yield kind, name, (pss, min(pss, anon), swap)
             text = text[end:]
 
 
@@ -713,9 +713,12 @@ class Breakdown:
                     sums = found.get((kind, name), (0, 0, 0))
                     found[kind, name] = [a + b for a, b in zip(sums, sizes)]
         self.due = time.monotonic() + (time.process_time() - cpu) / MAPPINGS_SHARE
-        rows = sorted(([*sizes, *key] for key, sizes in found.items() if sizes[0]), reverse=True)
-        rows = ", ".join('{3} {0} {1} {2} "{4}"'.format(*row) for row in rows[:MAPPINGS_KEPT])
-        return f"{self.pss}: {rows}" if rows else ""
+        rows = sorted(((sizes, key) for key, sizes in found.items() if sizes[0]), reverse=True)
+        texts = []
+        for (pss, anon, swap), (kind, name) in rows[:MAPPINGS_KEPT]:
+            name = printable(name)[-MAX_NAME:].replace('"', '""')
+            texts.append(f'{kind} {pss} {anon} {swap} "{name}"')
+        return f"{self.pss}: {', '.join(texts)}" if texts else ""
 
 
 # ---------------------------------------------------------------- the recording
@@ -1115,7 +1118,7 @@ ROW_RE = re.compile(ROW + r",(\d{0,9}(?:\.\d{1,9})?)\n", re.ASCII)  # no number 
 NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(\.\d{1,9})?)", re.ASCII)
 MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) (\d{1,18}): (.*)", re.ASCII)
 MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
-MAX_LINE = 2**16  # characters; the longest row has some 1,300, what it is made of 60,000
+MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
 MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
 EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
 MAX_POINTS = 3000  # of the graph

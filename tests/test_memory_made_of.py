@@ -142,6 +142,30 @@ def test_what_it_reads_the_sample_has_seen():
         target.stdin.write(b"\n")
 
 
+@pytest.mark.parametrize("letter", ['"', b"\xff"], ids=["quotes", "undecodable"])
+def test_long_names_that_are_quoted_or_escaped(letter):
+    """A line of the recording must be short enough to be read again."""
+    code = """
+import mmap, os, sys
+kept = []
+for n in range(300):
+    with open(os.fsencode(f"{n}.") + os.fsencode(sys.argv[1]) * 200, "wb+") as file:
+        file.truncate(mmap.PAGESIZE)
+        kept.append(mmap.mmap(file.fileno(), mmap.PAGESIZE))
+        kept[-1][0] = 1
+print(flush=True)
+input()
+"""
+    args = [sys.executable, "-c", code, letter]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as target:
+        target.stdout.readline()
+        found = made_of(target.pid, "--csv", "s.csv")
+        target.stdin.write(b"\n")
+    assert found["samples"] == 1 and len(found["made_of"]["mappings"]) == memory.MAPPINGS_KEPT
+    lines = Path("s.csv").read_text().splitlines()
+    assert max(map(len, lines)) < memory.MAX_LINE
+
+
 RECORDED = """\
 time,pid,process,rss,pss,uss,swap,anon,file,shmem,age
 # made of: 0.500 9000000: anonymous 9000000 9000000 0 "anonymous"
