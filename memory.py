@@ -1462,21 +1462,27 @@ def process_table(run: Run) -> list[str]:
     return lines
 
 
-def largest_mappings(run: Run) -> list[tuple[str, str, int]]:
-    """Kind, shortened name and PSS of the largest mappings and of the rest: the sum is PSS."""
+def largest_mappings(run: Run) -> list[tuple[str, str, int, int]]:
+    """Kind, shortened name, PSS and its anonymous part of the largest mappings and the rest."""
     rows = []
     for row in run.made_of["mappings"][:MAPPINGS_SHOWN] if run.made_of else ():
         name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
-        rows.append((row["kind"], name, row["pss"]))
-    rest = run.made_of["pss"] - sum(pss for *_, pss in rows) if rows else 0
-    return rows + ([("", "the rest", rest)] if rest > 0 else [])
+        rows.append((row["kind"], name, row["pss"], row["anon"]))
+    rest = run.made_of["pss"] - sum(pss for *_, pss, _ in rows) if rows else 0
+    return rows + ([("", "the rest", rest, 0)] if rest > 0 else [])
+
+
+def mappings_title(run: Run) -> str:
+    made_of = run.made_of
+    return f"PSS by mapping, {seconds(made_of['time'])} after the start, of {mib(made_of['pss'])}"
 
 
 def mapping_table(run: Run) -> list[str]:
     rows = largest_mappings(run)
-    lines = [f"PSS by mapping, {seconds(run.made_of['time'])} after the start:"] if rows else []
-    for kind, name, pss in rows:
-        lines.append(f"{mib(pss):>14}{pss / run.made_of['pss']:7.0%}   {kind:10}  {name}")
+    lines = [mappings_title(run), f"{'PSS':>14}{'anonymous':>14}"] if rows else []
+    for kind, name, pss, anon in rows:
+        part = mib(anon) if kind in KIND_COLOURS else ""
+        lines.append(f"{mib(pss):>14}{part:>14}{pss / run.made_of['pss']:6.0%}  {kind:9}  {name}")
     return ["", *lines] if lines else []
 
 
@@ -1552,7 +1558,7 @@ def panels(figure: Figure, title: str, notes: Sequence[str], heights: Sequence[i
     """Panels of these heights under a title and notes, with room for legends."""
     found = figure.subplots(len(heights), 1, gridspec_kw={"height_ratios": heights})
     figure.subplots_adjust(left=0.07, right=0.68, top=0.89, bottom=0.04, hspace=0.26)
-    figure.text(0.01, 0.985, label_of(title, 105), size=14, weight="bold", va="top")
+    figure.text(0.01, 0.985, label_of(title, 95), size=14, weight="bold", va="top")
     text = "\n".join(textwrap.wrap(label_of("; ".join(notes), 300), 165))
     figure.text(0.01, 0.95, text, size=9, va="top")
     for panel in found:
@@ -1585,12 +1591,12 @@ def draw_run(figure: Figure, run: Run) -> None:
 
 
 def draw_mappings(panel: Axes, run: Run) -> None:
-    """The largest mappings as bars, coloured by kind."""
-    title = f"PSS by mapping, {seconds(run.made_of['time'])} after the start, in MiB"
-    title += " (blue: files; orange: anonymous memory; green: shared memory)"
+    """The largest mappings as bars, coloured by kind: what was written to a file's is anonymous."""
+    title = f"{mappings_title(run)} (blue: files; orange: anonymous memory; green: shared memory)"
     panel.set_title(title, loc="left", size=10)
-    for place, (kind, name, pss) in enumerate(largest_mappings(run)):
+    for place, (kind, name, pss, anon) in enumerate(largest_mappings(run)):
         panel.barh(place, pss / MIB, color=KIND_COLOURS.get(kind, GREY))
+        panel.barh(place, anon / MIB, color=KIND_COLOURS["anonymous"])
         what = f"{kind} " if kind not in ("", name) else ""
         text = f" {what}{label_of(name, 60)}, {mib(pss)} ({pss / run.made_of['pss']:.0%})"
         panel.text(pss / MIB, place, text, va="center", size=8)

@@ -171,7 +171,7 @@ time,pid,process,rss,pss,uss,swap,anon,file,shmem,age
 # made of: 0.500 9000000: anonymous 9000000 9000000 0 "anonymous"
 0.500,1,"a",30000000,20000000,100,0,100,0,0,0
 0.500,0,"system",0,,,,,,,0
-# made of: 1.000 {pss}: file 8388608 0 0 "/opt/{app}/a ""b"", c", anonymous {anon} {anon} 0 "[heap]"
+# made of: 1.000 {pss}: file {file} 0 "/opt/{app}/a ""b"", c", anonymous {anon} {anon} 0 "[heap]"
 1.000,1,"a",30000000,20000000,100,0,100,0,0,0
 1.000,0,"system",0,,,,,,,0
 # duration: 2.000
@@ -179,20 +179,23 @@ time,pid,process,rss,pss,uss,swap,anon,file,shmem,age
 
 
 def recorded(path: str, app: str, anon: int) -> None:
-    Path(path).write_text(RECORDED.format(pss=20 * MIB, app=app, anon=anon * MIB))
+    Path(path).write_text(
+        RECORDED.format(pss=20 * MIB, file=f"{8 * MIB} {MIB}", app=app, anon=anon * MIB)
+    )
 
 
 def test_the_last_one_of_a_recording_counts(capsys):
     recorded("s.csv", "app", 10)
     assert memory.main(["--in", "s.csv", "--json", "s.json", "--out", "g.png"]) == 0
-    names = {"name": '/opt/app/a "b", c', "kind": "file", "pss": 8 * MIB, "anon": 0, "swap": 0}
+    names = {"name": '/opt/app/a "b", c', "kind": "file", "pss": 8 * MIB, "anon": MIB, "swap": 0}
     found = json.loads(Path("s.json").read_text())["made_of"]
     assert (found["time"], found["pss"], found["mappings"][0]) == (1.0, 20 * MIB, names)
     lines = capsys.readouterr().out.splitlines()
-    table = lines[lines.index("PSS by mapping, 1.0 s after the start:") + 1 :][:3]
-    assert [line.split(maxsplit=4) for line in table] == [
-        ["8.0", "MiB", "40%", "file", '/opt/app/a "b", c'],
-        ["10.0", "MiB", "50%", "anonymous", "[heap]"],
+    first = lines.index("PSS by mapping, 1.0 s after the start, of 20.0 MiB")
+    assert [line.split(maxsplit=6) for line in lines[first + 1 :][:4]] == [
+        ["PSS", "anonymous"],
+        ["8.0", "MiB", "1.0", "MiB", "40%", "file", '/opt/app/a "b", c'],
+        ["10.0", "MiB", "10.0", "MiB", "50%", "anonymous", "[heap]"],
         ["2.0", "MiB", "10%", "the", "rest"],
     ]
 
