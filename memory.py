@@ -1488,16 +1488,20 @@ def mapping_table(run: Run) -> list[str]:
 
 def mapping_changes(runs: Sequence[Run]) -> list[str]:
     """PSS by mapping of several runs, a column each: what has changed most from first to last."""
-    columns = [collections.Counter() for _ in runs]
-    for run, column in zip(runs, columns):
-        for row in run.made_of["mappings"] if run.made_of else ():
-            column[os.path.basename(row["name"])] += row["pss"]
+    if not all(run.made_of for run in runs):
+        return []  # none would look as if it had nothing
+    columns = []
+    for run in runs:
+        columns.append(collections.Counter({"in all": run.made_of["pss"]}))
+        for row in run.made_of["mappings"]:
+            columns[-1][os.path.basename(row["name"])] += row["pss"]
     change = {name: columns[-1][name] - columns[0][name] for name in set().union(*columns)}
     lines = ["PSS by mapping in MiB, a column for each recording; the change from first to last:"]
-    for name in sorted(change, key=lambda name: -abs(change[name]))[:MAPPINGS_SHOWN]:
+    largest = sorted(change.keys() - {"in all"}, key=lambda name: -abs(change[name]))
+    for name in ["in all", *largest[:MAPPINGS_SHOWN]]:
         cells = "".join(f"{column[name] / MIB:9.1f}" for column in columns)
         lines.append(f"{cells}{change[name] / MIB:+9.1f}  {name[:40]}")
-    return ["", *lines] if change else []
+    return ["", *lines]
 
 
 def comparison(runs: Sequence[Run]) -> str:

@@ -205,10 +205,20 @@ def test_two_runs_are_compared_by_mapping(capsys):
     recorded("before.csv", "v1", 3)
     recorded("after.csv", "v2", 10)
     assert memory.main(["--in", "before.csv", "after.csv", "--out", "c.png"]) == 0
-    assert [line.split() for line in capsys.readouterr().out.splitlines()[-3:-1]] == [
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[-4:-1]] == [
+        ["20.0", "20.0", "+0.0", "in", "all"],
         ["3.0", "10.0", "+7.0", "[heap]"],
         ["8.0", "8.0", "+0.0", "a", '"b",', "c"],
     ]
+
+
+def test_a_recording_without_mappings_is_not_compared_by_mapping(capsys):
+    """It would look as if it had none of them."""
+    recorded("after.csv", "v2", 10)
+    lines = Path("after.csv").read_text().splitlines(keepends=True)
+    Path("before.csv").write_text("".join(line for line in lines if "made of" not in line))
+    assert memory.main(["--in", "before.csv", "after.csv"]) == 0
+    assert "a column for each" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["", "1.000", "1.000 5", "x 5: ", '1.000 5: file 1 2 "a"'])
