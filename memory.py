@@ -1473,8 +1473,9 @@ def largest_mappings(run: Run) -> list[tuple[str, str, int, int]]:
 
 
 def mappings_title(run: Run) -> str:
-    made_of = run.made_of
-    return f"PSS by mapping, {seconds(made_of['time'])} after the start, of {mib(made_of['pss'])}"
+    is_bound = any(row["kind"] == "unreadable" for row in run.made_of["mappings"])
+    time_, pss = seconds(run.made_of["time"]), at_most(run.made_of["pss"], is_bound)
+    return f"PSS by mapping, {time_} after the start, of {pss}"
 
 
 def mapping_table(run: Run) -> list[str]:
@@ -1482,7 +1483,8 @@ def mapping_table(run: Run) -> list[str]:
     lines = [mappings_title(run), f"{'PSS':>14}{'anonymous':>14}"] if rows else []
     for kind, name, pss, anon in rows:
         part = mib(anon) if kind in KIND_COLOURS else ""
-        lines.append(f"{mib(pss):>14}{part:>14}{pss / run.made_of['pss']:6.0%}  {kind:9}  {name}")
+        size, share = at_most(pss, kind == "unreadable"), pss / run.made_of["pss"]
+        lines.append(f"{size:>14}{part:>14}{share:6.0%}  {kind:10}  {name}")
     return ["", *lines] if lines else []
 
 

@@ -200,6 +200,16 @@ def test_the_last_one_of_a_recording_counts(capsys):
     ]
 
 
+def test_what_cannot_be_read_is_an_upper_bound(capsys):
+    recorded("s.csv", "app", 10)
+    text = Path("s.csv").read_text().replace('anonymous 10485760 10485760 0 "[heap]"', "{}")
+    Path("s.csv").write_text(text.format('unreadable 10485760 0 0 "not readable"'))
+    assert memory.main(["--in", "s.csv"]) == 0
+    out = capsys.readouterr().out
+    assert "PSS by mapping, 1.0 s after the start, of <=20.0 MiB\n" in out
+    assert "<=10.0 MiB                 50%  unreadable  not readable\n" in out
+
+
 def test_two_runs_are_compared_by_mapping(capsys):
     """Files by their names alone: another version stands in another folder."""
     recorded("before.csv", "v1", 3)
