@@ -504,11 +504,11 @@ class Poller:
         process.resident = anon, mapped = read_resident(process.tid)
         if not process.reading:
             nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
-            process.reading = Reading(nothing, 0, 0, stat.faults, 0)
+            process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all that it has is growth
             parent = self.tree.known.get(process.ppid)
             if parent and parent.reading and parent.stat.image == stat.image:
                 parent.reading = parent.reading._replace(shared_anon=parent.resident[0])
-                process.reading = Reading(nothing, anon, mapped, 0, anon)
+                process.reading = Reading(nothing, anon, mapped, 0, anon)  # faults copy
         process.carry()
 
     def end(self, process: Process) -> None:
@@ -569,7 +569,8 @@ class Sampler(Poller):
                 if uncertain <= max(SMALL, total * MUST_READ) or late:
                     break
             self.tokens = max(-READ_BURST, self.tokens - (time.process_time() - cpu))
-            self.forced_until = 2 * time.monotonic() - now
+            end = time.monotonic()
+            self.forced_until = end + (end - now)  # reading takes half of the time
         self.uncertain = uncertain if uncertain > max(SMALL, total * MUST_READ) else 0
         self.peak = max(self.peak, total)
         return [process for process in living if process.memory]
@@ -656,7 +657,8 @@ class Sampler(Poller):
 
 # ---------------------------------------------------------------- what it is made of
 # /proc/PID/smaps (proc_pid_smaps(5)) tells PSS by mapping, at two to three times the cost of a
-# rollup. So it is read at the end, and before that where the sum is well above the last one.
+# rollup. So it is read in a last sample (a command that ends by itself has none), and before that
+# where the sum is well above that of the last reading.
 
 WELL_ABOVE = 1.1
 MAPPINGS_SHARE = 0.01  # of one core, until the end
@@ -1036,7 +1038,7 @@ class Session:
 
 
 def write_foot(session: Session) -> None:
-    """End the command where --duration asks for it, and write the end of the recording."""
+    """End the command if --duration is over, and write the end of the recording."""
     command, sampler, comment = session.command, session.sampler, session.recording.comment
     duration, cpu = time.monotonic() - session.start, time.process_time() - session.cpu
     own, by_itself = own_peak_rss(), session.ended == "end"
