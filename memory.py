@@ -509,11 +509,11 @@ class Poller:
         process.resident = anon, mapped = read_resident(process.tid)
         if not process.reading:
             nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
-            process.reading = Reading(nothing, 0, 0, stat.faults, 0)
+            process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all that it has is growth
             parent = self.tree.known.get(process.ppid)
             if parent and parent.reading and parent.stat.image == stat.image:
                 parent.reading = parent.reading._replace(shared_anon=parent.resident[0])
-                process.reading = Reading(nothing, anon, mapped, 0, anon)
+                process.reading = Reading(nothing, anon, mapped, 0, anon)  # faults copy
         process.carry()
 
     def end(self, process: Process) -> None:
@@ -574,7 +574,8 @@ class Sampler(Poller):
                 if uncertain <= max(SMALL, total * MUST_READ) or late:
                     break
             self.tokens = max(-READ_BURST, self.tokens - (time.process_time() - cpu))
-            self.forced_until = 2 * time.monotonic() - now
+            end = time.monotonic()
+            self.forced_until = end + (end - now)  # reading takes half of the time
         self.uncertain = uncertain if uncertain > max(SMALL, total * MUST_READ) else 0
         self.peak = max(self.peak, total)
         return [process for process in living if process.memory]
@@ -661,7 +662,8 @@ class Sampler(Poller):
 
 # ---------------------------------------------------------------- what it is made of
 # /proc/PID/smaps (proc_pid_smaps(5)) tells PSS by mapping, at two to three times the cost of a
-# rollup. So it is read at the end, and before that where the sum is well above the last one.
+# rollup. So it is read in a last sample (a command that ends by itself has none), and before that
+# where the sum is well above that of the last reading.
 
 WELL_ABOVE = 1.2
 MAPPINGS_SHARE = 0.005  # of one core, until the end
@@ -683,12 +685,12 @@ def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
         while piece := file.read(2**16):
             text, end = text + piece, 0
             for match in MAPPING_RE.finditer(text):
-                end, name = match.end(), os.fsdecode(match[1])[:MAX_NAME] or "anonymous"
+                end, name = match.end(), os.fsdecode(match[1]) or "anonymous"
                 kind = "file" if name.startswith("/") else "anonymous"
                 if SHARED_RE.match(name):
                     kind, name = "shared", RANDOM_RE.sub("XXXXXX", name)
                 pss, anon, swap = (int(size) * 1024 for size in match.groups()[1:])
-                yield kind, name.replace('"', '""'), (pss, min(pss, anon), swap)
+                yield kind, name, (pss, min(pss, anon), swap)
             text = text[end:]
 
 
@@ -709,6 +711,7 @@ class Breakdown:
         for process in living:
             if process.memory:
                 self.pss += process.memory.part
+                process.largest = max(process.largest, process.memory.rss)
                 try:
                     mappings = list(mappings_of(process.tid))
                 except OSError:
@@ -717,9 +720,12 @@ class Breakdown:
                     sums = found.get((kind, name), (0, 0, 0))
                     found[kind, name] = [a + b for a, b in zip(sums, sizes)]
         self.due = time.monotonic() + (time.process_time() - cpu) / MAPPINGS_SHARE
-        rows = sorted(([*sizes, *key] for key, sizes in found.items() if sizes[0]), reverse=True)
-        rows = ", ".join('{3} {0} {1} {2} "{4}"'.format(*row) for row in rows[:MAPPINGS_KEPT])
-        return f"{self.pss}: {rows}" if rows else ""
+        rows = sorted(((sizes, key) for key, sizes in found.items() if sizes[0]), reverse=True)
+        texts = []
+        for (pss, anon, swap), (kind, name) in rows[:MAPPINGS_KEPT]:
+            name = printable(name)[-MAX_NAME:].replace('"', '""')
+            texts.append(f'{kind} {pss} {anon} {swap} "{name}"')
+        return f"{self.pss}: {', '.join(texts)}" if texts else ""
 
 
 # ---------------------------------------------------------------- the recording
@@ -1037,7 +1043,7 @@ class Session:
 
 
 def write_foot(session: Session) -> None:
-    """End the command where --duration asks for it, and write the end of the recording."""
+    """End the command if --duration is over, and write the end of the recording."""
     command, sampler, comment = session.command, session.sampler, session.recording.comment
     duration, cpu = time.monotonic() - session.start, time.process_time() - session.cpu
     own, by_itself = own_peak_rss(), session.ended == "end"
@@ -1119,7 +1125,7 @@ ROW_RE = re.compile(ROW + r",(\d{0,9}(?:\.\d{1,9})?)\n", re.ASCII)  # no number 
 NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(\.\d{1,9})?)", re.ASCII)
 MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) (\d{1,18}): (.*)", re.ASCII)
 MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
-MAX_LINE = 2**16  # characters; the longest row has some 1,300, what it is made of 60,000
+MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
 MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
 EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
 MAX_POINTS = 3000  # of the graph
@@ -1463,36 +1469,48 @@ def process_table(run: Run) -> list[str]:
     return lines
 
 
-def largest_mappings(run: Run) -> list[tuple[str, str, int]]:
-    """Kind, shortened name and PSS of the largest mappings and of the rest: the sum is PSS."""
+def largest_mappings(run: Run) -> list[tuple[str, str, int, int]]:
+    """Kind, shortened name, PSS and its anonymous part of the largest mappings and the rest."""
     rows = []
     for row in run.made_of["mappings"][:MAPPINGS_SHOWN] if run.made_of else ():
         name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
-        rows.append((row["kind"], name, row["pss"]))
-    rest = run.made_of["pss"] - sum(pss for *_, pss in rows) if rows else 0
-    return rows + ([("", "the rest", rest)] if rest > 0 else [])
+        rows.append((row["kind"], name, row["pss"], row["anon"]))
+    rest = run.made_of["pss"] - sum(pss for *_, pss, _ in rows) if rows else 0
+    return rows + ([("", "the rest", rest, 0)] if rest > 0 else [])
+
+
+def mappings_title(run: Run) -> str:
+    is_bound = any(row["kind"] == "unreadable" for row in run.made_of["mappings"])
+    time_, pss = seconds(run.made_of["time"]), at_most(run.made_of["pss"], is_bound)
+    return f"PSS by mapping, {time_} after the start, of {pss}"
 
 
 def mapping_table(run: Run) -> list[str]:
     rows = largest_mappings(run)
-    lines = [f"PSS by mapping, {seconds(run.made_of['time'])} after the start:"] if rows else []
-    for kind, name, pss in rows:
-        lines.append(f"{mib(pss):>14}{pss / run.made_of['pss']:7.0%}   {kind:10}  {name}")
+    lines = [mappings_title(run), f"{'PSS':>14}{'anonymous':>14}"] if rows else []
+    for kind, name, pss, anon in rows:
+        part = mib(anon) if kind in KIND_COLOURS else ""
+        size, share = at_most(pss, kind == "unreadable"), pss / run.made_of["pss"]
+        lines.append(f"{size:>14}{part:>14}{share:6.0%}  {kind:10}  {name}")
     return ["", *lines] if lines else []
 
 
 def mapping_changes(runs: Sequence[Run]) -> list[str]:
     """PSS by mapping of several runs, a column each: what has changed most from first to last."""
-    columns = [collections.Counter() for _ in runs]
-    for run, column in zip(runs, columns):
-        for row in run.made_of["mappings"] if run.made_of else ():
-            column[os.path.basename(row["name"])] += row["pss"]
+    if not all(run.made_of for run in runs):
+        return []  # none would look as if it had nothing
+    columns = []
+    for run in runs:
+        columns.append(collections.Counter({"in all": run.made_of["pss"]}))
+        for row in run.made_of["mappings"]:
+            columns[-1][os.path.basename(row["name"])] += row["pss"]
     change = {name: columns[-1][name] - columns[0][name] for name in set().union(*columns)}
     lines = ["PSS by mapping in MiB, a column for each recording; the change from first to last:"]
-    for name in sorted(change, key=lambda name: -abs(change[name]))[:MAPPINGS_SHOWN]:
+    largest = sorted(change.keys() - {"in all"}, key=lambda name: -abs(change[name]))
+    for name in ["in all", *largest[:MAPPINGS_SHOWN]]:
         cells = "".join(f"{column[name] / MIB:9.1f}" for column in columns)
         lines.append(f"{cells}{change[name] / MIB:+9.1f}  {name[:40]}")
-    return ["", *lines] if change else []
+    return ["", *lines]
 
 
 def comparison(runs: Sequence[Run]) -> str:
@@ -1553,7 +1571,7 @@ def panels(figure: Figure, title: str, notes: Sequence[str], heights: Sequence[i
     """Panels of these heights under a title and notes, with room for legends."""
     found = figure.subplots(len(heights), 1, gridspec_kw={"height_ratios": heights})
     figure.subplots_adjust(left=0.07, right=0.68, top=0.89, bottom=0.04, hspace=0.26)
-    figure.text(0.01, 0.985, label_of(title, 105), size=14, weight="bold", va="top")
+    figure.text(0.01, 0.985, label_of(title, 95), size=14, weight="bold", va="top")
     text = "\n".join(textwrap.wrap(label_of("; ".join(notes), 300), 165))
     figure.text(0.01, 0.95, text, size=9, va="top")
     for panel in found:
@@ -1586,12 +1604,12 @@ def draw_run(figure: Figure, run: Run) -> None:
 
 
 def draw_mappings(panel: Axes, run: Run) -> None:
-    """The largest mappings as bars, coloured by kind."""
-    title = f"PSS by mapping, {seconds(run.made_of['time'])} after the start, in MiB"
-    title += " (blue: files; orange: anonymous memory; green: shared memory)"
+    """The largest mappings as bars, coloured by kind: what was written to a file's is anonymous."""
+    title = f"{mappings_title(run)} (blue: files; orange: anonymous memory; green: shared memory)"
     panel.set_title(title, loc="left", size=10)
-    for place, (kind, name, pss) in enumerate(largest_mappings(run)):
+    for place, (kind, name, pss, anon) in enumerate(largest_mappings(run)):
         panel.barh(place, pss / MIB, color=KIND_COLOURS.get(kind, GREY))
+        panel.barh(place, anon / MIB, color=KIND_COLOURS["anonymous"])
         what = f"{kind} " if kind not in ("", name) else ""
         text = f" {what}{label_of(name, 60)}, {mib(pss)} ({pss / run.made_of['pss']:.0%})"
         panel.text(pss / MIB, place, text, va="center", size=8)

@@ -126,12 +126,52 @@ def test_it_is_taken_when_the_end_is_asked_for():
         target.wait()
 
 
+def test_what_it_reads_the_sample_has_seen():
+    """Else a process that execs next is said to have had it between two samples."""
+    code = "x = b'x' * (1 << 20); print(flush=True); input(); x *= 40; print(flush=True); input()"
+    args = [sys.executable, "-c", code]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as target:
+        target.stdout.readline()
+        sampler = memory.Sampler(memory.Tree([memory.psutil.Process(target.pid)]))
+        living = sampler.sample()
+        target.stdin.write(b"\n")
+        target.stdin.flush()
+        target.stdout.readline()
+        assert memory.Breakdown().take(living, sampler)
+        assert living[0].largest == living[0].memory.rss >= 40 * MIB
+        target.stdin.write(b"\n")
+
+
+@pytest.mark.parametrize("letter", ['"', b"\xff"], ids=["quotes", "undecodable"])
+def test_long_names_that_are_quoted_or_escaped(letter):
+    """A line of the recording must be short enough to be read again."""
+    code = """
+import mmap, os, sys
+kept = []
+for n in range(300):
+    with open(os.fsencode(f"{n}.") + os.fsencode(sys.argv[1]) * 200, "wb+") as file:
+        file.truncate(mmap.PAGESIZE)
+        kept.append(mmap.mmap(file.fileno(), mmap.PAGESIZE))
+        kept[-1][0] = 1
+print(flush=True)
+input()
+"""
+    args = [sys.executable, "-c", code, letter]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as target:
+        target.stdout.readline()
+        found = made_of(target.pid, "--csv", "s.csv")
+        target.stdin.write(b"\n")
+    assert found["samples"] == 1 and len(found["made_of"]["mappings"]) == memory.MAPPINGS_KEPT
+    lines = Path("s.csv").read_text().splitlines()
+    assert max(map(len, lines)) < memory.MAX_LINE
+
+
 RECORDED = """\
 time,pid,process,rss,pss,uss,swap,anon,file,shmem,age
 # made of: 0.500 9000000: anonymous 9000000 9000000 0 "anonymous"
 0.500,1,"a",30000000,20000000,100,0,100,0,0,0
 0.500,0,"system",0,,,,,,,0
-# made of: 1.000 {pss}: file 8388608 0 0 "/opt/{app}/a ""b"", c", anonymous {anon} {anon} 0 "[heap]"
+# made of: 1.000 {pss}: file {file} 0 "/opt/{app}/a ""b"", c", anonymous {anon} {anon} 0 "[heap]"
 1.000,1,"a",30000000,20000000,100,0,100,0,0,0
 1.000,0,"system",0,,,,,,,0
 # duration: 2.000
@@ -139,22 +179,35 @@ time,pid,process,rss,pss,uss,swap,anon,file,shmem,age
 
 
 def recorded(path: str, app: str, anon: int) -> None:
-    Path(path).write_text(RECORDED.format(pss=20 * MIB, app=app, anon=anon * MIB))
+    Path(path).write_text(
+        RECORDED.format(pss=20 * MIB, file=f"{8 * MIB} {MIB}", app=app, anon=anon * MIB)
+    )
 
 
 def test_the_last_one_of_a_recording_counts(capsys):
     recorded("s.csv", "app", 10)
     assert memory.main(["--in", "s.csv", "--json", "s.json", "--out", "g.png"]) == 0
-    names = {"name": '/opt/app/a "b", c', "kind": "file", "pss": 8 * MIB, "anon": 0, "swap": 0}
+    names = {"name": '/opt/app/a "b", c', "kind": "file", "pss": 8 * MIB, "anon": MIB, "swap": 0}
     found = json.loads(Path("s.json").read_text())["made_of"]
     assert (found["time"], found["pss"], found["mappings"][0]) == (1.0, 20 * MIB, names)
     lines = capsys.readouterr().out.splitlines()
-    table = lines[lines.index("PSS by mapping, 1.0 s after the start:") + 1 :][:3]
-    assert [line.split(maxsplit=4) for line in table] == [
-        ["8.0", "MiB", "40%", "file", '/opt/app/a "b", c'],
-        ["10.0", "MiB", "50%", "anonymous", "[heap]"],
+    first = lines.index("PSS by mapping, 1.0 s after the start, of 20.0 MiB")
+    assert [line.split(maxsplit=6) for line in lines[first + 1 :][:4]] == [
+        ["PSS", "anonymous"],
+        ["8.0", "MiB", "1.0", "MiB", "40%", "file", '/opt/app/a "b", c'],
+        ["10.0", "MiB", "10.0", "MiB", "50%", "anonymous", "[heap]"],
         ["2.0", "MiB", "10%", "the", "rest"],
     ]
+
+
+def test_what_cannot_be_read_is_an_upper_bound(capsys):
+    recorded("s.csv", "app", 10)
+    text = Path("s.csv").read_text().replace('anonymous 10485760 10485760 0 "[heap]"', "{}")
+    Path("s.csv").write_text(text.format('unreadable 10485760 0 0 "not readable"'))
+    assert memory.main(["--in", "s.csv"]) == 0
+    out = capsys.readouterr().out
+    assert "PSS by mapping, 1.0 s after the start, of <=20.0 MiB\n" in out
+    assert "<=10.0 MiB                 50%  unreadable  not readable\n" in out
 
 
 def test_two_runs_are_compared_by_mapping(capsys):
@@ -162,10 +215,20 @@ def test_two_runs_are_compared_by_mapping(capsys):
     recorded("before.csv", "v1", 3)
     recorded("after.csv", "v2", 10)
     assert memory.main(["--in", "before.csv", "after.csv", "--out", "c.png"]) == 0
-    assert [line.split() for line in capsys.readouterr().out.splitlines()[-3:-1]] == [
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[-4:-1]] == [
+        ["20.0", "20.0", "+0.0", "in", "all"],
         ["3.0", "10.0", "+7.0", "[heap]"],
         ["8.0", "8.0", "+0.0", "a", '"b",', "c"],
     ]
+
+
+def test_a_recording_without_mappings_is_not_compared_by_mapping(capsys):
+    """It would look as if it had none of them."""
+    recorded("after.csv", "v2", 10)
+    lines = Path("after.csv").read_text().splitlines(keepends=True)
+    Path("before.csv").write_text("".join(line for line in lines if "made of" not in line))
+    assert memory.main(["--in", "before.csv", "after.csv"]) == 0
+    assert "a column for each" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["", "1.000", "1.000 5", "x 5: ", '1.000 5: file 1 2 "a"'])
