@@ -443,7 +443,7 @@ def full_read(process: Process) -> Reading:
     before = read_resident(process.tid)
     sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
     status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
-    faults = read_stat(process.tid).faults
+    stat = read_stat(process.tid)
     if "RssAnon" not in status or "Pss" not in sizes:
         raise ProcessLookupError("it is ending")
     memory = memory_of(sizes)
@@ -451,13 +451,14 @@ def full_read(process: Process) -> Reading:
     shared_anon = max(0, sizes["Anonymous"] - memory.anon)
     shared = max(shared_anon, process.reading.shared_anon)
     polled = Reading(memory, *process.resident, process.stat.faults, shared)
-    blurred = unexplained(polled, anon, mapped, faults)
+    blurred = unexplained(polled, anon, mapped, stat.faults)
     process.resident = anon, mapped
-    process.stat = process.stat._replace(rss=anon + mapped, faults=faults)
+    counters = {"rss": anon + mapped, "faults": stat.faults, "image": stat.image}
+    process.stat = process.stat._replace(**counters)
     process.high_water = max(process.high_water, status["VmHWM"])
     if abs(anon - before[0]) + abs(mapped - before[1]) > COUNTER_ERROR:  # it moved meanwhile
         anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
-    return Reading(memory, anon, mapped, faults, shared_anon, blurred)
+    return Reading(memory, anon, mapped, stat.faults, shared_anon, blurred)
 
 
 class Poller:
@@ -473,10 +474,11 @@ class Poller:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a descriptor a process
 
-    def sample(self) -> list[Process]:
+    def sample(self, everything: bool = False) -> list[Process]:
+        """The processes that live now; all of them read together if asked for."""
         now = time.monotonic()
         self.tree.find(now)
-        living = self.measure(now)
+        living = self.measure(now, everything)
         for process in living:
             process.largest = max(process.largest, process.memory.rss)
             self.largest = max(self.largest, process.largest)
@@ -553,7 +555,7 @@ class Sampler(Poller):
         self.tokens, self.now = READ_BURST, 0.0  # CPU seconds for reading, at this time
         self.all_read_at = self.forced_until = 0.0
 
-    def measure(self, now: float) -> list[Process]:
+    def measure(self, now: float, everything: bool) -> list[Process]:
         """Poll, read none, the uncertain processes or all, and note what stays uncertain."""
         living = self.poll()
         self.count_huge_pages(living)
@@ -562,13 +564,13 @@ class Sampler(Poller):
         total, uncertain = self.sums(living)
         worth = max(SMALL, total * (WORTH_AT_PEAK if total > self.peak else WORTH_READING))
         cost = sum(process.read_cost for process in living)
-        stale = now - self.all_read_at > max(REFRESH_SECONDS, cost / REFRESH_SHARE)
+        everything |= now - self.all_read_at > max(REFRESH_SECONDS, cost / REFRESH_SHARE)
         forced = uncertain > max(SMALL, total * MUST_READ)
         forced = forced and (now >= self.forced_until or total > self.peak)
-        if stale or forced or (uncertain > worth and self.tokens > 0):
+        if everything or forced or (uncertain > worth and self.tokens > 0):
             cpu = time.process_time()
             for _ in range(READ_TRIES):
-                self.read_together(living, worth, everything=stale)
+                self.read_together(living, worth, everything)
                 total, uncertain = self.sums(living)
                 late = time.monotonic() - now > READ_SECONDS
                 if uncertain <= max(SMALL, total * MUST_READ) or late:
@@ -704,21 +706,18 @@ class Breakdown:
         pss = sum(process.memory.part for process in living)
         return pss > self.pss * WELL_ABOVE and time.monotonic() >= self.due
 
-    def take(self, living: list[Process], sampler: Sampler) -> str:
-        """Read the processes, then their mappings: the text of the recording, "" for none."""
-        cpu, found, self.pss = time.process_time(), {}, 0
-        sampler.read_together(living, worth=0, everything=True)
+    def take(self, living: Sequence[Process]) -> str:
+        """The mappings of processes that were just read, as recorded; "" for none."""
+        cpu, found = time.process_time(), {}
+        self.pss = sum(process.memory.part for process in living)
         for process in living:
-            if process.memory:
-                self.pss += process.memory.part
-                process.largest = max(process.largest, process.memory.rss)
-                try:
-                    mappings = list(mappings_of(process.tid))
-                except OSError:
-                    mappings = [("unreadable", "not readable", (process.memory.part, 0, 0))]
-                for kind, name, sizes in mappings:
-                    sums = found.get((kind, name), (0, 0, 0))
-                    found[kind, name] = [a + b for a, b in zip(sums, sizes)]
+            try:
+                mappings = list(mappings_of(process.tid))
+            except OSError:
+                mappings = [("unreadable", "not readable", (process.memory.part, 0, 0))]
+            for kind, name, sizes in mappings:
+                sums = found.get((kind, name), (0, 0, 0))
+                found[kind, name] = [a + b for a, b in zip(sums, sizes)]
         self.due = time.monotonic() + (time.process_time() - cpu) / MAPPINGS_SHARE
         rows = sorted(((sizes, key) for key, sizes in found.items() if sizes[0]), reverse=True)
         texts = []
@@ -984,8 +983,8 @@ class Session:
         last = last or (self.duration is not None and begin - self.start >= self.duration)
         made_of = ""
         if last or self.breakdown.is_due(living):
-            made_of = self.breakdown.take(living, self.sampler)
-            living = [process for process in living if process.memory]
+            living = self.sampler.sample(everything=True)
+            made_of = self.breakdown.take(living)
         now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
         if made_of:
             self.recording.comment("made of", f"{now:.3f} {made_of}")
@@ -1474,7 +1473,8 @@ def largest_mappings(run: Run) -> list[tuple[str, str, int, int]]:
     rows = []
     for row in run.made_of["mappings"][:MAPPINGS_SHOWN] if run.made_of else ():
         name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
-        rows.append((row["kind"], name, row["pss"], row["anon"]))
+        if row["pss"] >= run.made_of["pss"] / 200:
+            rows.append((row["kind"], name, row["pss"], row["anon"]))
     rest = run.made_of["pss"] - sum(pss for *_, pss, _ in rows) if rows else 0
     return rows + ([("", "the rest", rest, 0)] if rest > 0 else [])
 
@@ -1591,7 +1591,7 @@ def time_axis(panel: Axes, end: float) -> int:
 def draw_run(figure: Figure, run: Run) -> None:
     """The sums of each metric, PSS by process over the same time, and PSS by mapping."""
     notes = [f"{seconds(run.end)}, {count(run.processes, 'process')} at most"]
-    notes += [*peak_line(run), *caveats(run)]
+    notes += [*caveats(run), *peak_line(run)]
     heights = (3, 3, 2) if run.made_of else (1, 1)
     upper, lower, *rest = panels(figure, run.title, notes, heights)
     upper.set_title("Sum over all processes, in MiB", loc="left", size=10)
@@ -1672,6 +1672,8 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
     notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
     end = max(run.end for run in runs)
     upper, lower = panels(figure, f"PSS of {len(runs)} runs, in MiB", notes, (1, 1))
+    upper.set_title("PSS over time", loc="left", size=10)
+    lower.set_title("PSS at the peak and (pale) at last", loc="left", size=10)
     unit = time_axis(upper, end)
     for n, run in enumerate(run for run in runs if run.points):
         colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
