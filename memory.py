@@ -1673,7 +1673,6 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
     end = max(run.end for run in runs)
     upper, lower = panels(figure, f"PSS of {len(runs)} runs, in MiB", notes, (1, 1))
     upper.set_title("PSS over time", loc="left", size=10)
-    lower.set_title("PSS at the peak and (pale) at last", loc="left", size=10)
     unit = time_axis(upper, end)
     for n, run in enumerate(run for run in runs if run.points):
         colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
