@@ -523,9 +523,11 @@ class Poller:
         self.note_high_water(process.high_water, process.largest, process.pid, process.name)
         memory, process.reading, process.memory = process.memory, None, None
         process.uncertain = process.largest = process.high_water = 0
-        heirs = [p for p in self.tree.known.values() if p.reading and p.memory.pss is not None]
-        if memory and heirs and memory.pss is not None:
-            heir, share = max(heirs, key=lambda p: p.memory.rss), memory.pss - memory.uss
+        share = memory.pss - memory.uss if memory and memory.pss is not None else 0
+        heirs = [p for p in self.tree.known.values() if share and p.reading]
+        heirs = [heir for heir in heirs if heir.memory.pss is not None]
+        if heirs:
+            heir = max(heirs, key=lambda p: p.memory.rss)
             theirs = heir.reading.memory
             theirs = theirs._replace(pss=theirs.pss + share, anon=theirs.anon + share)
             heir.reading = heir.reading._replace(memory=theirs)
@@ -981,8 +983,8 @@ class Session:
         begin = time.monotonic()
         living = self.sampler.sample()
         last = last or (self.duration is not None and begin - self.start >= self.duration)
-        made_of = ""
-        if last or self.breakdown.is_due(living):
+        made_of, in_time = "", time.monotonic() - begin < self.interval
+        if last or (in_time and self.breakdown.is_due(living)):
             living = self.sampler.sample(everything=True)
             made_of = self.breakdown.take(living)
         now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
