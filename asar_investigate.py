@@ -45,7 +45,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
-from itertools import chain, groupby
+from heapq import nlargest
+from itertools import chain, groupby, islice
 from typing import NamedTuple, TextIO
 
 VERSION = "1.0"
@@ -1139,6 +1140,158 @@ def data_in(run: Source) -> Content | None:
     return None
 
 
+# ---------------------------------------------------------------- script sources in memory
+#
+# In: copies of literals in memory. Out: the texts of the sources that they stand in. A literal's
+# address less its offset in the text is where that begins; from there on it is compared.
+
+TEXT_STEP = 2**14  # bytes of a text that are compared at a time
+ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
+ANCHORED = 16  # places where a literal stands that are tried
+BESIDE = 256  # characters beyond a literal and the string around it that make it part of a source
+
+
+class SourceText:
+    """A source as memory may hold it: the file's UTF-8, or one or two bytes a UTF-16 unit."""
+
+    def __init__(self, scanned: Scanned) -> None:
+        self.source = scanned.source
+        encodings = ["utf-8", "utf-16-le"]
+        if not scanned.script.beyond_latin1 and scanned.script.characters < self.source.size:
+            encodings.append("latin-1")
+        self.places = {encoding: array("q", [0]) for encoding in encodings}  # of pieces, in bytes
+        with open_regular(self.source.file) as file:
+            while self.places["utf-8"][-1] < self.source.size:
+                place = self.places["utf-8"][-1]
+                piece = self.source._replace(fd=file.fd).read(place, TEXT_STEP)
+                if not piece:
+                    raise Problem("it has become shorter")
+                final = place + len(piece) == self.source.size
+                used = codecs.utf_8_decode(piece, "replace", final)[1]
+                for encoding, places in self.places.items():
+                    places.append(places[-1] + len(self.encoded(piece[:used], encoding, place)))
+
+    def encoded(self, piece: bytes, encoding: str, place: int) -> bytes:
+        """A piece that begins at this byte of the file. V8 gets no byte order mark."""
+        if encoding == "utf-8":
+            return piece
+        text = piece.decode("utf-8", "replace")
+        return (text if place else text.removeprefix("\ufeff")).encode(encoding, "replace")
+
+    def part(self, piece: int, encoding: str, end: int | None = None) -> bytes:
+        """A piece of the text, up to a byte of the file."""
+        start, whole = self.places["utf-8"][piece : piece + 2]
+        with open_regular(self.source.file) as file:
+            data = self.source._replace(fd=file.fd).read(start, (end or whole) - start)
+        return self.encoded(data, encoding, start)
+
+    def place_of(self, offset: int, encoding: str) -> int:
+        """Where a byte of the file is in the text, in bytes."""
+        piece = bisect.bisect(self.places["utf-8"], offset) - 1
+        before = self.part(piece, encoding, offset) if offset > self.places["utf-8"][piece] else b""
+        return self.places[encoding][piece] + len(before)
+
+    def reach(self, space: Pages | Core, begin: int, encoding: str, place: int, step: int) -> int:
+        """How many bytes are as in the text, forward (step 1) or backward (-1) from a place."""
+        places, reached = self.places[encoding], 0
+        piece = bisect.bisect(places, place) - 1
+        while 0 <= piece < len(places) - 1:
+            first, last = places[piece], places[piece + 1]
+            start, end = (max(first, place), last) if step > 0 else (first, min(last, place))
+            text = self.part(piece, encoding)[start - first : end - first]
+            same = same_length(text[::step], space.bytes_at(begin + start, begin + end)[::step])
+            reached += same
+            if same < end - start:
+                break
+            piece += step
+        return reached
+
+
+def same_length(one: bytes, other: bytes) -> int:
+    """How many bytes two pieces have in common at their beginning."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+class Extents(NamedTuple):
+    """A copy of a source's text in memory: all of it, or the parts that literals led to."""
+
+    source: int  # its number
+    encoding: str
+    begin: int  # the address of its first character, if that is there
+    size: int  # of all of it, in bytes
+    parts: list[tuple[int, int]]  # addresses
+
+    @property
+    def width(self) -> int:
+        return 2 if self.encoding == "utf-16-le" else 1
+
+    @property
+    def start(self) -> int:
+        return min(self.parts)[0]
+
+    @property
+    def end(self) -> int:
+        return max(self.parts)[1]
+
+
+class SourceFinder:
+    """Finds the sources that copies of literals stand in."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.texts: dict[int, SourceText] = {}
+        self.anchors: dict[bytes, list[tuple[int, Literal]]] = {}
+        for number, scanned in enumerate(report.scanned):
+            literals = scanned.literals() if scanned.script else ()
+            for literal in nlargest(ANCHORS, literals, key=lambda one: one.length):
+                places = self.anchors.setdefault(literal.sha256, [])
+                if len(places) < ANCHORED:
+                    places.append((number, literal))
+
+    def sources(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extents]:
+        """Each source, from the copies of literals that are in it."""
+        found: dict[tuple[int, str], dict[int, Extents]] = {}
+        for match in matches:
+            for number, literal in self.anchors.get(match.sha256, ()):
+                with contextlib.suppress(OSError, Problem):  # the input is gone: Index says so
+                    text = self.texts.get(number) or SourceText(self.report.scanned[number])
+                    self.texts[number] = text
+                    for encoding in text.places:
+                        copies = found.setdefault((number, encoding), {})
+                        if match.width == 1 + (encoding == "utf-16-le"):
+                            self.extend(space, match, literal, copies, (number, encoding))
+        return [copy for copies in found.values() for copy in copies.values()]
+
+    def extend(
+        self,
+        space: Pages | Core,
+        match: Match,
+        literal: Literal,
+        copies: dict[int, Extents],
+        source: tuple[int, str],
+    ) -> None:
+        """Add to the copies of a source the part of it that a literal stands in, if it does."""
+        parts = (part for copy in copies.values() for part in copy.parts)
+        if any(start <= match.address < end for start, end in parts):
+            return
+        text, encoding = self.texts[source[0]], source[1]
+        size, place = text.places[encoding][-1], text.place_of(literal.offset, encoding)
+        begin = match.address - place
+        start = match.address - text.reach(space, begin, encoding, place, -1)
+        end = match.address + text.reach(space, begin, encoding, place, 1)
+        string = match.width * max(literal.length, literal.string_length or 0)
+        alone = end - start < string + match.width * BESIDE
+        if not alone or end - start == size > match.width * literal.length:
+            copies.setdefault(begin, Extents(*source, begin, size, [])).parts.append((start, end))
+
+
 # ---------------------------------------------------------------- processes
 #
 # Pids -> the resident memory of these processes and their descendants, as regions. A page of a
@@ -1225,6 +1378,17 @@ class Pages:
         if not entries:
             raise Ended
         return entries[7::8]
+
+    def bytes_at(self, start: int, end: int) -> bytes:
+        """What is in RAM from an address to another, zeros for the rest."""
+        data, end = bytearray(end - start), min(end, self.mappings[-1].end)
+        first = max(0, start) // PAGE_SIZE * PAGE_SIZE
+        present = self.flags(first, end).translate(PRESENT) if first < end else b""
+        for match in PRESENT_RE.finditer(present):
+            low = max(start, first + PAGE_SIZE * match.start())
+            high = min(end, first + PAGE_SIZE * match.end())
+            data[low - start : high - start] = self.memory(low, high).read(0, high - low)
+        return bytes(data)
 
     def resident(self) -> Iterator[tuple[int, int, Mapping | None]]:
         """Start and end of pages that are in RAM, and the mapping if they are a file's."""
@@ -1329,6 +1493,7 @@ def process_of(pid: int) -> dict[str, object]:
         "name": f"{name} {role[1]}" if role else name,
         "rss": sizes.get("rss"),
         "pss": sizes.get("pss"),
+        "anonymous": sizes.get("pss_anon", sizes.get("anonymous")),
         "searched": None,
         "swap": None,
         "coredump_filter": int(bits, 16) if bits else None,
@@ -1392,6 +1557,18 @@ class Core:
                     yield Region(memory, 0, size, shift)
                     self.searched += size
                     place = hole
+
+    def bytes_at(self, start: int, end: int) -> bytes:
+        """What is in it from an address to another, zeros for the rest."""
+        data, at = bytearray(end - start), max(0, bisect.bisect(self.segments, (start + 1,)) - 1)
+        for part in islice(self.segments, at, None):
+            low, high = max(start, part.start), min(end, part.end)
+            if part.start >= end:
+                break
+            if low < high:
+                there = self.source.read(part.offset + low - part.start, high - low)
+                data[low - start : low - start + len(there)] = there
+        return bytes(data)
 
     def backing(self, address: int, _: int) -> tuple[str, tuple]:
         """What a copy is. 'file': of a file's mapping, which may have been written to."""
@@ -1486,6 +1663,9 @@ OPENING_RE = re.compile(rb'%b"(%b)' % (SPACE, TEXT_RE.pattern))
 CLOSING_RE = re.compile(rb'"%b([,\]])' % SPACE)
 END_RE = re.compile(rb"%b\}%b" % (SPACE, SPACE))
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
+
+
+SOURCE_SIZE = 2**14  # bytes of a node that is told from others by its size
 
 
 class Base64(NamedTuple):
@@ -1603,6 +1783,7 @@ class Heap:
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
         self.types: dict[str, list[int]] = {}
         self.strings: list[tuple[bytes | None, dict]] = []  # as Base64.in_node tells of them
+        self.texts_by_size: Counter = Counter()  # of nodes that may be a source's text
         for read in (self.read_parts, self.read_nodes):
             try:
                 read()
@@ -1660,6 +1841,8 @@ class Heap:
             totals[kind][0] += 1
             totals[kind][1] += size
             edges += to
+            if size >= SOURCE_SIZE and types[kind] in ("string", "native"):
+                self.texts_by_size[size] += 1
             if name in self.texts and types[kind] in STRING_TYPES:
                 self.strings += (text.in_node(node_id, size) for text in self.texts[name])
         nodes = sum(number for number, _ in totals)
@@ -1742,7 +1925,37 @@ class Where:
         self.copies: dict[bytes, list[dict]] = {}  # in memory, and in cores
         self.pages: dict[bytes, list[tuple]] = {}  # width and place of those in RAM, shared or not
         self.strings: dict[bytes, list[dict]] = {}  # of heaps
+        self.sources: dict[int, list[dict]] = {}  # copies of sources, by their number
+        self.source_pages: dict[int, set[tuple]] = {}  # bytes and place of those in RAM
+        self.ranges: set[tuple] = set()  # of them in anonymous memory: owner, start, end
+        self.beside: dict[bytes, set[tuple]] = {}  # bytes and place of anonymous copies elsewhere
+        self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
         self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
+
+    def add_source(self, copy: Extents, backing: str, page: tuple, owner: dict) -> None:
+        """Keep a copy of a source's text."""
+        size = sum(end - start for start, end in copy.parts)
+        place = {"address": copy.start, "width": copy.width, "encoding": copy.encoding}
+        kept = {"backing": backing, "bytes": size, "whole": size == copy.size}
+        self.sources.setdefault(copy.source, []).append({**owner, **place, **kept})
+        if page:
+            self.source_pages.setdefault(copy.source, set()).add((size, page))
+        if page and backing == "anonymous":
+            shift = page[1] - copy.start
+            self.ranges |= {(page[0], start + shift, end + shift) for start, end in copy.parts}
+
+    def add_copy(
+        self, match: Match, backing: str, page: tuple, owner: dict, in_source: bool
+    ) -> None:
+        """Keep a copy of a literal."""
+        if match.whole or backing == "swap":
+            place = {"address": match.address, "width": match.width, "backing": backing}
+            told = {**owner, **place, "in_source": in_source}
+            self.copies.setdefault(match.sha256, []).append(told)
+        if match.whole and page:
+            self.pages.setdefault(match.sha256, []).append((match.width, page))
+            if backing == "anonymous" and not in_source:
+                self.beside.setdefault(match.sha256, set()).add((match.size, page))
 
     def columns(self) -> list[str]:
         """What was asked for and could be looked at."""
@@ -1775,6 +1988,45 @@ class Where:
             found["heaps"] = self.strings.get(literal.sha256, [])
         return found
 
+    def source_as_json(self, number: int) -> dict[str, object]:
+        """The copies of a source's text for programs."""
+        copies, found = self.sources.get(number, ()), {}
+        if "pid" in self.asked:
+            found["memory"] = [copy for copy in copies if "pid" in copy]
+            size = sum(size for size, _ in self.source_pages.get(number, ()))
+            found["ram"] = size if "RAM" in self.columns() else None
+        if "core" in self.asked:
+            found["cores"] = [copy for copy in copies if "path" in copy]
+        return found
+
+    def closing(self) -> dict[str, int | None] | None:
+        """What the resident anonymous memory of the processes is made of, each byte once."""
+        sizes = [one["anonymous"] for one in self.processes if one["searched"] is not None]
+        if not sizes or None in sizes:
+            return None
+        found = {"anonymous": sum(sizes), "sources": covered(self.ranges), "base64": 0}
+        held = 0  # by the heaps, of what is counted by then: sources and base64
+        for content, copies in self.beside.items():
+            size = sum(size for size, _ in copies)
+            strings = [one["self_size"] for one in self.strings.get(content, ()) if one["whole"]]
+            found["base64"] += size
+            held += min(size, sum(strings))
+        for size in {end - start for _, start, end in self.ranges}:
+            held += sum(text for text in self.heap_texts if 0 <= text - size < 24)
+        heap = sum(one["self_size"] for one in self.heaps) - held if self.heaps else None
+        rest = found["anonymous"] - found["sources"] - found["base64"] - (heap or 0)
+        return {**found, "heap": heap, "rest": rest}
+
+
+def covered(ranges: set[tuple]) -> int:
+    """Bytes in ranges, each with owner, start and end, of which some may overlap."""
+    size, last = 0, (None, 0)
+    for owner, start, end in sorted(ranges):
+        begin = max(start, last[1]) if owner == last[0] else start
+        size += max(0, end - begin)
+        last = owner, max(begin, end)
+    return size
+
 
 class Search:
     """Looks for literals in processes, cores and snapshots.
@@ -1784,6 +2036,7 @@ class Search:
 
     def __init__(self, report: Report, where: Where, index: Index | None) -> None:
         self.report, self.where, self.index = report, where, index
+        self.finder = SourceFinder(report) if index else None
         self.seen: dict[tuple, set[int]] = {}  # pages of files: file -> places in it
         self.in_files: dict[tuple, set[Match]] = {}  # copies in them, with places as addresses
 
@@ -1826,6 +2079,7 @@ class Search:
         with self.looking("heaps", path), open_regular(path) as source:
             heap = Heap(source, self.index, self.report.min_size)
             self.where.heaps.append(heap.as_json())
+            self.where.heap_texts += heap.texts_by_size
             for sha256, told in heap.strings:
                 if sha256:
                     self.where.strings.setdefault(sha256, []).append({"path": path, **told})
@@ -1842,12 +2096,15 @@ class Search:
             scanned, found = base64_in(space, regions, self.report.min_size)
         found.update(self.copies_elsewhere(space))
         copies = [(match, *space.backing(match.address, match.size)) for match in sorted(found)]
+        sources = self.finder.sources(space, [match for match, *_ in copies]) if self.index else []
+        parts = [part for source in sources for part in source.parts]
+        for source, backing in [
+            (one, space.backing(one.start, one.end - one.start)) for one in sources
+        ]:
+            self.where.add_source(source, *backing, owner)
         for match, backing, page in copies:
-            if match.whole or backing == "swap":
-                place = {"address": match.address, "width": match.width, "backing": backing}
-                self.where.copies.setdefault(match.sha256, []).append({**owner, **place})
-            if match.whole and page:
-                self.where.pages.setdefault(match.sha256, []).append((match.width, page))
+            in_source = any(start <= match.address < end for start, end in parts)
+            self.where.add_copy(match, backing, page, owner, in_source)
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
                 place = mapping.offset + match.address - mapping.start
@@ -2034,9 +2291,11 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
         "By kind": kind_lines(report, rows),
         "Source maps in line": map_lines(rows),
         "Where they sit: the whole copies of each": where_lines(where, rows, top),
+        "Script sources in memory": source_lines(report, where, top),
         "Processes": process_lines(where),
         "Core files": core_lines(where),
         "Heap snapshots": heap_lines(where, top),
+        "What the anonymous memory is made of": closing_lines(where),
         "As V8 keeps it": script_lines(report, top),
         "Left out: no data": [
             ("number", "why"),
@@ -2163,13 +2422,18 @@ def where_lines(where: Where, rows: Rows, top: int) -> list[str | tuple]:
     return lines
 
 
+def owner_of(copy: dict) -> str:
+    return "{process} {pid}".format(**copy) if "pid" in copy else elide(copy["path"], 40)
+
+
 def owner_lines(where: Where, literal: Literal) -> list[str]:
     """A literal's copies by process or core, width and backing."""
     owners: dict[str, Counter] = {}
     for copy in where.copies.get(literal.sha256, ()):
-        owner = "{process} {pid}".format(**copy) if "pid" in copy else elide(copy["path"], 40)
+        owner = owner_of(copy)
         kind = "partly in swap" if copy["backing"] == "swap" else copy["backing"]
         kind += " two-byte" if copy["width"] == 2 else ""
+        kind += " in a source" if copy["in_source"] else ""
         owners.setdefault(printable(owner), Counter())[kind] += 1
     lines = []
     for owner, kinds in owners.items():
@@ -2179,6 +2443,40 @@ def owner_lines(where: Where, literal: Literal) -> list[str]:
     if longer:
         inside = "in heaps also inside other strings, or outside of the heap"
         lines.append(f"{'':14}{inside}: {longer}")
+    return lines
+
+
+def source_lines(report: Report, where: Where, top: int) -> list[str | tuple]:
+    """The copies of sources, the largest first, and their part of the anonymous memory."""
+    anonymous = {process["pid"]: process["anonymous"] for process in where.processes}
+    found = [(copy, number) for number, copies in where.sources.items() for copy in copies]
+    found.sort(key=lambda one: (-one[0]["bytes"], one[1], one[0]["address"]))
+    lines = [("in memory", "of anonymous", "width", "backing", "address", "copy of")]
+    for copy, number in found[:top]:
+        size, whole = copy["bytes"], anonymous.get(copy.get("pid"))
+        of_anonymous = whole and copy["backing"] == "anonymous"
+        cells = [size_text(size), share(size, whole) if of_anonymous else None, copy["width"]]
+        name = elide(printable(report.scanned[number].source.path), 28)
+        name = name if copy["whole"] else f"a part of {name}"
+        lines.append((*cells, copy["backing"], f"{copy['address']:#x}", name))
+        lines.append(f"{'':14}{printable(owner_of(copy))}"[:98])
+    return lines
+
+
+def closing_lines(where: Where) -> list[tuple]:
+    """The sum: what the processes' anonymous memory is made of."""
+    found = where.closing() or {}
+    names = {
+        "anonymous": "resident anonymous memory of these processes",
+        "sources": "script sources",
+        "base64": "base64 strings beside the sources",
+        "heap": "JavaScript heap without the strings above",
+        "rest": "the rest",
+    }
+    cells = [(size, share(size, found["anonymous"]), names[key]) for key, size in found.items()]
+    lines = [("bytes", "share", "what"), *(row for row in cells if row[0] is not None)]
+    if found and found["rest"] < 0:
+        lines.append("  a rest below zero: not all of the heap is resident, or it is another's")
     return lines
 
 
@@ -2251,6 +2549,7 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
         head["two_byte"] = bool(script.beyond_latin1) if script else None
         for name in ("characters", "beyond_latin1", "valid_utf8"):
             head[name] = getattr(script, name, None)
+        head.update(where.source_as_json(number))
         yield f'{"," if number else ""}{json.dumps(head)[:-1]}, "literals": ['
         for n, literal in enumerate(scanned.literals()):
             found = {**literal._asdict(), "sha256": literal.sha256.hex()}
@@ -2265,6 +2564,7 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     if where.asked & {"pid", "core"}:
         rest["processes"] = where.processes
         rest["cores"] = where.cores
+        rest["closing"] = where.closing()
         rest["other"] = dict(zip(("runs", "bytes"), where.other))
     yield "], " + json.dumps(rest)[1:]
 
