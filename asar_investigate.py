@@ -1147,149 +1147,119 @@ def data_in(run: Source) -> Content | None:
 
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
 ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
-ANCHORED = 16  # places where a literal stands that are tried
-BESIDE = 256  # characters beyond a literal and the string around it that make it part of a source
+ANCHORED = 16  # places of each that are tried
+BESIDE = 256  # characters beyond a literal, and the string around it, that are of a source
+
+
+class Extent(NamedTuple):
+    """A copy of a source's text in memory, or a part of one."""
+
+    source: int  # its number
+    width: int
+    start: int  # address
+    end: int
+    whole: bool
 
 
 class SourceText:
-    """A source as memory may hold it: the file's UTF-8, or one or two bytes a UTF-16 unit."""
+    """A source's text as memory may hold it: one byte a character (UTF-8 if V8 needs two) or two.
+
+    It is read in pieces; for each width their places in the text, in bytes; 0: in the file.
+    """
 
     def __init__(self, scanned: Scanned) -> None:
         self.source = scanned.source
-        encodings = ["utf-8", "utf-16-le"]
-        if not scanned.script.beyond_latin1 and scanned.script.characters < self.source.size:
-            encodings.append("latin-1")
-        self.places = {encoding: array("q", [0]) for encoding in encodings}  # of pieces, in bytes
+        one_byte = "utf-8" if scanned.script.beyond_latin1 else "latin-1"
+        self.encodings = {1: one_byte, 2: "utf-16-le"}
+        self.places = {width: array("q", [0]) for width in range(3)}
+        while self.places[0][-1] < self.source.size:
+            place = self.places[0][-1]
+            data = self.read(place, min(self.source.size, place + TEXT_STEP))
+            final = place + len(data) == self.source.size
+            self.places[0].append(place + codecs.utf_8_decode(data, "replace", final)[1])
+            for width in self.encodings:
+                self.places[width].append(self.places[width][-1] + len(self.piece(-1, width)))
+
+    def read(self, start: int, end: int) -> bytes:
         with open_regular(self.source.file) as file:
-            while self.places["utf-8"][-1] < self.source.size:
-                place = self.places["utf-8"][-1]
-                piece = self.source._replace(fd=file.fd).read(place, TEXT_STEP)
-                if not piece:
-                    raise Problem("it has become shorter")
-                final = place + len(piece) == self.source.size
-                used = codecs.utf_8_decode(piece, "replace", final)[1]
-                for encoding, places in self.places.items():
-                    places.append(places[-1] + len(self.encoded(piece[:used], encoding, place)))
+            data = self.source._replace(fd=file.fd).read(start, end - start)
+        if len(data) < end - start:
+            raise Ended
+        return data
 
-    def encoded(self, piece: bytes, encoding: str, place: int) -> bytes:
-        """A piece that begins at this byte of the file. V8 gets no byte order mark."""
-        if encoding == "utf-8":
-            return piece
-        text = piece.decode("utf-8", "replace")
-        return (text if place else text.removeprefix("\ufeff")).encode(encoding, "replace")
+    def piece(self, number: int, width: int, end: int | None = None) -> bytes:
+        """A piece, up to a byte of the file. V8 gets no byte order mark."""
+        start = self.places[0][number - 1 if number < 0 else number]
+        data = self.read(start, end or self.places[0][number if number < 0 else number + 1])
+        text = data.decode("utf-8", "replace")
+        text = text if start else text.removeprefix("\ufeff")
+        return text.encode(self.encodings[width], "replace")
 
-    def part(self, piece: int, encoding: str, end: int | None = None) -> bytes:
-        """A piece of the text, up to a byte of the file."""
-        start, whole = self.places["utf-8"][piece : piece + 2]
-        with open_regular(self.source.file) as file:
-            data = self.source._replace(fd=file.fd).read(start, (end or whole) - start)
-        return self.encoded(data, encoding, start)
-
-    def place_of(self, offset: int, encoding: str) -> int:
+    def place_of(self, offset: int, width: int) -> int:
         """Where a byte of the file is in the text, in bytes."""
-        piece = bisect.bisect(self.places["utf-8"], offset) - 1
-        before = self.part(piece, encoding, offset) if offset > self.places["utf-8"][piece] else b""
-        return self.places[encoding][piece] + len(before)
+        number = bisect.bisect(self.places[0], offset) - 1
+        return self.places[width][number] + len(self.piece(number, width, offset))
 
-    def reach(self, space: Pages | Core, begin: int, encoding: str, place: int, step: int) -> int:
+    def reach(self, space: Pages | Core, begin: int, width: int, place: int, step: int) -> int:
         """How many bytes are as in the text, forward (step 1) or backward (-1) from a place."""
-        places, reached = self.places[encoding], 0
-        piece = bisect.bisect(places, place) - 1
-        while 0 <= piece < len(places) - 1:
-            first, last = places[piece], places[piece + 1]
+        places, reached = self.places[width], 0
+        number = bisect.bisect(places, place) - 1
+        while 0 <= number < len(places) - 1:
+            first, last = places[number : number + 2]
             start, end = (max(first, place), last) if step > 0 else (first, min(last, place))
-            text = self.part(piece, encoding)[start - first : end - first]
+            text = self.piece(number, width)[start - first : end - first]
             same = same_length(text[::step], space.bytes_at(begin + start, begin + end)[::step])
             reached += same
             if same < end - start:
                 break
-            piece += step
+            number += step
         return reached
 
 
 def same_length(one: bytes, other: bytes) -> int:
     """How many bytes two pieces have in common at their beginning."""
-    low, high = 0, min(len(one), len(other))
+    low, high = 0, len(one)
     while low < high:
         middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
+        same = one[low:middle] == other[low:middle]
+        low, high = (middle, high) if same else (low, middle - 1)
     return low
-
-
-class Extents(NamedTuple):
-    """A copy of a source's text in memory: all of it, or the parts that literals led to."""
-
-    source: int  # its number
-    encoding: str
-    begin: int  # the address of its first character, if that is there
-    size: int  # of all of it, in bytes
-    parts: list[tuple[int, int]]  # addresses
-
-    @property
-    def width(self) -> int:
-        return 2 if self.encoding == "utf-16-le" else 1
-
-    @property
-    def start(self) -> int:
-        return min(self.parts)[0]
-
-    @property
-    def end(self) -> int:
-        return max(self.parts)[1]
 
 
 class SourceFinder:
     """Finds the sources that copies of literals stand in."""
 
     def __init__(self, report: Report) -> None:
-        self.report = report
-        self.texts: dict[int, SourceText] = {}
+        self.text = lru_cache(ANCHORED)(lambda number: SourceText(report.scanned[number]))
         self.anchors: dict[bytes, list[tuple[int, Literal]]] = {}
         for number, scanned in enumerate(report.scanned):
             literals = scanned.literals() if scanned.script else ()
             for literal in nlargest(ANCHORS, literals, key=lambda one: one.length):
-                places = self.anchors.setdefault(literal.sha256, [])
-                if len(places) < ANCHORED:
-                    places.append((number, literal))
+                self.anchors.setdefault(literal.sha256, []).append((number, literal))
 
-    def sources(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extents]:
-        """Each source, from the copies of literals that are in it."""
-        found: dict[tuple[int, str], dict[int, Extents]] = {}
+    def extents(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extent]:
+        """The text around each copy of a literal, if it is more than a string by itself."""
+        found: list[Extent] = []
         for match in matches:
-            for number, literal in self.anchors.get(match.sha256, ()):
-                with contextlib.suppress(OSError, Problem):  # the input is gone: Index says so
-                    text = self.texts.get(number) or SourceText(self.report.scanned[number])
-                    self.texts[number] = text
-                    for encoding in text.places:
-                        copies = found.setdefault((number, encoding), {})
-                        if match.width == 1 + (encoding == "utf-16-le"):
-                            self.extend(space, match, literal, copies, (number, encoding))
-        return [copy for copies in found.values() for copy in copies.values()]
+            for number, literal in self.anchors.get(match.sha256, [])[:ANCHORED]:
+                same = (one for one in found if one.source == number)
+                if not any(one.start <= match.address < one.end for one in same):
+                    with contextlib.suppress(OSError, Problem):  # Index says what is gone
+                        found += self.around(space, match, number, literal)
+        return found
 
-    def extend(
-        self,
-        space: Pages | Core,
-        match: Match,
-        literal: Literal,
-        copies: dict[int, Extents],
-        source: tuple[int, str],
-    ) -> None:
-        """Add to the copies of a source the part of it that a literal stands in, if it does."""
-        parts = (part for copy in copies.values() for part in copy.parts)
-        if any(start <= match.address < end for start, end in parts):
-            return
-        text, encoding = self.texts[source[0]], source[1]
-        size, place = text.places[encoding][-1], text.place_of(literal.offset, encoding)
-        begin = match.address - place
-        start = match.address - text.reach(space, begin, encoding, place, -1)
-        end = match.address + text.reach(space, begin, encoding, place, 1)
-        string = match.width * max(literal.length, literal.string_length or 0)
-        alone = end - start < string + match.width * BESIDE
-        if not alone or end - start == size > match.width * literal.length:
-            copies.setdefault(begin, Extents(*source, begin, size, [])).parts.append((start, end))
+    def around(
+        self, space: Pages | Core, match: Match, number: int, literal: Literal
+    ) -> Iterator[Extent]:
+        text, width, address = self.text(number), match.width, match.address
+        place = text.place_of(literal.offset, width)
+        before, behind = (
+            text.reach(space, address - place, width, place, step) for step in (-1, 1)
+        )
+        whole = before + behind == text.places[width][-1] > width * literal.length
+        string = max(literal.length, literal.string_length or 0)
+        if whole or before + behind >= width * (string + BESIDE):
+            yield Extent(number, width, address - before, address + behind, whole)
 
 
 # ---------------------------------------------------------------- processes
@@ -1476,6 +1446,19 @@ def process_tree(pid: int) -> list[int]:
         return [process.pid, *(child.pid for child in process.children(recursive=True))]
     except (psutil.Error, OSError, OverflowError):
         raise Problem("there is none") from None
+
+
+def app_archive(pid: int) -> str | None:
+    """The archive of an Electron app: beside its program, or named on its command line."""
+    with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
+        program = os.path.dirname(os.readlink(f"/proc/{pid}/exe"))
+        words = proc_text(f"/proc/{pid}/cmdline").split("\0")[1:]
+        folders = [os.path.join(os.readlink(f"/proc/{pid}/cwd"), word) for word in words if word]
+        inside = [os.path.join(folder, "app.asar") for folder in folders]
+        for path in (os.path.join(program, "resources", "app.asar"), *folders, *inside):
+            if path.endswith(".asar") and os.path.isfile(path):
+                return path
+    return None
 
 
 def process_of(pid: int) -> dict[str, object]:
@@ -1932,17 +1915,16 @@ class Where:
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
         self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
 
-    def add_source(self, copy: Extents, backing: str, page: tuple, owner: dict) -> None:
+    def add_source(self, extent: Extent, backing: str, page: tuple, owner: dict) -> None:
         """Keep a copy of a source's text."""
-        size = sum(end - start for start, end in copy.parts)
-        place = {"address": copy.start, "width": copy.width, "encoding": copy.encoding}
-        kept = {"backing": backing, "bytes": size, "whole": size == copy.size}
-        self.sources.setdefault(copy.source, []).append({**owner, **place, **kept})
+        number, width, start, end, whole = extent
+        place = {"address": start, "width": width, "backing": backing}
+        copy = {**owner, **place, "bytes": end - start, "whole": whole}
+        self.sources.setdefault(number, []).append(copy)
         if page:
-            self.source_pages.setdefault(copy.source, set()).add((size, page))
+            self.source_pages.setdefault(number, set()).add((end - start, page))
         if page and backing == "anonymous":
-            shift = page[1] - copy.start
-            self.ranges |= {(page[0], start + shift, end + shift) for start, end in copy.parts}
+            self.ranges.add((*page, page[1] + end - start))
 
     def add_copy(
         self, match: Match, backing: str, page: tuple, owner: dict, in_source: bool
@@ -2002,7 +1984,7 @@ class Where:
     def closing(self) -> dict[str, int | None] | None:
         """What the resident anonymous memory of the processes is made of, each byte once."""
         sizes = [one["anonymous"] for one in self.processes if one["searched"] is not None]
-        if not sizes or None in sizes:
+        if not sizes or None in sizes or not sum(sizes):
             return None
         found = {"anonymous": sum(sizes), "sources": covered(self.ranges), "base64": 0}
         held = 0  # by the heaps, of what is counted by then: sources and base64
@@ -2096,14 +2078,12 @@ class Search:
             scanned, found = base64_in(space, regions, self.report.min_size)
         found.update(self.copies_elsewhere(space))
         copies = [(match, *space.backing(match.address, match.size)) for match in sorted(found)]
-        sources = self.finder.sources(space, [match for match, *_ in copies]) if self.index else []
-        parts = [part for source in sources for part in source.parts]
-        for source, backing in [
-            (one, space.backing(one.start, one.end - one.start)) for one in sources
-        ]:
-            self.where.add_source(source, *backing, owner)
+        extents = self.finder.extents(space, [match for match, *_ in copies]) if self.index else []
+        backings = [space.backing(one.start, one.end - one.start) for one in extents]
+        for extent, backing in zip(extents, backings):
+            self.where.add_source(extent, *backing, owner)
         for match, backing, page in copies:
-            in_source = any(start <= match.address < end for start, end in parts)
+            in_source = any(one.start <= match.address < one.end for one in extents)
             self.where.add_copy(match, backing, page, owner, in_source)
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
@@ -2152,6 +2132,18 @@ def base64_in(
                 found.add(Match(content.sha256, place + region.shift, run.width, size, True))
     parts[1].source = sources[1]._replace(size=space.searched)
     return [part for part in parts.values() if part.source.size or part.packed], found
+
+
+def archive_of_process(pids: Sequence[int]) -> list[str]:
+    """The archive of the first of these processes and their descendants that has one."""
+    for pid in pids:
+        with contextlib.suppress(Problem):
+            for one in process_tree(pid):
+                path = app_archive(one)
+                if path:
+                    say(f"process {one}: searching for what its archive holds, {path}")
+                    return [path]
+    return []
 
 
 def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: bool) -> Where:
@@ -2463,7 +2455,7 @@ def source_lines(report: Report, where: Where, top: int) -> list[str | tuple]:
     return lines
 
 
-def closing_lines(where: Where) -> list[tuple]:
+def closing_lines(where: Where) -> list[str | tuple]:
     """The sum: what the processes' anonymous memory is made of."""
     found = where.closing() or {}
     names = {
@@ -2473,8 +2465,10 @@ def closing_lines(where: Where) -> list[tuple]:
         "heap": "JavaScript heap without the strings above",
         "rest": "the rest",
     }
-    cells = [(size, share(size, found["anonymous"]), names[key]) for key, size in found.items()]
-    lines = [("bytes", "share", "what"), *(row for row in cells if row[0] is not None)]
+    lines: list[str | tuple] = [("bytes", "share", "what")]
+    for key, size in found.items():
+        if size is not None:
+            lines.append((size, share(size, found["anonymous"]), names[key]))
     if found and found["rest"] < 0:
         lines.append("  a rest below zero: not all of the heap is resident, or it is another's")
     return lines
@@ -2716,7 +2710,8 @@ def parser() -> argparse.ArgumentParser:
     least = "shortest literal, in characters without padding; K and M (256)"
     add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
-    tree = "the memory of these processes and their descendants"
+    tree = "the memory of these processes and their descendants; alone, the app's own "
+    tree += "archive is searched for what to look for"
     add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
@@ -2774,6 +2769,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = Report(options.min_size)
     try:
         reader = Reader(report)
+        options.paths = options.paths or archive_of_process(options.pid)
         for path in options.paths:
             reader.add(path)
         where = look_elsewhere(report, options, without_inputs=not options.paths)
