@@ -1213,7 +1213,7 @@ class SourceText:
             if same < end - start:
                 break
             number += step
-        return reached
+        return reached - reached % width
 
 
 def same_length(one: bytes, other: bytes) -> int:
