@@ -1173,12 +1173,14 @@ class SourceText:
         self.encodings = {1: one_byte, 2: "utf-16-le"}
         self.places = {width: array("q", [0]) for width in range(3)}
         while self.places[0][-1] < self.source.size:
-            place = self.places[0][-1]
-            data = self.read(place, min(self.source.size, place + TEXT_STEP))
-            final = place + len(data) == self.source.size
-            self.places[0].append(place + codecs.utf_8_decode(data, "replace", final)[1])
+            start = self.places[0][-1]
+            data = self.read(start, min(self.source.size, start + TEXT_STEP))
+            final = start + len(data) == self.source.size
+            end = start + codecs.utf_8_decode(data, "replace", final)[1]
+            self.places[0].append(end)
             for width in self.encodings:
-                self.places[width].append(self.places[width][-1] + len(self.piece(-1, width)))
+                size = len(self.text(start, end, width))
+                self.places[width].append(self.places[width][-1] + size)
 
     def read(self, start: int, end: int) -> bytes:
         with open_regular(self.source.file) as file:
@@ -1187,18 +1189,16 @@ class SourceText:
             raise Ended
         return data
 
-    def piece(self, number: int, width: int, end: int | None = None) -> bytes:
-        """A piece, up to a byte of the file. V8 gets no byte order mark."""
-        start = self.places[0][number - 1 if number < 0 else number]
-        data = self.read(start, end or self.places[0][number if number < 0 else number + 1])
-        text = data.decode("utf-8", "replace")
+    def text(self, start: int, end: int, width: int) -> bytes:
+        """From a byte of the file to another, as in memory: without a byte order mark."""
+        text = self.read(start, end).decode("utf-8", "replace")
         text = text if start else text.removeprefix("\ufeff")
         return text.encode(self.encodings[width], "replace")
 
     def place_of(self, offset: int, width: int) -> int:
         """Where a byte of the file is in the text, in bytes."""
         number = bisect.bisect(self.places[0], offset) - 1
-        return self.places[width][number] + len(self.piece(number, width, offset))
+        return self.places[width][number] + len(self.text(self.places[0][number], offset, width))
 
     def reach(self, space: Pages | Core, begin: int, width: int, place: int, step: int) -> int:
         """How many bytes are as in the text, forward (step 1) or backward (-1) from a place."""
@@ -1207,7 +1207,9 @@ class SourceText:
         while 0 <= number < len(places) - 1:
             first, last = places[number : number + 2]
             start, end = (max(first, place), last) if step > 0 else (first, min(last, place))
-            text = self.piece(number, width)[start - first : end - first]
+            text = self.text(*self.places[0][number : number + 2], width)[
+                start - first : end - first
+            ]
             same = same_length(text[::step], space.bytes_at(begin + start, begin + end)[::step])
             reached += same
             if same < end - start:
@@ -1230,7 +1232,7 @@ class SourceFinder:
     """Finds the sources that copies of literals stand in."""
 
     def __init__(self, report: Report) -> None:
-        self.text = lru_cache(ANCHORED)(lambda number: SourceText(report.scanned[number]))
+        self.text = lru_cache(8)(lambda number: SourceText(report.scanned[number]))
         self.anchors: dict[bytes, list[tuple[int, Literal]]] = {}
         for number, scanned in enumerate(report.scanned):
             literals = scanned.literals() if scanned.script else ()
@@ -1993,8 +1995,9 @@ class Where:
             strings = [one["self_size"] for one in self.strings.get(content, ()) if one["whole"]]
             found["base64"] += size
             held += min(size, sum(strings))
-        for size in {end - start for _, start, end in self.ranges}:
-            held += sum(text for text in self.heap_texts if 0 <= text - size < 24)
+        for size, number in Counter(end - start for _, start, end in self.ranges).items():
+            texts = ((text, n) for text, n in self.heap_texts.items() if 0 <= text - size < 24)
+            held += sum(text * min(number, n) for text, n in texts)
         heap = sum(one["self_size"] for one in self.heaps) - held if self.heaps else None
         rest = found["anonymous"] - found["sources"] - found["base64"] - (heap or 0)
         return {**found, "heap": heap, "rest": rest}
