@@ -1901,8 +1901,9 @@ def node_columns(
 class Where:
     """Where literals sit, by the hash of what they hold, told as the JSON has it."""
 
-    def __init__(self, asked: set[str]) -> None:
+    def __init__(self, asked: set[str], with_inputs: bool) -> None:
         self.asked = asked  # of pid, core, heap
+        self.with_inputs = with_inputs  # without them there are no sources to look for
         self.partly: set[str] = set()  # of the columns: not all that was asked for could be read
         self.processes: list[dict] = []
         self.cores: list[dict] = []
@@ -1988,7 +1989,8 @@ class Where:
         sizes = [one["anonymous"] for one in self.processes if one["searched"] is not None]
         if not sizes or None in sizes or not sum(sizes):
             return None
-        found = {"anonymous": sum(sizes), "sources": covered(self.ranges), "base64": 0}
+        sources = covered(self.ranges) if self.with_inputs else None
+        found = {"anonymous": sum(sizes), "sources": sources, "base64": 0}
         held = 0  # by the heaps, of what is counted by then: sources and base64
         for content, copies in self.beside.items():
             size = sum(size for size, _ in copies)
@@ -1999,7 +2001,7 @@ class Where:
             texts = ((text, n) for text, n in self.heap_texts.items() if 0 <= text - size < 24)
             held += sum(text * min(number, n) for text, n in texts)
         heap = sum(one["self_size"] for one in self.heaps) - held if self.heaps else None
-        rest = found["anonymous"] - found["sources"] - found["base64"] - (heap or 0)
+        rest = found["anonymous"] - (sources or 0) - found["base64"] - (heap or 0)
         return {**found, "heap": heap, "rest": rest}
 
 
@@ -2151,7 +2153,8 @@ def archive_of_process(pids: Sequence[int]) -> list[str]:
 
 def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: bool) -> Where:
     """Look for the literals where it was asked for: in processes, core files, heap snapshots."""
-    where = Where({name for name in ("pid", "core", "heap") if getattr(options, name)})
+    asked = {name for name in ("pid", "core", "heap") if getattr(options, name)}
+    where = Where(asked, not without_inputs)
     if not where.asked:
         return where
     search = Search(report, where, None if without_inputs else Index(report))
@@ -2461,8 +2464,10 @@ def source_lines(report: Report, where: Where, top: int) -> list[str | tuple]:
 def closing_lines(where: Where) -> list[str | tuple]:
     """The sum: what the processes' anonymous memory is made of."""
     found = where.closing() or {}
+    partly = "RAM" in where.partly
+    which = "the processes that could be read" if partly else "these processes"
     names = {
-        "anonymous": "resident anonymous memory of these processes",
+        "anonymous": f"resident anonymous memory of {which}",
         "sources": "script sources",
         "base64": "base64 strings beside the sources",
         "heap": "JavaScript heap without the strings above",

@@ -684,6 +684,7 @@ def test_a_process_without_inputs(holder):
         sorted({literal["length"] for literal in source["literals"]}) for source in (one, two)
     ]
     assert {800, 3000, 5000} <= set(lengths[0]) and {800, 3000, 5000} <= set(lengths[1])
+    assert found["closing"]["sources"] is None  # there are none to look for
     addresses = {literal["offset"] for literal in two["literals"]}
     for literal in two["literals"]:
         assert addresses & {copy["address"] for copy in literal["memory"]}

@@ -431,6 +431,13 @@ def test_process_of_somebody_else(bundle, somebody_elses):
     check_denied(somebody_elses, bundle)
 
 
+def test_process_of_somebody_else_without_inputs(somebody_elses):
+    """Neither its archive nor its memory may be looked at: one line."""
+    result = run("--pid", somebody_elses, preexec_fn=without_capabilities)
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 2 and str(somebody_elses) in line and "sudo" in line
+
+
 def test_unreadable_process_does_not_hide_another(bundle, font, somebody_elses):
     with holder("anonymous", font, preexec_fn=without_capabilities) as program:
         pids = (somebody_elses, program.pid)
