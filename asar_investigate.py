@@ -1962,24 +1962,22 @@ class Where:
 
     def as_json(self, literal: Literal) -> dict[str, object]:
         """A literal's copies for programs."""
-        copies = self.copies.get(literal.sha256, ())
-        found: dict[str, object] = {}
-        if "pid" in self.asked:
-            found["memory"] = [copy for copy in copies if "pid" in copy]
-            found["ram"] = self.sizes(literal).get("RAM", (None,))[0]
-        if "core" in self.asked:
-            found["cores"] = [copy for copy in copies if "path" in copy]
+        ram = self.sizes(literal).get("RAM", (0,))[0]
+        found = self.copies_as_json(self.copies.get(literal.sha256, ()), ram)
         if "heap" in self.asked:
             found["heaps"] = self.strings.get(literal.sha256, [])
         return found
 
     def source_as_json(self, number: int) -> dict[str, object]:
         """The copies of a source's text for programs."""
-        copies, found = self.sources.get(number, ()), {}
+        ram = sum(size for size, _ in self.source_pages.get(number, ()))
+        return self.copies_as_json(self.sources.get(number, ()), ram)
+
+    def copies_as_json(self, copies: Sequence[dict], ram: int) -> dict[str, object]:
+        found: dict[str, object] = {}
         if "pid" in self.asked:
             found["memory"] = [copy for copy in copies if "pid" in copy]
-            size = sum(size for size, _ in self.source_pages.get(number, ()))
-            found["ram"] = size if "RAM" in self.columns() else None
+            found["ram"] = ram if "RAM" in self.columns() else None
         if "core" in self.asked:
             found["cores"] = [copy for copy in copies if "path" in copy]
         return found
