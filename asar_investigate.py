@@ -1143,7 +1143,8 @@ def data_in(run: Source) -> Content | None:
 # ---------------------------------------------------------------- script sources in memory
 #
 # In: copies of literals in memory. Out: the texts of the sources that they stand in. A literal's
-# address less its offset in the text is where that begins; from there on it is compared.
+# address less its offset in the text is where that begins; from there on it is compared. A part
+# of a text that holds none of these literals is not found.
 
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
 ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
@@ -2144,7 +2145,7 @@ def archive_of_process(pids: Sequence[int]) -> list[str]:
             for one in process_tree(pid):
                 path = app_archive(one)
                 if path:
-                    say(f"process {one}: searching for what its archive holds, {path}")
+                    say(f"process {one}: its archive is the input: {path}")
                     return [path]
     return []
 
@@ -2716,8 +2717,8 @@ def parser() -> argparse.ArgumentParser:
     least = "shortest literal, in characters without padding; K and M (256)"
     add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
-    tree = "the memory of these processes and their descendants; alone, the app's own "
-    tree += "archive is searched for what to look for"
+    tree = "the memory of these processes and their descendants; without PATH, "
+    tree += "their app.asar is the input, if they have one"
     add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
