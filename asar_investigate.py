@@ -45,7 +45,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
-from itertools import chain, groupby
+from heapq import nlargest
+from itertools import chain, groupby, islice
 from typing import NamedTuple, TextIO
 
 VERSION = "1.0"
@@ -1139,6 +1140,131 @@ def data_in(run: Source) -> Content | None:
     return None
 
 
+# ---------------------------------------------------------------- script sources in memory
+#
+# In: copies of literals in memory. Out: the texts of the sources that they stand in. A literal's
+# address less its offset in the text is where that begins; from there on it is compared. A part
+# of a text that holds none of these literals is not found.
+
+TEXT_STEP = 2**14  # bytes of a text that are compared at a time
+ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
+ANCHORED = 16  # places of each that are tried
+BESIDE = 256  # characters beyond a literal, and the string around it, that are of a source
+
+
+class Extent(NamedTuple):
+    """A copy of a source's text in memory, or a part of one."""
+
+    source: int  # its number
+    width: int
+    start: int  # address
+    end: int
+    whole: bool
+
+
+class SourceText:
+    """A source's text as memory may hold it: one byte a character (UTF-8 if V8 needs two) or two.
+
+    It is read in pieces; for each width their places in the text, in bytes; 0: in the file.
+    """
+
+    def __init__(self, scanned: Scanned) -> None:
+        self.source = scanned.source
+        one_byte = "utf-8" if scanned.script.beyond_latin1 else "latin-1"
+        self.encodings = {1: one_byte, 2: "utf-16-le"}
+        self.places = {width: array("q", [0]) for width in range(3)}
+        while self.places[0][-1] < self.source.size:
+            start = self.places[0][-1]
+            data = self.read(start, min(self.source.size, start + TEXT_STEP))
+            final = start + len(data) == self.source.size
+            end = start + codecs.utf_8_decode(data, "replace", final)[1]
+            self.places[0].append(end)
+            for width in self.encodings:
+                size = len(self.text(start, end, width))
+                self.places[width].append(self.places[width][-1] + size)
+
+    def read(self, start: int, end: int) -> bytes:
+        with open_regular(self.source.file) as file:
+            data = self.source._replace(fd=file.fd).read(start, end - start)
+        if len(data) < end - start:
+            raise Ended
+        return data
+
+    def text(self, start: int, end: int, width: int) -> bytes:
+        """From a byte of the file to another, as in memory: without a byte order mark."""
+        text = self.read(start, end).decode("utf-8", "replace")
+        text = text if start else text.removeprefix("\ufeff")
+        return text.encode(self.encodings[width], "replace")
+
+    def place_of(self, offset: int, width: int) -> int:
+        """Where a byte of the file is in the text, in bytes."""
+        number = bisect.bisect(self.places[0], offset) - 1
+        return self.places[width][number] + len(self.text(self.places[0][number], offset, width))
+
+    def reach(self, space: Pages | Core, begin: int, width: int, place: int, step: int) -> int:
+        """How many bytes are as in the text, forward (step 1) or backward (-1) from a place."""
+        places, reached = self.places[width], 0
+        number = bisect.bisect(places, place) - 1
+        while 0 <= number < len(places) - 1:
+            first, last = places[number : number + 2]
+            start, end = (max(first, place), last) if step > 0 else (first, min(last, place))
+            text = self.text(*self.places[0][number : number + 2], width)[
+                start - first : end - first
+            ]
+            same = same_length(text[::step], space.bytes_at(begin + start, begin + end)[::step])
+            reached += same
+            if same < end - start:
+                break
+            number += step
+        return reached - reached % width
+
+
+def same_length(one: bytes, other: bytes) -> int:
+    """How many bytes two pieces have in common at their beginning."""
+    low, high = 0, len(one)
+    while low < high:
+        middle = (low + high + 1) // 2
+        same = one[low:middle] == other[low:middle]
+        low, high = (middle, high) if same else (low, middle - 1)
+    return low
+
+
+class SourceFinder:
+    """Finds the sources that copies of literals stand in."""
+
+    def __init__(self, report: Report) -> None:
+        self.text = lru_cache(8)(lambda number: SourceText(report.scanned[number]))
+        self.anchors: dict[bytes, list[tuple[int, Literal]]] = {}
+        for number, scanned in enumerate(report.scanned):
+            literals = scanned.literals() if scanned.script else ()
+            for literal in nlargest(ANCHORS, literals, key=lambda one: one.length):
+                self.anchors.setdefault(literal.sha256, []).append((number, literal))
+
+    def extents(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extent]:
+        """The text around each copy of a literal, if it is more than a string by itself."""
+        found: list[Extent] = []
+        for match in matches:
+            for number, literal in self.anchors.get(match.sha256, [])[:ANCHORED]:
+                same = (one for one in found if one.source == number)
+                if not any(one.start <= match.address < one.end for one in same):
+                    with contextlib.suppress(OSError, Problem):  # Index says what is gone
+                        found += self.around(space, match, number, literal)
+        return found
+
+    def around(
+        self, space: Pages | Core, match: Match, number: int, literal: Literal
+    ) -> Iterator[Extent]:
+        text, width, address = self.text(number), match.width, match.address
+        place = text.place_of(literal.offset, width)
+        before, behind = (
+            text.reach(space, address - place, width, place, step) for step in (-1, 1)
+        )
+        whole = before + behind == text.places[width][-1] > width * literal.length
+        string = max(literal.length, literal.string_length or 0)
+        if whole or before + behind >= width * (string + BESIDE):
+            yield Extent(number, width, address - before, address + behind, whole)
+
+
 # ---------------------------------------------------------------- processes
 #
 # Pids -> the resident memory of these processes and their descendants, as regions. A page of a
@@ -1225,6 +1351,17 @@ class Pages:
         if not entries:
             raise Ended
         return entries[7::8]
+
+    def bytes_at(self, start: int, end: int) -> bytes:
+        """What is in RAM from an address to another, zeros for the rest."""
+        data, end = bytearray(end - start), min(end, self.mappings[-1].end)
+        first = max(0, start) // PAGE_SIZE * PAGE_SIZE
+        present = self.flags(first, end).translate(PRESENT) if first < end else b""
+        for match in PRESENT_RE.finditer(present):
+            low = max(start, first + PAGE_SIZE * match.start())
+            high = min(end, first + PAGE_SIZE * match.end())
+            data[low - start : high - start] = self.memory(low, high).read(0, high - low)
+        return bytes(data)
 
     def resident(self) -> Iterator[tuple[int, int, Mapping | None]]:
         """Start and end of pages that are in RAM, and the mapping if they are a file's."""
@@ -1314,6 +1451,19 @@ def process_tree(pid: int) -> list[int]:
         raise Problem("there is none") from None
 
 
+def app_archive(pid: int) -> str | None:
+    """The archive of an Electron app: beside its program, or named on its command line."""
+    with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
+        program = os.path.dirname(os.readlink(f"/proc/{pid}/exe"))
+        words = proc_text(f"/proc/{pid}/cmdline").split("\0")[1:]
+        folders = [os.path.join(os.readlink(f"/proc/{pid}/cwd"), word) for word in words if word]
+        inside = [os.path.join(folder, "app.asar") for folder in folders]
+        for path in (os.path.join(program, "resources", "app.asar"), *folders, *inside):
+            if path.endswith(".asar") and os.path.isfile(path):
+                return path
+    return None
+
+
 def process_of(pid: int) -> dict[str, object]:
     """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5)).
 
@@ -1329,6 +1479,7 @@ def process_of(pid: int) -> dict[str, object]:
         "name": f"{name} {role[1]}" if role else name,
         "rss": sizes.get("rss"),
         "pss": sizes.get("pss"),
+        "anonymous": sizes.get("pss_anon", sizes.get("anonymous")),
         "searched": None,
         "swap": None,
         "coredump_filter": int(bits, 16) if bits else None,
@@ -1392,6 +1543,18 @@ class Core:
                     yield Region(memory, 0, size, shift)
                     self.searched += size
                     place = hole
+
+    def bytes_at(self, start: int, end: int) -> bytes:
+        """What is in it from an address to another, zeros for the rest."""
+        data, at = bytearray(end - start), max(0, bisect.bisect(self.segments, (start + 1,)) - 1)
+        for part in islice(self.segments, at, None):
+            low, high = max(start, part.start), min(end, part.end)
+            if part.start >= end:
+                break
+            if low < high:
+                there = self.source.read(part.offset + low - part.start, high - low)
+                data[low - start : low - start + len(there)] = there
+        return bytes(data)
 
     def backing(self, address: int, _: int) -> tuple[str, tuple]:
         """What a copy is. 'file': of a file's mapping, which may have been written to."""
@@ -1486,6 +1649,9 @@ OPENING_RE = re.compile(rb'%b"(%b)' % (SPACE, TEXT_RE.pattern))
 CLOSING_RE = re.compile(rb'"%b([,\]])' % SPACE)
 END_RE = re.compile(rb"%b\}%b" % (SPACE, SPACE))
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
+
+
+SOURCE_SIZE = 2**14  # bytes of a node that is told from others by its size
 
 
 class Base64(NamedTuple):
@@ -1603,6 +1769,7 @@ class Heap:
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
         self.types: dict[str, list[int]] = {}
         self.strings: list[tuple[bytes | None, dict]] = []  # as Base64.in_node tells of them
+        self.texts_by_size: Counter = Counter()  # of nodes that may be a source's text
         for read in (self.read_parts, self.read_nodes):
             try:
                 read()
@@ -1660,6 +1827,8 @@ class Heap:
             totals[kind][0] += 1
             totals[kind][1] += size
             edges += to
+            if size >= SOURCE_SIZE and types[kind] in ("string", "native"):
+                self.texts_by_size[size] += 1
             if name in self.texts and types[kind] in STRING_TYPES:
                 self.strings += (text.in_node(node_id, size) for text in self.texts[name])
         nodes = sum(number for number, _ in totals)
@@ -1733,8 +1902,9 @@ def node_columns(
 class Where:
     """Where literals sit, by the hash of what they hold, told as the JSON has it."""
 
-    def __init__(self, asked: set[str]) -> None:
+    def __init__(self, asked: set[str], with_inputs: bool) -> None:
         self.asked = asked  # of pid, core, heap
+        self.with_inputs = with_inputs  # without them there are no sources to look for
         self.partly: set[str] = set()  # of the columns: not all that was asked for could be read
         self.processes: list[dict] = []
         self.cores: list[dict] = []
@@ -1742,7 +1912,36 @@ class Where:
         self.copies: dict[bytes, list[dict]] = {}  # in memory, and in cores
         self.pages: dict[bytes, list[tuple]] = {}  # width and place of those in RAM, shared or not
         self.strings: dict[bytes, list[dict]] = {}  # of heaps
+        self.sources: dict[int, list[dict]] = {}  # copies of sources, by their number
+        self.source_pages: dict[int, set[tuple]] = {}  # bytes and place of those in RAM
+        self.ranges: set[tuple] = set()  # of them in anonymous memory: owner, start, end
+        self.beside: dict[bytes, set[tuple]] = {}  # bytes and place of anonymous copies elsewhere
+        self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
         self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
+
+    def add_source(self, extent: Extent, backing: str, page: tuple, owner: dict) -> None:
+        """Keep a copy of a source's text."""
+        number, width, start, end, whole = extent
+        place = {"address": start, "width": width, "backing": backing}
+        copy = {**owner, **place, "bytes": end - start, "whole": whole}
+        self.sources.setdefault(number, []).append(copy)
+        if page:
+            self.source_pages.setdefault(number, set()).add((end - start, page))
+        if page and backing == "anonymous":
+            self.ranges.add((*page, page[1] + end - start))
+
+    def add_copy(
+        self, match: Match, backing: str, page: tuple, owner: dict, in_source: bool
+    ) -> None:
+        """Keep a copy of a literal."""
+        if match.whole or backing == "swap":
+            place = {"address": match.address, "width": match.width, "backing": backing}
+            told = {**owner, **place, "in_source": in_source}
+            self.copies.setdefault(match.sha256, []).append(told)
+        if match.whole and page:
+            self.pages.setdefault(match.sha256, []).append((match.width, page))
+            if backing == "anonymous" and not in_source:
+                self.beside.setdefault(match.sha256, set()).add((match.size, page))
 
     def columns(self) -> list[str]:
         """What was asked for and could be looked at."""
@@ -1764,16 +1963,55 @@ class Where:
 
     def as_json(self, literal: Literal) -> dict[str, object]:
         """A literal's copies for programs."""
-        copies = self.copies.get(literal.sha256, ())
-        found: dict[str, object] = {}
-        if "pid" in self.asked:
-            found["memory"] = [copy for copy in copies if "pid" in copy]
-            found["ram"] = self.sizes(literal).get("RAM", (None,))[0]
-        if "core" in self.asked:
-            found["cores"] = [copy for copy in copies if "path" in copy]
+        ram = self.sizes(literal).get("RAM", (0,))[0]
+        found = self.copies_as_json(self.copies.get(literal.sha256, ()), ram)
         if "heap" in self.asked:
             found["heaps"] = self.strings.get(literal.sha256, [])
         return found
+
+    def source_as_json(self, number: int) -> dict[str, object]:
+        """The copies of a source's text for programs."""
+        ram = sum(size for size, _ in self.source_pages.get(number, ()))
+        return self.copies_as_json(self.sources.get(number, ()), ram)
+
+    def copies_as_json(self, copies: Sequence[dict], ram: int) -> dict[str, object]:
+        found: dict[str, object] = {}
+        if "pid" in self.asked:
+            found["memory"] = [copy for copy in copies if "pid" in copy]
+            found["ram"] = ram if "RAM" in self.columns() else None
+        if "core" in self.asked:
+            found["cores"] = [copy for copy in copies if "path" in copy]
+        return found
+
+    def closing(self) -> dict[str, int | None] | None:
+        """What the resident anonymous memory of the processes is made of, each byte once."""
+        sizes = [one["anonymous"] for one in self.processes if one["searched"] is not None]
+        if not sizes or None in sizes or not sum(sizes):
+            return None
+        sources = covered(self.ranges) if self.with_inputs else None
+        found = {"anonymous": sum(sizes), "sources": sources, "base64": 0}
+        held = 0  # by the heaps, of what is counted by then: sources and base64
+        for content, copies in self.beside.items():
+            size = sum(size for size, _ in copies)
+            strings = [one["self_size"] for one in self.strings.get(content, ()) if one["whole"]]
+            found["base64"] += size
+            held += min(size, sum(strings))
+        for size, number in Counter(end - start for _, start, end in self.ranges).items():
+            texts = ((text, n) for text, n in self.heap_texts.items() if 0 <= text - size < 24)
+            held += sum(text * min(number, n) for text, n in texts)
+        heap = sum(one["self_size"] for one in self.heaps) - held if self.heaps else None
+        rest = found["anonymous"] - (sources or 0) - found["base64"] - (heap or 0)
+        return {**found, "heap": heap, "rest": rest}
+
+
+def covered(ranges: set[tuple]) -> int:
+    """Bytes in ranges, each with owner, start and end, of which some may overlap."""
+    size, last = 0, (None, 0)
+    for owner, start, end in sorted(ranges):
+        begin = max(start, last[1]) if owner == last[0] else start
+        size += max(0, end - begin)
+        last = owner, max(begin, end)
+    return size
 
 
 class Search:
@@ -1784,6 +2022,7 @@ class Search:
 
     def __init__(self, report: Report, where: Where, index: Index | None) -> None:
         self.report, self.where, self.index = report, where, index
+        self.finder = SourceFinder(report) if index else None
         self.seen: dict[tuple, set[int]] = {}  # pages of files: file -> places in it
         self.in_files: dict[tuple, set[Match]] = {}  # copies in them, with places as addresses
 
@@ -1826,6 +2065,7 @@ class Search:
         with self.looking("heaps", path), open_regular(path) as source:
             heap = Heap(source, self.index, self.report.min_size)
             self.where.heaps.append(heap.as_json())
+            self.where.heap_texts += heap.texts_by_size
             for sha256, told in heap.strings:
                 if sha256:
                     self.where.strings.setdefault(sha256, []).append({"path": path, **told})
@@ -1842,12 +2082,13 @@ class Search:
             scanned, found = base64_in(space, regions, self.report.min_size)
         found.update(self.copies_elsewhere(space))
         copies = [(match, *space.backing(match.address, match.size)) for match in sorted(found)]
+        extents = self.finder.extents(space, [match for match, *_ in copies]) if self.index else []
+        backings = [space.backing(one.start, one.end - one.start) for one in extents]
+        for extent, backing in zip(extents, backings):
+            self.where.add_source(extent, *backing, owner)
         for match, backing, page in copies:
-            if match.whole or backing == "swap":
-                place = {"address": match.address, "width": match.width, "backing": backing}
-                self.where.copies.setdefault(match.sha256, []).append({**owner, **place})
-            if match.whole and page:
-                self.where.pages.setdefault(match.sha256, []).append((match.width, page))
+            in_source = any(one.start <= match.address < one.end for one in extents)
+            self.where.add_copy(match, backing, page, owner, in_source)
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
                 place = mapping.offset + match.address - mapping.start
@@ -1897,9 +2138,22 @@ def base64_in(
     return [part for part in parts.values() if part.source.size or part.packed], found
 
 
+def archive_of_process(pids: Sequence[int]) -> list[str]:
+    """The archive of the first of these processes and their descendants that has one."""
+    for pid in pids:
+        with contextlib.suppress(Problem):
+            for one in process_tree(pid):
+                path = app_archive(one)
+                if path:
+                    say(f"process {one}: its archive is the input: {path}")
+                    return [path]
+    return []
+
+
 def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: bool) -> Where:
     """Look for the literals where it was asked for: in processes, core files, heap snapshots."""
-    where = Where({name for name in ("pid", "core", "heap") if getattr(options, name)})
+    asked = {name for name in ("pid", "core", "heap") if getattr(options, name)}
+    where = Where(asked, not without_inputs)
     if not where.asked:
         return where
     search = Search(report, where, None if without_inputs else Index(report))
@@ -2034,9 +2288,11 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
         "By kind": kind_lines(report, rows),
         "Source maps in line": map_lines(rows),
         "Where they sit: the whole copies of each": where_lines(where, rows, top),
+        "Script sources in memory": source_lines(report, where, top),
         "Processes": process_lines(where),
         "Core files": core_lines(where),
         "Heap snapshots": heap_lines(where, top),
+        "What the anonymous memory is made of": closing_lines(where),
         "As V8 keeps it": script_lines(report, top),
         "Left out: no data": [
             ("number", "why"),
@@ -2163,13 +2419,18 @@ def where_lines(where: Where, rows: Rows, top: int) -> list[str | tuple]:
     return lines
 
 
+def owner_of(copy: dict) -> str:
+    return "{process} {pid}".format(**copy) if "pid" in copy else elide(copy["path"], 40)
+
+
 def owner_lines(where: Where, literal: Literal) -> list[str]:
     """A literal's copies by process or core, width and backing."""
     owners: dict[str, Counter] = {}
     for copy in where.copies.get(literal.sha256, ()):
-        owner = "{process} {pid}".format(**copy) if "pid" in copy else elide(copy["path"], 40)
+        owner = owner_of(copy)
         kind = "partly in swap" if copy["backing"] == "swap" else copy["backing"]
         kind += " two-byte" if copy["width"] == 2 else ""
+        kind += " in a source" if copy["in_source"] else ""
         owners.setdefault(printable(owner), Counter())[kind] += 1
     lines = []
     for owner, kinds in owners.items():
@@ -2179,6 +2440,44 @@ def owner_lines(where: Where, literal: Literal) -> list[str]:
     if longer:
         inside = "in heaps also inside other strings, or outside of the heap"
         lines.append(f"{'':14}{inside}: {longer}")
+    return lines
+
+
+def source_lines(report: Report, where: Where, top: int) -> list[str | tuple]:
+    """The copies of sources, the largest first, and their part of the anonymous memory."""
+    anonymous = {process["pid"]: process["anonymous"] for process in where.processes}
+    found = [(copy, number) for number, copies in where.sources.items() for copy in copies]
+    found.sort(key=lambda one: (-one[0]["bytes"], one[1], one[0]["address"]))
+    lines = [("in memory", "of anonymous", "width", "backing", "address", "copy of")]
+    for copy, number in found[:top]:
+        size, whole = copy["bytes"], anonymous.get(copy.get("pid"))
+        of_anonymous = whole and copy["backing"] == "anonymous"
+        cells = [size_text(size), share(size, whole) if of_anonymous else None, copy["width"]]
+        name = elide(printable(report.scanned[number].source.path), 28)
+        name = name if copy["whole"] else f"a part of {name}"
+        lines.append((*cells, copy["backing"], f"{copy['address']:#x}", name))
+        lines.append(f"{'':14}{printable(owner_of(copy))}"[:98])
+    return lines
+
+
+def closing_lines(where: Where) -> list[str | tuple]:
+    """The sum: what the processes' anonymous memory is made of."""
+    found = where.closing() or {}
+    partly = "RAM" in where.partly
+    which = "the processes that could be read" if partly else "these processes"
+    names = {
+        "anonymous": f"resident anonymous memory of {which}",
+        "sources": "script sources",
+        "base64": "base64 strings beside the sources",
+        "heap": "JavaScript heap without the strings above",
+        "rest": "the rest",
+    }
+    lines: list[str | tuple] = [("bytes", "share", "what")]
+    for key, size in found.items():
+        if size is not None:
+            lines.append((size, share(size, found["anonymous"]), names[key]))
+    if found and found["rest"] < 0:
+        lines.append("  a rest below zero: not all of the heap is resident, or it is another's")
     return lines
 
 
@@ -2251,6 +2550,7 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
         head["two_byte"] = bool(script.beyond_latin1) if script else None
         for name in ("characters", "beyond_latin1", "valid_utf8"):
             head[name] = getattr(script, name, None)
+        head.update(where.source_as_json(number))
         yield f'{"," if number else ""}{json.dumps(head)[:-1]}, "literals": ['
         for n, literal in enumerate(scanned.literals()):
             found = {**literal._asdict(), "sha256": literal.sha256.hex()}
@@ -2265,6 +2565,7 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     if where.asked & {"pid", "core"}:
         rest["processes"] = where.processes
         rest["cores"] = where.cores
+        rest["closing"] = where.closing()
         rest["other"] = dict(zip(("runs", "bytes"), where.other))
     yield "], " + json.dumps(rest)[1:]
 
@@ -2416,7 +2717,8 @@ def parser() -> argparse.ArgumentParser:
     least = "shortest literal, in characters without padding; K and M (256)"
     add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
-    tree = "the memory of these processes and their descendants"
+    tree = "the memory of these processes and their descendants; without PATH, "
+    tree += "their app.asar is the input, if they have one"
     add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
@@ -2474,6 +2776,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = Report(options.min_size)
     try:
         reader = Reader(report)
+        options.paths = options.paths or archive_of_process(options.pid)
         for path in options.paths:
             reader.add(path)
         where = look_elsewhere(report, options, without_inputs=not options.paths)

@@ -340,6 +340,27 @@ def test_pgrep_finds_electron_and_the_archive_is_beside_it(display, monkeypatch)
     assert (program.parent / "resources" / "app.asar").samefile(path_of("--old", "--asar"))
 
 
+def test_its_source_is_in_the_renderer(display, monkeypatch, tmp_path):
+    """asar_investigate.py finds the archive by itself, and 1.bundle.js once, two bytes each."""
+    monkeypatch.setenv("DISPLAY", display)
+    words = [sys.executable, ROOT / "asar_investigate.py", "--json", tmp_path / "r.json", "--pid"]
+
+    def copies() -> list[dict]:
+        result = subprocess.run([*words, str(scratch.pid)], capture_output=True, text=True)
+        assert result.returncode == 0 and "app.asar" in result.stderr, result.stderr
+        sources = load(tmp_path / "r.json")["sources"]
+        (bundle,) = (one for one in sources if one["path"].endswith("app.asar/1.bundle.js"))
+        return bundle["memory"] if bundle["literals"][0]["memory"] else []
+
+    with running("--old") as (scratch, _):
+        wait_for(lambda: below(scratch.pid) and has_renderer(scratch.pid))
+        (copy,) = wait_for(copies)
+    assert (copy["bytes"], copy["width"], copy["whole"]) == (37_898_250, 2, True)
+    assert (copy["backing"], copy["process"]) == ("anonymous", "scratch3 renderer")
+    report = load(tmp_path / "r.json")["closing"]
+    assert report["sources"] == copy["bytes"] and report["rest"] > 0
+
+
 def test_devtools(which):
     with running(*more[which], "--port", "0") as (_, log):
         text = wait_for(lambda: re.search(r"^DevTools listening on ws://(\S+?)/", log.read_text()))

@@ -13,6 +13,7 @@ import mmap
 import os
 import random
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from unittest.mock import patch
 
 import psutil
 import pytest
-from bundles import base64_of
+from bundles import asar, base64_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_asar import call, run, told
@@ -683,6 +684,7 @@ def test_a_process_without_inputs(holder):
         sorted({literal["length"] for literal in source["literals"]}) for source in (one, two)
     ]
     assert {800, 3000, 5000} <= set(lengths[0]) and {800, 3000, 5000} <= set(lengths[1])
+    assert found["closing"]["sources"] is None  # there are none to look for
     addresses = {literal["offset"] for literal in two["literals"]}
     for literal in two["literals"]:
         assert addresses & {copy["address"] for copy in literal["memory"]}
@@ -1017,3 +1019,152 @@ if __name__ == "__main__":
         for seed in range(int(sys.argv[1])):
             for fuzz in (fuzz_snapshot, fuzz_core):
                 fuzz(random.Random(seed))
+
+
+# ---------------------------------------------------------------- script sources in memory
+
+SOURCE = "".join(f"function f{n}() {{ return {n}; }} // é\n" for n in range(20000))
+SOURCE = f'{SOURCE}a = "{FONT}";\n{SOURCE[::-1]}b = "{OTHER}";\n'
+HOLD_SOURCE = """
+import ctypes, json, mmap, os, sys
+text = open("source.js", encoding="utf-8").read()
+kept = {}
+def keep(name, data, file=-1, at=0):
+    flags = mmap.MAP_PRIVATE | (mmap.MAP_ANONYMOUS if file < 0 else 0)
+    if name == "memfd":
+        flags = mmap.MAP_SHARED
+    if file >= 0 and data:
+        os.write(file, data)
+    memory = mmap.mmap(file, len(data) or os.fstat(file).st_size, flags)
+    if file < 0:
+        memory[:] = data
+    sum(memory[::4096])
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    kept[name] = (memory, start)
+code = sys.argv[1]
+two, one = text.encode("utf-16-le"), text.encode(code)
+keep("two", two)
+keep("one", one)
+keep("memfd", one, os.memfd_create("source"))
+keep("part", two[len(text) // 4 * 2:])
+keep("alone", sys.argv[2].encode())
+keep("file", b"", os.open("source.latin1", os.O_RDONLY))
+del two, one, text
+print(json.dumps({name: start for name, (_, start) in kept.items()}), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def source_holder(text: str, code: str):
+    """A process with copies of a source, and where they are; text and what it reads are files."""
+    Path("source.js").write_text(text, encoding="utf-8")
+    Path("source.latin1").write_bytes(text.encode(code))
+    words = [sys.executable, "-c", HOLD_SOURCE, code, FONT]
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed is gone
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, env=environment, **pipes) as process:
+        yield process, json.loads(process.stdout.readline())
+
+
+@pytest.mark.parametrize(("text", "code"), [(SOURCE, "latin-1"), (SOURCE + "\u2192", "utf-8")])
+def test_copies_of_a_source(text, code):
+    """Of one byte and two, whole and in part; in JSON and in the report."""
+    size, narrow = len(text), len(text.encode(code))
+    with source_holder(text, code) as (process, at):
+        found = told("source.js", "--pid", process.pid)
+        out = call("source.js", "--pid", process.pid)[1]
+    (source,) = found["sources"]
+    copies = {copy["address"]: copy for copy in source["memory"]}
+    fields = ("width", "backing", "bytes", "whole")
+    part = 2 * size - size // 4 * 2
+    expected = {
+        "two": (2, "anonymous", 2 * size, True),
+        "one": (1, "anonymous", narrow, True),
+        "memfd": (1, "shared", narrow, True),
+        "file": (1, "file", narrow, True),
+        "part": (2, "anonymous", part, False),
+    }
+    told_of = {name: tuple(copies[at[name]][field] for field in fields) for name in expected}
+    assert told_of == expected and len(copies) == len(expected)
+    assert source["ram"] == 2 * size + 3 * narrow + part
+    alone = [one for one in source["literals"][0]["memory"] if not one["in_source"]]
+    assert at["alone"] in {one["address"] for one in alone}
+    inside = [one for one in source["literals"][0]["memory"] if one["in_source"]]
+    assert len(inside) == 5
+    closing = found["closing"]
+    assert closing["sources"] == 2 * size + narrow + part
+    assert len(FONT) <= closing["base64"] < 10 * len(FONT)
+    assert closing["heap"] is None
+    names = ("sources", "base64", "rest")
+    assert sum(closing[name] for name in names) == closing["anonymous"]
+    assert closing["anonymous"] == found["processes"][0]["anonymous"]
+    assert 0 < closing["rest"] < 30 * MIB
+    assert "a part of source.js" in out and "in a source" in out and "script sources" in out
+
+
+def test_a_source_in_a_core():
+    """The part of it that a gap in the core leaves, and which literals are in it."""
+    Path("source.js").write_text(SOURCE, encoding="utf-8")
+    text = SOURCE.encode("utf-16-le")
+    low = len(text) // 8 * 2
+    Path("core.1").write_bytes(
+        core([(0x10000, FONT.encode() + b"\0"), (0x100000, text), (0x8000000, text[low:])])
+    )
+    (source,) = told("source.js", "--core", "core.1")["sources"]
+    fields = ("address", "width", "bytes", "whole")
+    copies = [tuple(copy[field] for field in fields) for copy in source["cores"]]
+    assert sorted(copies) == [
+        (0x100000, 2, len(text), True),
+        (0x8000000, 2, len(text) - low, False),
+    ]
+    held = [(copy["address"], copy["in_source"]) for copy in source["literals"][0]["cores"]]
+    assert sorted(held)[0] == (0x10000, False) and [one for _, one in held].count(True) == 2
+
+
+def test_what_two_inputs_have_is_summed_once():
+    with source_holder(SOURCE, "latin-1") as (process, _):
+        Path("again.js").write_text(SOURCE, encoding="utf-8")
+        one = told("source.js", "--pid", process.pid)
+        two = told("source.js", "again.js", "--pid", process.pid)
+    assert [source["ram"] for source in two["sources"]] == 2 * [one["sources"][0]["ram"]]
+    assert two["closing"]["sources"] == one["closing"]["sources"]
+
+
+def test_a_heap_that_is_larger_than_the_memory_is_said(bundle):
+    """And a source, and a literal, that are in it too are summed once."""
+    with source_holder(SOURCE, "latin-1") as (process, _):
+        size = 2**30
+        strings = ["big", FONT, "text"]
+        font, text = (len(FONT) + 15) // 4 * 4, len(SOURCE) + 12
+        nodes = [(OBJECT, 0, 1, size, 0), (STRING, 1, 3, font, 0), (NATIVE, 2, 5, text, 0)]
+        Path("1.heapsnapshot").write_bytes(snapshot(nodes, strings))
+        words = ("source.js", "--pid", process.pid, "--heap", "1.heapsnapshot")
+        closing = told(*words)["closing"]
+        out = call(*words)[1]
+    assert closing["heap"] in range(size, size + 64) and closing["rest"] < 0
+    names = ("sources", "base64", "heap", "rest")
+    assert sum(closing[name] for name in names) == closing["anonymous"]
+    assert "a rest below zero" in out
+
+
+@pytest.mark.parametrize("way", ["beside", "argument", "folder"])
+def test_the_archive_of_a_process_is_found(way):
+    """Beside its program, or named on its command line."""
+    folder = Path("app", "resources")
+    folder.mkdir(parents=True)
+    (folder / "app.asar").write_bytes(asar({"1.bundle.js": BUNDLE.encode()}))
+    program, words = shutil.which("sleep"), ["99"]
+    if way == "beside":
+        program = shutil.copy(program, "app/program")
+    else:
+        program = sys.executable
+        words = ["-c", "input()", "app/resources" + "/app.asar" * (way == "argument")]
+    with subprocess.Popen([os.path.abspath(program), *words], stdin=subprocess.PIPE) as process:
+        wait_for(lambda: Path(f"/proc/{process.pid}/exe").resolve().samefile(program))
+        status, _, err = call("--pid", process.pid, "--json", "r.json")
+        process.kill()
+    assert status == 0 and err.count("\n") == 1 and "app.asar" in err
+    report = json.loads(Path("r.json").read_text())
+    assert [one["path"].rpartition("/")[2] for one in report["sources"]] == ["1.bundle.js"]
+    assert len(report["sources"][0]["literals"]) == 3

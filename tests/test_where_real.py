@@ -166,6 +166,40 @@ def test_running_editor(url, bundle, font):
     assert not [one for one in literals(report) for held in one["memory"] if held["pid"] == gpu]
 
 
+def check_source(report: dict, heap: bool = False) -> dict:
+    """1.bundle.js once, in two bytes a character, in a renderer; the sum adds up."""
+    (source,) = (one for one in report["sources"] if one["path"].endswith("1.bundle.js"))
+    (copy,) = source["memory"]
+    assert (copy["width"], copy["backing"], copy["whole"]) == (2, "anonymous", True)
+    units = source["characters"] + 133  # beyond U+FFFF: two units each
+    assert copy["bytes"] == source["ram"] == 2 * units == 37_898_250
+    assert copy["process"].endswith(" renderer")
+    inside = [held for one in source["literals"] for held in one["memory"] if held["in_source"]]
+    assert len(inside) == len(source["literals"]) == 91
+    assert {(held["pid"], held["width"]) for held in inside} == {(copy["pid"], 2)}
+    closing = report["closing"]
+    parts = [closing[name] or 0 for name in ("sources", "base64", "heap", "rest")]
+    assert sum(parts) == closing["anonymous"] and min(parts) >= 0
+    assert closing["sources"] == copy["bytes"] and (closing["heap"] is not None) == heap
+    rams = sum(one["ram"] for one in source["literals"])
+    wide = sum(2 * one["length"] for one in source["literals"])
+    assert closing["base64"] == pytest.approx(rams - wide, abs=200)  # without the padding
+    return closing
+
+
+def test_the_source_in_a_running_editor(bundle, tmp_path):
+    """A new one: after some 30 seconds Blink compresses it. With a snapshot, each byte once."""
+    with skipping(), editor(old=True) as url:
+        browser = process_of(url, "browser")
+        check_source(investigate(bundle, "--pid", browser))
+        heap = heap_of_page(url, tmp_path / "page.heapsnapshot")
+        report = investigate(bundle, "--pid", browser, "--heap", heap)
+    (total,) = (one["self_size"] for one in report["heaps"])
+    closing = check_source(report, heap=True)
+    counted = closing["sources"] + closing["base64"]
+    assert total - counted < closing["heap"] < total - closing["sources"]
+
+
 class Snapshot:
     """A heap snapshot read as JSON in one piece: what the script's reading is compared with."""
 
@@ -395,6 +429,13 @@ def somebody_elses() -> int:
 
 def test_process_of_somebody_else(bundle, somebody_elses):
     check_denied(somebody_elses, bundle)
+
+
+def test_process_of_somebody_else_without_inputs(somebody_elses):
+    """Neither its archive nor its memory may be looked at: one line."""
+    result = run("--pid", somebody_elses, preexec_fn=without_capabilities)
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == 2 and str(somebody_elses) in line and "sudo" in line
 
 
 def test_unreadable_process_does_not_hide_another(bundle, font, somebody_elses):
