@@ -140,7 +140,7 @@ class Stat(NamedTuple):
     faults: int  # minor and major
     started: int  # in clock ticks since boot
     rss: int
-    image: int  # where its stack starts: a fork has its parent's until it execs; 0: not told
+    stack_start: int  # a fork has its parent's until it execs; 0: not told
 
 
 def read_file(path: str) -> bytes:
@@ -250,7 +250,7 @@ class Process:
         self.pid = self.tid = handle.pid  # tid: the thread to read through
         self.ppid = handle.ppid()
         self.stat: Stat | None = None  # of the last poll
-        self.text = b""  # it was parsed from
+        self.raw_stat = b""  # the text it was parsed from
         self.stat_fd: int | None = None  # kept open: a third of the cost
         with contextlib.suppress(OSError):
             fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -273,9 +273,9 @@ class Process:
         """/proc/PID/stat; None for a zombie, and between vfork and exec. OSError: it has ended."""
         kept = self.stat_fd is not None
         text = os.pread(self.stat_fd, 4096, 0) if kept else read_file(f"/proc/{self.pid}/stat")
-        if text == self.text:  # as at the last poll
+        if text == self.raw_stat:  # as at the last poll
             return self.stat
-        self.text, stat = b"", parse_stat(text)
+        self.raw_stat, stat = b"", parse_stat(text)
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
         if self.stat and stat.comm != self.stat.comm:
@@ -288,7 +288,7 @@ class Process:
             stat = read_stat(self.tid)._replace(started=stat.started)
         if not self.own_memory and self.ppid in tree and shares_memory(self.pid, self.ppid):
             return None
-        self.own_memory, self.text = True, text
+        self.own_memory, self.raw_stat = True, text
         return stat
 
     def carry(self) -> None:
@@ -453,8 +453,9 @@ def full_read(process: Process) -> Reading:
     polled = Reading(memory, *process.resident, process.stat.faults, shared)
     blurred = unexplained(polled, anon, mapped, stat.faults)
     process.resident = anon, mapped
-    counters = {"rss": anon + mapped, "faults": stat.faults, "image": stat.image}
-    process.stat = process.stat._replace(**counters)
+    process.stat = process.stat._replace(
+        rss=anon + mapped, faults=stat.faults, stack_start=stat.stack_start
+    )
     process.high_water = max(process.high_water, status["VmHWM"])
     if abs(anon - before[0]) + abs(mapped - before[1]) > COUNTER_ERROR:  # it moved meanwhile
         anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
@@ -466,7 +467,7 @@ class Poller:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.lost = 0  # uncertain bytes that are no single process's
+        self.unassigned = 0  # uncertain bytes that are no single process's
         self.uncertain = 0  # bytes by which the last sample's sum may be off, where it matters
         self.refused = ""  # why PSS could not be read
         self.largest = self.kernel_peak = 0  # RSS of one process: in a sample, by the kernel
@@ -504,7 +505,7 @@ class Poller:
     def follow(self, process: Process, stat: Stat) -> None:
         """Carry a process forward; a fork begins with nothing: what it shares is in the sum."""
         before, process.stat = process.stat, stat
-        if process.reading and stat.image != before.image:  # it runs another program now
+        if process.reading and stat.stack_start != before.stack_start:  # an exec
             self.end(process)
         if process.reading and (stat.rss, stat.faults) == (before.rss, before.faults):
             return
@@ -513,9 +514,10 @@ class Poller:
             nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
             process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all that it has is growth
             parent = self.tree.known.get(process.ppid)
-            if parent and parent.reading and parent.stat.image == stat.image:
+            if parent and parent.reading and parent.stat.stack_start == stat.stack_start:
+                # they share all anonymous memory, and each fault of the child may be a copy
                 parent.reading = parent.reading._replace(shared_anon=parent.resident[0])
-                process.reading = Reading(nothing, anon, mapped, 0, anon)  # faults copy
+                process.reading = Reading(nothing, anon, mapped, 0, anon)
         process.carry()
 
     def end(self, process: Process) -> None:
@@ -532,7 +534,7 @@ class Poller:
             theirs = theirs._replace(pss=theirs.pss + share, anon=theirs.anon + share)
             heir.reading = heir.reading._replace(memory=theirs)
             heir.carry()
-            self.lost += share
+            self.unassigned += share
 
     def end_if_gone(self, process: Process) -> None:
         """The process has ended, and not just its main thread or the right to read it."""
@@ -587,7 +589,7 @@ class Sampler(Poller):
     def sums(self, living: Sequence[Process]) -> tuple[int, int]:
         """The sum of PSS, and the bytes of it in question."""
         total = sum(process.memory.part for process in living if process.memory)
-        return total, self.lost + sum(process.uncertain for process in living)
+        return total, self.unassigned + sum(process.uncertain for process in living)
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
         """A fault counts as one page; a huge one may have replaced as much of what is shared."""
@@ -598,25 +600,25 @@ class Sampler(Poller):
         if self.huge_pages > pages > 0:
             size = (self.huge_pages - pages) * int(read_file(HUGE_PAGE_SIZE))
             shared = sum(process.reading.shared_anon for process in living)
-            self.lost += min(shared, max(0, size - max(0, self.rss - rss)))
+            self.unassigned += min(shared, max(0, size - max(0, self.rss - rss)))
 
     def read_together(self, living: list[Process], worth: float, everything: bool) -> None:
         """Read the uncertain processes, and all others if what these share has changed."""
-        everything = everything or self.lost > worth / 2
-        before, self.lost = self.lost, 0  # what ends meanwhile is added
-        least = 0 if everything else worth / 4 / len(living)
+        everything = everything or self.unassigned > worth / 2
+        unassigned, self.unassigned = self.unassigned, 0  # what ends meanwhile is added
+        least = 0 if everything else worth / 4 / len(living)  # uncertainty worth a read
         chosen = {p for p in living if p.reading and p.uncertain >= least}
-        moved = sum(process.reading.blurred for process in chosen)  # and others were read without
-        moved = moved if moved > self.sums(living)[0] * WORTH_READING else 0
-        changed = before + sum(self.read_one(process) for process in living if process in chosen)
-        if everything or changed + moved + self.lost > worth / 2:
+        blurred = sum(process.reading.blurred for process in chosen)  # others were read without
+        blurred = blurred if blurred > self.sums(living)[0] * WORTH_READING else 0
+        changed = unassigned + sum(self.read_one(p) for p in living if p in chosen)
+        if everything or changed + blurred + self.unassigned > worth / 2:
             self.all_read_at = time.monotonic()
             for process in living:
                 if process not in chosen:
                     self.read_one(process)
             self.find_unseen_sharers(living)
         else:
-            self.lost += changed
+            self.unassigned += changed
 
     def read_one(self, process: Process) -> int:
         """Read one process. Returns the bytes by which it shares more or less than expected."""
@@ -648,6 +650,7 @@ class Sampler(Poller):
         """
         for _ in range(UNSEEN_TRIES):
             shared = [process.reading.shared_anon for process in living if process.reading]
+            # what the largest sharer shares, and all others together do not account for
             alone = max(0, 2 * max(shared, default=0) - sum(shared))
             least = max(SMALL, self.sums(living)[0] * WORTH_READING)
             self.tree.find(time.monotonic())
