@@ -150,7 +150,7 @@ def test_a_reused_pid_is_another_process():
         assert sampler.sample()
         known = sampler.tree.known[child.pid]
         known.stat = known.stat._replace(started=1)  # as if that had been the one before
-        known.text = b""
+        known.raw_stat = b""
         known.handle._ident = (child.pid, 1)
         assert sampler.sample() == []
     finally:
