@@ -718,8 +718,10 @@ class Breakdown:
         for process in living:
             try:
                 mappings = list(mappings_of(process.tid))
-            except OSError:
+            except PermissionError:
                 mappings = [("unreadable", "not readable", (process.memory.part, 0, 0))]
+            except OSError:  # it has ended since it was read: its part is in the rest
+                continue
             for kind, name, sizes in mappings:
                 sums = found.get((kind, name), (0, 0, 0))
                 found[kind, name] = [a + b for a, b in zip(sums, sizes)]

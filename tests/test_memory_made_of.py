@@ -150,6 +150,14 @@ input()
     assert max(map(len, lines)) < memory.MAX_LINE
 
 
+def test_a_process_that_ends_before_its_mappings_are_read_is_not_called_unreadable():
+    with subprocess.Popen(["sleep", "60"]) as target:
+        living = memory.Sampler(memory.Tree([memory.psutil.Process(target.pid)])).sample()
+        target.kill()
+        target.wait()
+        assert len(living) == 1 and memory.Breakdown().take(living) == ""
+
+
 RECORDED = """\
 time,pid,process,rss,pss,uss,swap,anon,file,shmem,age
 # made of: 0.500 9000000: anonymous 9000000 9000000 0 "anonymous"
