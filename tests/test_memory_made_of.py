@@ -83,8 +83,9 @@ def by_kind(found: dict) -> dict[str, int]:
         name = row["name"]
         sums["anonymous"] += row["pss"] if row["kind"] == "anonymous" else 0
         sums["file"] += row["pss"] if name.endswith("/known") and row["kind"] == "file" else 0
-        sums["memfd"] += row["pss"] if name == "/memfd:known (deleted)" else 0
-        sums["shm"] += row["pss"] if name.startswith("/dev/shm/known.") else 0
+        if row["kind"] == "shared":
+            sums["memfd"] += row["pss"] if name == "/memfd:known (deleted)" else 0
+            sums["shm"] += row["pss"] if name.startswith("/dev/shm/known.") else 0
     return sums
 
 
