@@ -139,7 +139,7 @@ def test_escaped_it_is_the_same_script_and_runs_the_same():
     assert len(escaped) == 20_411_030 and max(escaped) <= "\xff"
     assert unescaped(escaped) == unescaped(plain)
     different = screenshot("--chromium", "--old", "--escaped") != screenshot("--chromium", "--old")
-    assert different.any(axis=2).mean() < 0.001
+    assert different.any(axis=2).mean() < 0.01, "more than a caret or a half-drawn border"
 
 
 def unescaped(text: str) -> bytes:
