@@ -13,10 +13,6 @@
     USS          176.8 MiB       0.3 s     170.6 MiB     176.8 MiB
     RSS          774.4 MiB       0.3 s     736.0 MiB     774.4 MiB
     ...
-       PSS at peak      peak PSS      peak RSS      pid  process
-          62.0 MiB      62.0 MiB      71.7 MiB    11770  python3 tree.py (rewrite 0)
-    ...
-    memory.py itself: 54 samples of 54 due, 2.6 % of a CPU, 19.9 MiB RSS
 
 Data goes one way: command -> process tree -> samples -> CSV -> run -> summary and graph.
 psutil finds the processes, /proc/PID/smaps_rollup (proc_pid_smaps(5)) has their sizes.
@@ -71,17 +67,14 @@ def count(number: int, what: str, plural: str = "es") -> str:
 
 
 def seconds(time_: float) -> str:
-    """A duration: '12.0 s', '3 min 05 s', '8 h 00 min'."""
+    """A duration: '12.0 s', '3 min 05 s'."""
     minutes, rest = divmod(round(time_), 60)
-    if minutes < 2:
-        return f"{time_:.1f} s"
-    return f"{minutes} min {rest:02d} s" if minutes < 120 else f"{minutes / 60:.1f} h"
+    return f"{time_:.1f} s" if minutes < 2 else f"{minutes} min {rest:02d} s"
 
 
 def printable(text: str) -> str:
     """Text with control, format and undecodable characters escaped: 'a\\nb' -> 'a\\\\nb'."""
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return "".join(escaped)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def write_text(text: str, stream: TextIO | None, end: str = "\n") -> bool:
@@ -107,11 +100,13 @@ def say(message: str) -> None:
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 LIBC = ctypes.CDLL(None)
 KCMP_VM = 1  # kcmp(2)
-KCMP_SYSCALLS = {"x86_64": 312, "aarch64": 272, "riscv64": 272}  # of 64-bit programs
+KCMP_64 = {"x86_64": 312, "aarch64": 272, "riscv64": 272}  # system call numbers
+KCMP_32 = {"aarch64": 378, "armv6l": 378, "armv7l": 378, "armv8l": 378}
 SIZE_RE = re.compile(rb"^(\w+):\s+(\d+) kB$", re.M)
 TGID_RE = re.compile(rb"^Tgid:\s+(\d+)$", re.M)
 ROLE_RE = re.compile(r"(?:^| )--type=([\w-]+)(?:.* --utility-sub-type=([\w-]+))?")
 INTERPRETER_RE = re.compile(r"-?(python|node|ruby|perl|php|lua|java|bash|dash|sh)[\d.]*$")
+FILE_NAME_RE = re.compile(r"[\w./+@-]+")  # and no code
 
 
 class Memory(NamedTuple):
@@ -134,7 +129,6 @@ class Memory(NamedTuple):
 class Stat(NamedTuple):
     """What is needed of /proc/PID/stat (proc_pid_stat(5))."""
 
-    comm: bytes
     state: str
     ppid: int
     faults: int  # minor and major
@@ -154,14 +148,12 @@ def read_file(path: str) -> bytes:
 
 def parse_stat(data: bytes) -> Stat:
     """The text of /proc/PID/stat, of a process or thread."""
-    head, _, tail = data.rpartition(b")")
-    fields = tail.split(None, 26)
+    fields = data.rpartition(b")")[2].split(None, 26)
     if not fields:
         raise ProcessLookupError("the process is gone")
-    comm, ppid = head.partition(b"(")[2], int(fields[1])
     state = fields[0].decode() if fields[20] != b"0" else "X"  # no memory any more: it is ending
     faults, rss = int(fields[7]) + int(fields[9]), int(fields[21]) * PAGE_SIZE
-    return Stat(comm, state, ppid, faults, int(fields[19]), rss, int(fields[25]))
+    return Stat(state, int(fields[1]), faults, int(fields[19]), rss, int(fields[25]))
 
 
 def read_stat(pid: int) -> Stat:
@@ -203,13 +195,8 @@ def live_thread(pid: int) -> int | None:
 
 def shares_memory(pid: int, parent: int) -> bool:
     """Whether a process still uses its parent's memory, as between vfork(2) and exec."""
-    number = KCMP_SYSCALLS.get(platform.machine()) if sys.maxsize > 2**32 else None
-    answer = LIBC.syscall(number, pid, parent, KCMP_VM, 0, 0) if number else -1
-    if answer >= 0:
-        return answer == 0
-    # kcmp(2) may not be asked: the same figures, while the parent is held up
-    alike = read_file(f"/proc/{pid}/statm") == read_file(f"/proc/{parent}/statm")
-    return alike and read_stat(parent).state == "D"
+    number = (KCMP_64 if sys.maxsize > 2**32 else KCMP_32).get(platform.machine())
+    return number is not None and LIBC.syscall(number, pid, parent, KCMP_VM, 0, 0) == 0
 
 
 def process_name(cmdline: Sequence[str], comm: str) -> str:
@@ -224,14 +211,11 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
     role = ROLE_RE.search(" ".join(cmdline))
     if role:
         return " ".join([base, *filter(None, role.groups())])
-    parts = [base]
-    if INTERPRETER_RE.match(base):
-        options = itertools.takewhile(lambda word: word[:1] == "-", cmdline[1:])
-        options = [word for word in options if word in ("-m", "-c", "-e", "-jar")]
-        script = [os.path.basename(w) for w in cmdline[1:] if w[:1] != "-"][:1]
-        parts += options[:1] + ([] if options[:1] in (["-c"], ["-e"]) else script)
-    known = any(part.startswith(comm[:15]) for part in parts) or comm.startswith(base)
-    return " ".join(parts) + ("" if known or comm.endswith("MainThread") else f" ({comm})")
+    script = next((word for word in cmdline[1:] if word[:1] != "-"), "")
+    is_script = INTERPRETER_RE.match(base) and FILE_NAME_RE.fullmatch(script)
+    name = f"{base} {os.path.basename(script)}" if is_script else base
+    known = comm in name or comm.startswith(base) or comm == "MainThread"
+    return name if known else f"{name} ({comm})"  # as prctl(2) has named it
 
 
 # ---------------------------------------------------------------- the process tree
@@ -278,8 +262,6 @@ class Process:
         self.raw_stat, stat = b"", parse_stat(text)
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
-        if self.stat and stat.comm != self.stat.comm:
-            self.name_due = 0
         self.ppid, self.tid = stat.ppid, self.pid
         if stat.state in "ZX":
             self.tid = live_thread(self.pid)
@@ -300,7 +282,7 @@ class Process:
         self.name_due = now + 2 * (now - self.seen)
         with contextlib.suppress(OSError):
             words = read_file(f"/proc/{self.pid}/cmdline").rstrip(b"\0").split(b"\0")
-            comm = read_stat(self.pid).comm
+            comm = read_file(f"/proc/{self.pid}/comm").rstrip(b"\n")
             name = process_name([os.fsdecode(word) for word in words], os.fsdecode(comm))
             self.name, self.row = printable(name)[:200] or "?", ""
 
@@ -507,6 +489,7 @@ class Poller:
         before, process.stat = process.stat, stat
         if process.reading and stat.stack_start != before.stack_start:  # an exec
             self.end(process)
+            process.name_due = 0
         if process.reading and (stat.rss, stat.faults) == (before.rss, before.faults):
             return
         process.resident = anon, mapped = read_resident(process.tid)
@@ -817,13 +800,12 @@ class Recording:
                 os.dup2(new.fileno(), self.fd, inheritable=False)
         except OSError:
             say(f"{why}; samples from here on are not recorded")
-            self.failed, useless = True, path
+            self.failed = True
         else:
             say(f"{why}; the samples are in {path}")
-            useless = self.path if self.temporary else ""
+            if self.temporary and os.path.exists(self.path):
+                os.unlink(self.path)
             self.path, self.temporary = path, False
-        with contextlib.suppress(OSError):
-            os.unlink(useless)
 
 
 # ---------------------------------------------------------------- the command
@@ -848,14 +830,9 @@ class Command:
         try:
             self.pid = os.posix_spawnp(argv[0], argv, os.environ, **signals)
         except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                hint = f"; in quotes: --cmd {shlex.quote(argv[0])}" if " " in argv[0] else ""
-                status = 127 if isinstance(error, FileNotFoundError) else 126
-                raise Problem(f"{argv[0]}: {error.strerror}{hint}", status) from None
-            import shutil
-
-            words = ["sh", shutil.which(argv[0]) or argv[0], *argv[1:]]  # no #!: as execvp(3)
-            self.pid = os.posix_spawn("/bin/sh", words, os.environ, **signals)
+            hint = f"; in quotes: --cmd {shlex.quote(argv[0])}" if " " in argv[0] else ""
+            status = 127 if isinstance(error, FileNotFoundError) else 126
+            raise Problem(f"{argv[0]}: {error.strerror}{hint}", status) from None
         self.inherited = own_peak_rss()  # a child begins with the mark of who has spawned it
 
     def reap(self) -> bool:
@@ -895,6 +872,11 @@ def memory_in_use() -> int:
     """The whole system's memory in use, in bytes: MemTotal - MemAvailable of /proc/meminfo."""
     memory = psutil.virtual_memory()
     return memory.total - memory.available
+
+
+def named(processes: Iterable[Process]) -> str:
+    """'sh (12), sleep (13)'."""
+    return ", ".join(f"{process.name} ({process.pid})" for process in processes)
 
 
 @contextlib.contextmanager
@@ -949,8 +931,7 @@ class Session:
         self.requests = 0  # signals that asked for the end
         self.last_request: tuple[object, float] = (None, 0)
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
-        self.status = 0
-        self.due = 1  # samples due so far
+        self.status = self.due = 0  # the exit status; samples due so far
         self.left_told = False
 
     def run(self, argv: list[str], watched: list[psutil.Process], mask: Iterable[int]) -> None:
@@ -962,11 +943,10 @@ class Session:
         for process in self.tree.known.values():
             process.update_name(self.start)
         self.recording.begin(shlex.join(argv) or named(self.tree.known.values()), self.interval)
-        self.sample()
         while not self.ended:
             self.wait()
         self.line.clear()
-        write_foot(self)
+        finish(self)
 
     def wait(self) -> None:
         """Wait for a signal or the next sample, at start + k * interval or when time is up."""
@@ -975,16 +955,25 @@ class Session:
             next_time = min(next_time, self.duration)
         info = signal.sigtimedwait(self.signals, max(0, self.start + next_time - time.monotonic()))
         now = time.monotonic() - self.start
-        if info:
+        if self.over():
+            self.ended = "end"
+        elif info and info.si_signo != signal.SIGCHLD:
             self.handle(info)
         if not self.ended and now >= next_time:
             self.due = max(self.due, int(now / self.interval)) + 1  # what is missed was due
             self.sample()
 
+    def over(self) -> bool:
+        """Reap. Whether the command and all its descendants have ended."""
+        if not self.command:
+            return False
+        childless = self.command.reap()
+        all_come_here = len(self.tree.outsiders) == 1  # the orphans, and nobody else
+        ended = self.command.status is not None
+        return ended and (childless if all_come_here else not self.tree.alive())
+
     def sample(self, last: bool = False) -> None:
-        """Take one sample and record it, unless all has ended."""
-        if self.over():
-            return
+        """Take one sample and record it; what it is made of, too, where that is due."""
         begin = time.monotonic()
         living = self.sampler.sample()
         last = last or (self.duration is not None and begin - self.start >= self.duration)
@@ -1013,22 +1002,8 @@ class Session:
         self.line.clear()
         say(message)
 
-    def over(self) -> bool:
-        """Reap, and see whether the command and all its descendants have ended."""
-        if not self.command:
-            return False
-        childless = self.command.reap()
-        if self.command.status is not None:
-            all_come_here = len(self.tree.outsiders) == 1  # the orphans, and nobody else
-            if childless if all_come_here else not self.tree.alive():
-                self.ended = "end"
-        return bool(self.ended)
-
     def handle(self, info: signal.struct_siginfo) -> None:
-        """A child's end, or a signal that asks for ours: see "Ending a run" in the README."""
-        if info.si_signo == signal.SIGCHLD:
-            self.over()
-            return
+        """A signal that asks for the end: see "Ending a run" in the README."""
         now, request = time.monotonic(), (info.si_signo, info.si_pid)
         (last, before), self.last_request = self.last_request, (request, now)
         from_terminal = info.si_signo == signal.SIGINT and info.si_code == SI_KERNEL
@@ -1048,18 +1023,16 @@ class Session:
                 self.command.send(info.si_signo)
 
 
-def write_foot(session: Session) -> None:
+def finish(session: Session) -> None:
     """End the command if --duration is over, and write the end of the recording."""
     command, sampler, comment = session.command, session.sampler, session.recording.comment
     duration, cpu = time.monotonic() - session.start, time.process_time() - session.cpu
-    own, by_itself = own_peak_rss(), session.ended == "end"
+    own, all_ended = own_peak_rss(), session.ended == "end"
     if command and session.ended != "stopped":
         session.status = command.status or 0  # None: --duration ends it
     if session.ended in ("duration", "signal"):
         comment("ending", f"{duration:.3f}")
-    if command and session.ended == "duration":
-        end_command(session)
-    if session.ended == "end":
+    if all_ended or (command and session.ended == "duration" and end_command(session)):
         comment("system after", memory_in_use() - session.base)
     if sampler.refused:
         comment("unreadable", sampler.refused)
@@ -1074,15 +1047,15 @@ def write_foot(session: Session) -> None:
     comment("own peak rss", own)
     comment("exit status", session.status if command else "")
     comment("duration", f"{duration:.3f}")
-    quick = command and by_itself and duration < 3 and session.status < 128
-    if quick and not INTERPRETER_RE.match(command.name):
-        hint_running_instance(command.name, time.time() - duration)
+    if command and all_ended and duration < 3 and session.status < 128:
+        hint_running_instance(command.name)
 
 
-def end_command(session: Session) -> None:
+def end_command(session: Session) -> bool:
     """SIGTERM to the command alone, so that it can end its own children; to all; SIGKILL to all.
 
     A step takes TERM_SECONDS, or until a Ctrl-C; the tree is listed again until nobody is left.
+    Returns whether all have ended.
     """
     session.command.send(signal.SIGTERM)
     for number in (None, signal.SIGTERM, signal.SIGKILL):
@@ -1093,29 +1066,24 @@ def end_command(session: Session) -> None:
                 told.add(process)
                 with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
                     process.handle.send_signal(number)
-            session.ended = ""
             if session.over():
-                return
+                return True
             info = signal.sigtimedwait(session.signals, 0.1)
             if info and info.si_signo != signal.SIGCHLD:
                 break
     session.say(f"could not be ended: {named(session.tree.alive())}")
+    return False
 
 
-def named(processes: Iterable[Process]) -> str:
-    """'sh (12), sleep (13)'."""
-    return ", ".join(f"{process.name} ({process.pid})" for process in processes)
-
-
-def hint_running_instance(name: str, begun: float) -> None:
+def hint_running_instance(name: str) -> None:
     """Say that a command which ended at once may have handed over to a running instance.
 
-    Those that do so have children of their own (Electron, Firefox). begun: since the epoch.
+    Those that do so have children of their own (Electron, Firefox), unlike most shells.
     """
-    for process in psutil.process_iter(["name", "create_time"]):
-        older = process.info["name"] == name and process.info["create_time"] < begun - 1
+    for process in psutil.process_iter(["name"]):
         with contextlib.suppress(psutil.Error):
-            if older and any(child.name() == name for child in process.children()):
+            same = process.info["name"] == name and not INTERPRETER_RE.match(name)
+            if same and any(child.name() == name for child in process.children()):
                 words = f"{name} ended at once, and another {name} runs: it may have taken over"
                 say(f"{words}; to measure that one: memory.py --pid {process.pid}")
                 return
@@ -1136,7 +1104,6 @@ MAX_USES = 4000  # processes told apart in one run; of more, the smallest are fo
 EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
 MAX_POINTS = 3000  # of the graph
 STACKED = 8  # processes with a colour of their own
-UNUSED = {"peak_pss": None, "peak_rss": 0, "pss_at_peak": 0, "peak_part": 0, "unreadable": False}
 
 
 class Sample(NamedTuple):
@@ -1237,7 +1204,7 @@ class Run:
         self.path = path
         self.meta: dict[str, str] = {}  # its comments
         self.metrics: dict[str, dict | None] = dict.fromkeys(METRICS)  # as in the JSON
-        self.areas, self.spans = dict.fromkeys(METRICS, 0), dict.fromkeys(METRICS, 0)  # for means
+        self.areas, self.spans = collections.Counter(), collections.Counter()  # for means
         self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
         self.samples = self.processes = self.forgotten = self.end = 0
         self.uncertain = self.uncertain_now = self.uncertain_seconds = 0  # bytes: the most, now
@@ -1277,12 +1244,12 @@ class Run:
 
     def add_uses(self, sample: Sample) -> None:
         for key, memory in sample.memories.items():
-            use = self.uses.setdefault(key, {"pid": key[0], "process": "", **UNUSED})
+            use = self.uses.setdefault(key, {"pid": key[0], "process": "", "pss_at_peak": 0})
             use["process"] = sample.names[key]
-            use["peak_part"] = max(use["peak_part"], memory.part)
-            use["peak_rss"] = max(use["peak_rss"], memory.rss)
-            use["peak_pss"] = known(max, (use["peak_pss"], memory.pss))
-            use["unreadable"] |= memory.pss is None
+            use["peak_part"] = max(use.get("peak_part", 0), memory.part)
+            use["peak_rss"] = max(use.get("peak_rss", 0), memory.rss)
+            use["peak_pss"] = known(max, (use.get("peak_pss"), memory.pss))
+            use["unreadable"] = use.get("unreadable", False) or memory.pss is None
         if len(self.uses) > MAX_USES:
             kept = {*self.largest()[: MAX_USES // 4], *self.peak.memories, *sample.memories}
             self.forgotten += len(self.uses) - len(kept)
@@ -1308,11 +1275,8 @@ class Run:
         split = {kind: known(sum, (getattr(m, kind) for m in peak.values())) for kind in KINDS}
         self.split = None if None in split.values() else split
         self.made_of = made_of(self.meta.get("made of", ""))
-        names = [use["process"] for use in self.uses.values()]  # a main process has no role
-        programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
         for use in self.uses.values():
-            main = " main" if use["process"] in programs else ""
-            use["process"] = printable(use["process"] + main)
+            use["process"] = printable(use["process"])
         self.unreadable = sum(use["unreadable"] for use in self.uses.values())
         self.title = self.meta.get("command") or printable(os.path.basename(self.path))
         largest = self.largest()
@@ -1774,11 +1738,10 @@ def check_outputs(options: argparse.Namespace) -> None:
     files = [os.path.realpath(path) for path in [*outputs, *(options.recordings or ())]]
     for path in outputs:
         folder, there = os.path.dirname(path) or ".", os.path.exists(path)
-        readable = path != "-" and (os.path.isfile(path) or not there)
+        no_file = path == "-" or (there and not os.path.isfile(path))
         reasons = {
             "is named twice": files.count(os.path.realpath(path)) > 1,
-            "is a folder; name a file": os.path.isdir(path),
-            "must be a regular file, since it is read again": path == options.csv and not readable,
+            "must be a regular file": os.path.isdir(path) or (path == options.csv and no_file),
             f"there is no folder {folder}": not os.path.isdir(folder),
             "cannot be written": not os.access(path if there else folder, os.W_OK),
         }
@@ -1827,9 +1790,6 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
             say(f"the samples are kept: draw them again with --in {shlex.quote(recording.path)}")
         elif recording.temporary:
             os.unlink(recording.path)
-    ours = [word for word in words[1:] if word in ("-o", "--out", "--csv", "--json")]
-    if session.status and ours and not (options.out or options.csv or options.json):
-        say(f"{ours[0]} stood behind the command and was handed to it; options go before it")
     return session.status or (0 if done else 125)
 
 

@@ -89,7 +89,7 @@ def test_command_that_cannot_be_executed():
         (["--out", "g.jpg", "true"], "g.jpg: the ending must be one of .png, .svg, .pdf"),
         (["--out", "g", "true"], "g: the ending"),
         (["--out", "no/g.png", "true"], "there is no folder no"),
-        (["--csv", ".", "true"], "is a folder"),
+        (["--csv", ".", "true"], "must be a regular file"),
         (["--csv", "/dev/null", "true"], "must be a regular file"),
         (["--csv", "x", "--json", "./x", "true"], "named twice"),
         (["--in", "x.csv", "--csv", "y.csv"], "--csv needs a run"),
@@ -411,7 +411,7 @@ def test_timeout_sends_it_twice_and_means_it_once():
     assert load("s.json")["exit_status"] in (5, 143)  # 143: before the handler was there
 
 
-@pytest.mark.parametrize("where", ["write_foot", "save_graph"])
+@pytest.mark.parametrize("where", ["finish", "save_graph"])
 def test_a_signal_in_the_end_does_not_lose_the_report(monkeypatch, capsys, where):
     """Whatever arrives while the report is made: there is nothing more to end."""
     done = getattr(memory, where)
@@ -628,13 +628,6 @@ def test_a_folder_of_the_graph_that_is_removed_loses_no_samples():
     place = re.search(r"draw them again with --in (\S+)", result.stderr)[1]
     assert memory.main(["--in", place, "--out", "g.png"]) == 0
     os.unlink(place)
-
-
-def test_a_script_without_a_first_line_runs_as_from_a_shell():
-    Path("script").write_text("echo $0 $1; exit 5\n")
-    os.chmod("script", 0o755)
-    result = run("--quiet", "./script", "a")
-    assert (result.returncode, result.stdout) == (5, "./script a\n")
 
 
 def test_inherited_descriptors_are_passed_on():

@@ -448,18 +448,18 @@ def test_process_names():
     utility = "--type=utility --utility-sub-type=network.mojom.NetworkService"
     assert name(["/opt/app", *utility.split()], "app") == "app utility network"
     assert name(["/usr/bin/python3", "-u", "x.py"], "python3") == "python3 x.py"
-    assert name(["python3", "-c", "import os", "x"], "python3") == "python3 -c"
-    assert name(["java", "-Xmx1g", "-jar", "/opt/a.jar"], "java") == "java -jar a.jar"
+    assert name(["python3", "-c", "import os", "x"], "python3") == "python3"
+    assert name(["java", "-Xmx1g", "-jar", "/opt/a.jar"], "java") == "java a.jar"
     assert name(["postgres: writer"], "postgres") == "postgres"
     assert name(["python3.11", "/home/me/tree.py", "--private"], "python3.11") == (
         "python3.11 tree.py"
     )
-    assert name(["python3", "-m", "http.server"], "python3") == "python3 -m http.server"
+    assert name(["python3", "-m", "http.server"], "python3") == "python3 http.server"
     assert name(["python3", "tree.py"], "daemon 1") == "python3 tree.py (daemon 1)"
     assert name(["npm pack left-pad"], "npm pack left-p") == "npm"
     assert name(["node", "x.js"], "MainThread") == "node x.js"
     assert name([], "kthread") == "kthread" and name([""], "odd") == "odd"
-    assert name(["-bash"], "bash") == "-bash (bash)"
+    assert name(["-bash"], "bash") == "-bash"
 
 
 def test_control_characters_are_escaped():
