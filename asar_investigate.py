@@ -1143,7 +1143,7 @@ def data_in(run: Source) -> Content | None:
 # ---------------------------------------------------------------- script sources in memory
 #
 # In: copies of literals in memory. Out: the texts of the sources that they stand in. A literal's
-# address less its offset in the text is where that begins; from there on it is compared. A part
+# address less its place in the text is where that begins; from there on it is compared. A part
 # of a text that holds none of these literals is not found.
 
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
@@ -1162,82 +1162,57 @@ class Extent(NamedTuple):
     whole: bool
 
 
-class SourceText:
-    """A source's text as memory may hold it: one byte a character (UTF-8 if V8 needs two) or two.
+def anchors_of(scanned: Scanned) -> list[Literal]:
+    """The literals that lead to a source's text in memory."""
+    literals = scanned.literals() if scanned.script else ()
+    return nlargest(ANCHORS, literals, key=lambda one: one.length)
 
-    It is read in pieces; for each width their places in the text, in bytes; 0: in the file.
+
+class SourceText:
+    """A source's text as V8 keeps it, or (one byte a character) as it was loaded.
+
+    It is written to a file without a name, in /var/tmp as /tmp may be RAM.
     """
 
-    def __init__(self, scanned: Scanned) -> None:
-        self.source = scanned.source
+    def __init__(self, scanned: Scanned, width: int) -> None:
+        import tempfile
+
         one_byte = "utf-8" if scanned.script.beyond_latin1 else "latin-1"
-        self.encodings = {1: one_byte, 2: "utf-16-le"}
-        self.places = {width: array("q", [0]) for width in range(3)}
-        while self.places[0][-1] < self.source.size:
-            start = self.places[0][-1]
-            data = self.read(start, min(self.source.size, start + TEXT_STEP))
-            final = start + len(data) == self.source.size
-            end = start + codecs.utf_8_decode(data, "replace", final)[1]
-            self.places[0].append(end)
-            for width in self.encodings:
-                size = len(self.text(start, end, width))
-                self.places[width].append(self.places[width][-1] + size)
+        encoding = one_byte if width == 1 else "utf-16-le"
+        decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
+        self.width, self.places, start = width, {}, 0  # of literals: offset -> place in the text
+        self.file = tempfile.TemporaryFile(dir="/var/tmp")  # noqa: SIM115 (closed with the text)
+        with open_regular(scanned.source.file) as file:
+            source = scanned.source._replace(fd=file.fd)
+            for offset in (*sorted(one.offset for one in anchors_of(scanned)), source.size):
+                for _, piece in chain(source.pieces(start, offset), [(offset, b"")]):
+                    self.file.write(decode(piece, final=not piece).encode(encoding, "replace"))
+                start, self.places[offset] = offset, self.file.tell()
+        self.size = self.file.tell()
+        self.file.flush()
 
-    def read(self, start: int, end: int) -> bytes:
-        with open_regular(self.source.file) as file:
-            data = self.source._replace(fd=file.fd).read(start, end - start)
-        if len(data) < end - start:
-            raise Ended
-        return data
-
-    def text(self, start: int, end: int, width: int) -> bytes:
-        """From a byte of the file to another, as in memory: without a byte order mark."""
-        text = self.read(start, end).decode("utf-8", "replace")
-        text = text if start else text.removeprefix("\ufeff")
-        return text.encode(self.encodings[width], "replace")
-
-    def place_of(self, offset: int, width: int) -> int:
-        """Where a byte of the file is in the text, in bytes."""
-        number = bisect.bisect(self.places[0], offset) - 1
-        return self.places[width][number] + len(self.text(self.places[0][number], offset, width))
-
-    def reach(self, space: Pages | Core, begin: int, width: int, place: int, step: int) -> int:
-        """How many bytes are as in the text, forward (step 1) or backward (-1) from a place."""
-        places, reached = self.places[width], 0
-        number = bisect.bisect(places, place) - 1
-        while 0 <= number < len(places) - 1:
-            first, last = places[number : number + 2]
-            start, end = (max(first, place), last) if step > 0 else (first, min(last, place))
-            text = self.text(*self.places[0][number : number + 2], width)[
-                start - first : end - first
-            ]
-            same = same_length(text[::step], space.bytes_at(begin + start, begin + end)[::step])
-            reached += same
-            if same < end - start:
-                break
-            number += step
-        return reached - reached % width
-
-
-def same_length(one: bytes, other: bytes) -> int:
-    """How many bytes two pieces have in common at their beginning."""
-    low, high = 0, len(one)
-    while low < high:
-        middle = (low + high + 1) // 2
-        same = one[low:middle] == other[low:middle]
-        low, high = (middle, high) if same else (low, middle - 1)
-    return low
+    def reach(self, space: Pages | Core, begin: int, place: int, step: int) -> int:
+        """Up to which place memory has the text, forward (step 1) or backward (-1) from one."""
+        while True:
+            low, high = sorted((place, min(max(0, place + step * TEXT_STEP), self.size)))
+            text = os.pread(self.file.fileno(), high - low, low)[::step]
+            there = space.bytes_at(begin + low, begin + high)[::step]
+            pairs = enumerate(zip(text, there))
+            same = len(text) if text == there else next(n for n, (a, b) in pairs if a != b)
+            same -= same % self.width
+            place += step * same
+            if same < TEXT_STEP:
+                return place
 
 
 class SourceFinder:
     """Finds the sources that copies of literals stand in."""
 
     def __init__(self, report: Report) -> None:
-        self.text = lru_cache(8)(lambda number: SourceText(report.scanned[number]))
+        self.text = lru_cache(8)(lambda number, width: SourceText(report.scanned[number], width))
         self.anchors: dict[bytes, list[tuple[int, Literal]]] = {}
         for number, scanned in enumerate(report.scanned):
-            literals = scanned.literals() if scanned.script else ()
-            for literal in nlargest(ANCHORS, literals, key=lambda one: one.length):
+            for literal in anchors_of(scanned):
                 self.anchors.setdefault(literal.sha256, []).append((number, literal))
 
     def extents(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extent]:
@@ -1254,15 +1229,14 @@ class SourceFinder:
     def around(
         self, space: Pages | Core, match: Match, number: int, literal: Literal
     ) -> Iterator[Extent]:
-        text, width, address = self.text(number), match.width, match.address
-        place = text.place_of(literal.offset, width)
-        before, behind = (
-            text.reach(space, address - place, width, place, step) for step in (-1, 1)
-        )
-        whole = before + behind == text.places[width][-1] > width * literal.length
+        text = self.text(number, match.width)
+        place = text.places[literal.offset]
+        begin = match.address - place
+        low, high = (text.reach(space, begin, place, step) for step in (-1, 1))
         string = max(literal.length, literal.string_length or 0)
-        if whole or before + behind >= width * (string + BESIDE):
-            yield Extent(number, width, address - before, address + behind, whole)
+        if high - low >= match.width * (string + BESIDE):
+            whole = high - low == text.size
+            yield Extent(number, match.width, begin + low, begin + high, whole)
 
 
 # ---------------------------------------------------------------- processes
