@@ -74,9 +74,10 @@ class Source(NamedTuple):
     width: int = 1  # bytes a character
 
     def read(self, offset: int, count: int) -> bytes:
-        """Bytes from offset on (fewer at the end), by pread: nothing is mapped."""
-        count = min(count, self.size - offset)
-        return os.pread(self.fd, count, self.base + offset) if count > 0 else b""
+        """Characters from offset on (fewer at the end), by pread: nothing is mapped."""
+        count, place = min(count, self.size - offset), self.base + self.width * offset
+        data = os.pread(self.fd, self.width * count, place) if count > 0 else b""
+        return narrowed(data) if self.width == 2 else data
 
     def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
         """The characters from start to end in pieces, each with its offset."""
@@ -928,13 +929,13 @@ def identity(source: Source) -> tuple[int, int]:
 
 # ---------------------------------------------------------------- base64 in memory
 #
-# In: regions of memory, of a process or in a core file. Out: their base64 runs, of one byte a
-# character or of two, and which of them are copies of literals.
+# In: the memory of a process or a core file. Out: its base64 runs, of one byte a character or of
+# two, and which of them are copies of literals.
 
 NEEDLE = 24  # characters that lead from a place in memory to a literal
 NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE - 1))
 CUT = 1024  # characters of a string that V8 writes into a heap snapshot
-ALIKE = 1000  # literals that begin alike, of which more are not told apart
+ALIKE = 1000  # literals that have one needle, of which more are not told apart
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
 CHARACTER_OR_ZERO = bytes(EITHER[byte] or 2 * (not byte) for byte in range(256))
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
@@ -947,44 +948,22 @@ class Ended(Problem):
         super().__init__("it has ended, or become shorter, while it was read")
 
 
-class Memory(Source):
-    """Memory without a gap: of a process (base is an address of /proc/PID/mem) or in a core file.
+class Memory(NamedTuple):
+    """Memory from an address on, as characters of one byte or two; it is read like a Source."""
 
-    Offset and size count characters of one byte or two. Read as 0: a character beyond Latin-1, a
-    page that cannot be read any more.
-    """
+    space: Pages | Core
+    base: int  # its address
+    size: int  # in characters
+    width: int
 
     def read(self, offset: int, count: int) -> bytes:
-        """Characters from offset on, fewer at the end."""
-        left = self.width * max(0, min(count, self.size - offset))
-        place, parts = self.base + self.width * offset, []
-        while left:
-            try:
-                part = os.pread(self.fd, left, place)
-            except OSError as error:
-                if error.errno not in (errno.EIO, errno.EFAULT):
-                    raise
-                part = bytes(min(left, PAGE_SIZE - place % PAGE_SIZE))
-            if not part:
-                raise Ended
-            parts.append(part)
-            place, left = place + len(part), left - len(part)
-        data = b"".join(parts)
+        """Characters from offset on; 0 where there is nothing in RAM, or in the core."""
+        start = self.base + self.width * offset
+        end = start + self.width * max(0, min(count, self.size - offset))
+        data = self.space.bytes_at(start, end)
         return narrowed(data) if self.width == 2 else data
 
-    def view(self, place: int, width: int) -> Memory:
-        """From a byte of the file on, as characters of this width."""
-        size = (self.base + self.width * self.size - place) // width
-        return self._replace(base=place, size=size, width=width)
-
-
-class Region(NamedTuple):
-    """Memory that is to be searched for the runs that begin in a part of it."""
-
-    memory: Memory
-    start: int  # of the part
-    size: int
-    shift: int = 0  # from a place in the file to its address
+    pieces = Source.pieces
 
 
 def narrowed(data: bytes) -> bytes:
@@ -996,22 +975,23 @@ def narrowed(data: bytes) -> bytes:
     return (int.from_bytes(low, "little") & mask).to_bytes(len(low), "little")
 
 
-def memory_runs(region: Region, count: int) -> Iterator[Memory]:
-    """Each run of count or more characters, of one byte or two, that begins in a region."""
-    memory, place, size = region.memory, region.start, max(WINDOW, 2 * count)
-    while place < region.start + region.size:
-        first = max(0, place - 2)  # the character before it tells whether a run begins there
-        window = memory.read(first, place - first + size + 2 * count)
-        behind = following = min(place + size, region.start + region.size)
+def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Memory]:
+    """Each run of count or more characters, of one byte or two, that begins between addresses."""
+    size = max(WINDOW, 2 * count)
+    while start < end:
+        first = max(0, start - 2)  # the character before it tells whether a run begins there
+        behind = following = min(start + size, end)
+        window = space.bytes_at(first, following + 2 * count)
         for odd, width, characters in views(window, count):
-            for start, end in window_runs(characters, count):
-                begin = first + odd + width * start
-                if place <= begin < following:  # else it is another window's
-                    run = memory.view(memory.base + begin, width)
-                    length = end - start if end < len(characters) else run_end(run, end - start)
-                    yield run._replace(size=length)
-                    behind = max(behind, begin + width * length)
-        place = behind
+            for begin, length in window_runs(characters, count):
+                run = Memory(space, first + odd + width * begin, length - begin, width)
+                if start <= run.base < following:  # else it is another window's
+                    if length == len(characters):
+                        length = run_end(run._replace(size=sys.maxsize), run.size)
+                        run = run._replace(size=length)
+                    yield run
+                    behind = max(behind, run.base + width * run.size)
+        start = behind
 
 
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
@@ -1052,18 +1032,19 @@ class Index:
         decoded = (row.literal.decoded for row in self.rows)
         self.lengths = array("q", (-(-4 * size // 3) for size in decoded))  # without padding
         self.head = min(report.min_size, 256)
-        self.needles: dict[bytes, int] = {}  # -> number of the literal << 40 | offset in it
-        self.more: dict[bytes, list[int]] = {}  # of other literals that have the same one
+        self.needles: dict[bytes, tuple[int, ...]] = {}  # number of a literal << 40 | offset in it
         self.gone: dict[str, str] = {}  # inputs that cannot be read any more: file -> path
         for content, length in enumerate(self.lengths):
-            for offset in (0, length - CUT) if length > 2 * CUT else (0,):
-                text = self.read(content, offset, min(CUT, length))
-                matches = list(NEEDLE_RE.finditer(text))
-                match = matches[-1 if offset else 0] if matches else None
-                needle = match[1] if match else text[: self.head]
-                place = content << 40 | offset + (match.start() if match else 0)
-                if (match or not offset) and self.needles.setdefault(needle, place) != place:
-                    self.more.setdefault(needle, []).append(place)
+            head, last = self.read(content, 0, CUT), max(0, length - CUT)
+            tail = self.read(content, last, CUT) if last else head
+            found = [(m[1], m.start()) for m in NEEDLE_RE.finditer(head)] or [
+                (head[: self.head], 0)
+            ]
+            ending = [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
+            for needle, offset in {found[0], *ending[-1:]}:
+                places = self.needles.get(needle, ())
+                if len(places) < ALIKE:
+                    self.needles[needle] = (*places, content << 40 | offset)
 
     def read(self, content: int, start: int, count: int) -> bytes:
         """Characters of a literal, read where it stands; none where its input is gone."""
@@ -1076,68 +1057,61 @@ class Index:
         self.gone[source.file] = source.path
         return b""
 
-    def same(self, content: int, run: Source, first: int) -> bool:
+    def same(self, content: int, run: Source | Memory, first: int) -> bool:
         """Whether a run has at a place what a literal has, as far as both of them go."""
-        start, end = max(0, first), min(run.size, first + self.lengths[content])
-        tail = max(start, end - 16)  # most that begin alike end otherwise
-        if run.read(tail, end - tail) != self.read(content, tail - first, end - tail):
-            return False
-        pieces = run.pieces(start, end, 2**18)
+        end = min(run.size, first + self.lengths[content])
+        pieces = run.pieces(max(0, first), end, 2**16)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
-    def candidates(self, run: Source) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-        """For each needle in a run: where it is, and what may be there, by likeness of length.
+    def candidates(self, run: Source | Memory) -> Iterator[tuple[int, int, int]]:
+        """What may be in a run: place of a needle, a literal, where its first character would be.
 
-        That is the number of a literal, and where its first character would be.
+        Of one needle's literals those come first whose length is most like the run's.
         """
-        head = [(0, run.read(0, self.head))]
         pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
         behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
-        for position, needle in chain(head, behind):
-            if needle in self.needles:
-                places = (self.needles[needle], *self.more.get(needle, [])[:ALIKE])
-                found = ((place >> 40, position - (place & 2**40 - 1)) for place in places)
-                yield position, sorted(found, key=lambda it: abs(self.lengths[it[0]] - run.size))
+        for position, needle in chain([(0, run.read(0, self.head))], behind):
+            places = (divmod(place, 2**40) for place in self.needles.get(needle, ()))
+            alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
+            yield from ((position, content, position - offset) for content, offset in alike)
 
-    def in_run(self, run: Source) -> Iterator[tuple[int, int, bool]]:
+    def in_run(self, run: Source | Memory) -> Iterator[tuple[int, int, bool]]:
         """Each literal that a run holds, where its first character is, and whether it is whole.
 
         None overlaps another; one that is not whole goes on beyond the run. How much is compared
         is bounded, for what repeats itself.
         """
         done = compared = 0
-        for position, places in self.candidates(run):
-            for content, first in places:
-                if max(first, position) < done or compared > 16 * run.size + 2**18:
-                    continue
-                compared += 2**10
-                if self.same(content, run, first):
-                    done = first + self.lengths[content]
-                    yield content, first, first >= 0 and done <= run.size
+        for position, content, first in self.candidates(run):
+            if max(first, position) < done or compared > 16 * run.size + 2**18:
+                continue
+            compared += 2**10
+            if self.same(content, run, first):
+                done = first + self.lengths[content]
+                yield content, first, first >= 0 and done <= run.size
 
 
-def copies_in(regions: Iterator[Region], index: Index, count: int) -> tuple[set[Match], list[int]]:
+def copies_in(
+    space: Pages | Core, seen: dict[tuple, set[int]], index: Index, count: int
+) -> tuple[set[Match], list[int]]:
     """The copies of literals in memory; and runs and bytes of other base64."""
     found, other = set(), [0, 0]
-    for region in regions:
-        for run in memory_runs(region, count):
-            there = list(index.in_run(run))
-            for content, first, whole in there:
-                address = run.base + run.width * first + region.shift
-                literal, size = index.rows[content].literal, run.width * index.lengths[content]
-                found.add(Match(literal.sha256, address, run.width, size, whole))
-            if not there and data_in(run):
-                other = [other[0] + 1, other[1] + run.width * run.size]
+    for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
+        there = list(index.in_run(run))
+        for content, first, whole in there:
+            literal, size = index.rows[content].literal, run.width * index.lengths[content]
+            address = run.base + run.width * first
+            found.add(Match(literal.sha256, address, run.width, size, whole))
+        if not there and data_in(run):
+            other = [other[0] + 1, other[1] + run.width * run.size]
     return found, other
 
 
-def data_in(run: Source) -> Content | None:
-    """What a run, or what is left of it, decodes to; of its beginning alone where that is data."""
-    for length in (min(run.size, 2**16), run.size):
-        content = content_of(run, 0, length - length % 4, url_safe=True)
-        if not isinstance(content, str):
-            return content
-    return None
+def data_in(run: Source | Memory) -> Content | None:
+    """What the beginning of a run, or of what is left of one, decodes to."""
+    length = min(run.size, 2**16)
+    content = content_of(run, 0, length - length % 4, url_safe=True)
+    return content if isinstance(content, Content) else None
 
 
 # ---------------------------------------------------------------- script sources in memory
@@ -1252,7 +1226,7 @@ PRESENT = bytes(  # of a pagemap entry's highest byte: anonymous, file or shared
     b".s"[flags >> 6 & 1] if not flags & 128 else b"af"[flags >> 5 & 1] for flags in range(256)
 )
 UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
-PRESENT_RE = re.compile(rb"a+|f+")
+PRESENT_RE = re.compile(rb"[af]+")
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
 
@@ -1313,10 +1287,6 @@ class Pages:
         os.close(self.mem)
         os.close(self.pagemap)
 
-    def memory(self, start: int, end: int, width: int = 1) -> Memory:
-        size = (end - start) // width
-        return Memory(self.path, self.file, start, size, self.mem, width)
-
     def flags(self, start: int, end: int) -> bytes:
         """The highest byte of each page's entry."""
         first = start // PAGE_SIZE
@@ -1334,38 +1304,36 @@ class Pages:
         for match in PRESENT_RE.finditer(present):
             low = max(start, first + PAGE_SIZE * match.start())
             high = min(end, first + PAGE_SIZE * match.end())
-            data[low - start : high - start] = self.memory(low, high).read(0, high - low)
+            while low < high:
+                try:
+                    part = os.pread(self.mem, high - low, low)
+                except OSError as error:
+                    if error.errno not in (errno.EIO, errno.EFAULT):
+                        raise
+                    part = bytes(min(high - low, PAGE_SIZE - low % PAGE_SIZE))  # gone by now
+                if not part:
+                    raise Ended
+                data[low - start : low - start + len(part)] = part
+                low += len(part)
         return bytes(data)
 
-    def resident(self) -> Iterator[tuple[int, int, Mapping | None]]:
-        """Start and end of pages that are in RAM, and the mapping if they are a file's."""
+    def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Span]:
+        """The pages that are in RAM, but for those of files that are in seen; these are added."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
-                present = flags.translate(PRESENT)
-                self.swap += PAGE_SIZE * present.count(b"s")
-                for match in PRESENT_RE.finditer(present):
-                    start, end = (place + PAGE_SIZE * n for n in match.span())
-                    self.searched += end - start
-                    yield start, end, mapping if mapping.file and match[0][:1] == b"f" else None
+                pages = flags.translate(PRESENT)
+                self.swap += PAGE_SIZE * pages.count(b"s")
+                self.searched += PAGE_SIZE * (pages.count(b"a") + pages.count(b"f"))
+                if mapping.file:
+                    offset = mapping.offset + place - mapping.start
+                    pages = new_pages(pages, offset, seen.setdefault(mapping.file, set()))
+                for match in PRESENT_RE.finditer(pages):
+                    yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
 
-    def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Region]:
-        """Its resident memory, but for the pages of files that are in seen; these are added."""
-        blocks: list[list] = []  # without a gap
-        for part in self.resident():
-            if not blocks or blocks[-1][-1][1] != part[0]:
-                blocks.append([])
-            blocks[-1].append(part)
-        for block in blocks:
-            memory = self.memory(block[0][0], block[-1][1])
-            for start, end, mapping in block:
-                new = [(start, end)]
-                if mapping:
-                    pages = seen.setdefault(mapping.file, set())
-                    shift = mapping.offset - mapping.start
-                    new = new_parts(pages, start + shift, end + shift, shift)
-                for low, high in new:
-                    yield Region(memory, low - memory.base, high - low)
+    def place_of(self, address: int) -> int:
+        """Where an address is in the file of its memory."""
+        return address
 
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
@@ -1385,13 +1353,15 @@ class Pages:
         return "shared" if ram else "file", place if mapping.file else (self.pid, address)
 
 
-def new_parts(pages: set[int], start: int, end: int, shift: int) -> Iterator[tuple[int, int]]:
-    """The addresses of a file's pages from start to end that are not in a set; they are added."""
-    new = [page for page in range(start, end, PAGE_SIZE) if page not in pages]
-    pages.update(new)
-    for _, part in groupby(enumerate(new), key=lambda one: one[1] - one[0] * PAGE_SIZE):
-        part = [page for _, page in part]
-        yield part[0] - shift, part[-1] + PAGE_SIZE - shift
+def new_pages(pages: bytes, offset: int, seen: set[int]) -> bytes:
+    """A mapping's pages from an offset in its file on, without those in a set; they are added."""
+    new = bytearray(pages)
+    for match in re.finditer(b"f", pages):
+        place = offset + PAGE_SIZE * match.start()
+        if place in seen:
+            new[match.start()] = ord(".")
+        seen.add(place)
+    return bytes(new)
 
 
 def searchable(line: str) -> Iterator[Mapping]:
@@ -1499,24 +1469,16 @@ class Core:
         if lost:
             self.damage = f"cut short: {size_text(lost)} of its memory are not in it"
 
-    def regions(self, _: object) -> Iterator[Region]:
+    def regions(self, _: object) -> Iterator[Span]:
         """Its memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
-        joined: list[tuple[int, int, int]] = []  # start and end in the file, shift to the address
         for part in self.segments:
-            place, shift = part.offset, part.start - part.offset
-            if joined and joined[-1][1:] == (place, shift):
-                place = joined.pop()[0]
-            joined.append((place, part.end - shift, shift))
-        for place, end, shift in joined:
+            shift, end, fd = part.start - part.offset, part.start, self.source.fd
             with contextlib.suppress(OSError):  # ENXIO: a hole to the end of the file
-                while place < end:
-                    place = os.lseek(self.source.fd, place, os.SEEK_DATA)
-                    hole = min(end, os.lseek(self.source.fd, place, os.SEEK_HOLE))
-                    size = max(0, hole - place)
-                    memory = Memory(self.path, self.path, place, size, self.source.fd)
-                    yield Region(memory, 0, size, shift)
-                    self.searched += size
-                    place = hole
+                while end < part.end:
+                    start = os.lseek(fd, end - shift, os.SEEK_DATA) + shift
+                    end = min(part.end, os.lseek(fd, start - shift, os.SEEK_HOLE) + shift)
+                    self.searched += max(0, end - start)
+                    yield start, end
 
     def bytes_at(self, start: int, end: int) -> bytes:
         """What is in it from an address to another, zeros for the rest."""
@@ -1527,8 +1489,15 @@ class Core:
                 break
             if low < high:
                 there = self.source.read(part.offset + low - part.start, high - low)
-                data[low - start : low - start + len(there)] = there
+                if len(there) < high - low:
+                    raise Ended
+                data[low - start : high - start] = there
         return bytes(data)
+
+    def place_of(self, address: int) -> int:
+        """Where an address is in the core file."""
+        part = mapping_at(self.segments, address)
+        return part.offset + address - part.start
 
     def backing(self, address: int, _: int) -> tuple[str, tuple]:
         """What a copy is. 'file': of a file's mapping, which may have been written to."""
@@ -1840,7 +1809,7 @@ def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | 
     before = string.read(0, start) if start < 256 else b'"'
     if URI_START_RE.fullmatch(before) and not string.read(end, 3).strip(b"="):
         head, prefix = run.part(0, min(CUT, run.size)), start
-        places = [place for _, places in index.candidates(head) for place in places]
+        places = (it[1:] for it in index.candidates(head))
         found = [n for n, first in places if not first and index.same(n, head, 0)]
     else:
         found, prefix = [content for content, *_ in index.in_run(run)], None
@@ -2049,11 +2018,11 @@ class Search:
     def memory(self, space: Pages | Core, owner: dict[str, object]) -> None:
         """Look in the memory of a process or a core: all of it counts, or nothing if that ends."""
         seen, other = {file: set(pages) for file, pages in self.seen.items()}, (0, 0)
-        regions, scanned = space.regions(seen), []
+        scanned: list[Scanned] = []
         if self.index:
-            found, other = copies_in(regions, self.index, self.report.min_size)
+            found, other = copies_in(space, seen, self.index, self.report.min_size)
         else:
-            scanned, found = base64_in(space, regions, self.report.min_size)
+            scanned, found = base64_in(space, seen, self.report.min_size)
         found.update(self.copies_elsewhere(space))
         copies = [(match, *space.backing(match.address, match.size)) for match in sorted(found)]
         extents = self.finder.extents(space, [match for match, *_ in copies]) if self.index else []
@@ -2083,31 +2052,31 @@ class Search:
                 end, count = start + match.size, match.size // match.width
                 inside = mapping.start <= start < mapping.end
                 if inside and not space.flags(start, end).translate(PRESENT).strip(b"af"):
-                    memory = space.memory(start, end, match.width)
+                    memory = Memory(space, start, count, match.width)
                     content = content_of(memory, 0, count, url_safe=True)
                     if isinstance(content, Content) and content.sha256 == match.sha256:
                         yield match._replace(address=start, whole=True)
 
 
 def base64_in(
-    space: Pages | Core, regions: Iterator[Region], count: int
+    space: Pages | Core, seen: dict[tuple, set[int]], count: int
 ) -> tuple[list[Scanned], set[Match]]:
     """All base64 in memory, as a source for each width of characters, and as copies of itself."""
     paths = {1: space.path, 2: f"{space.path}, two bytes a character"}
-    sources = {width: Memory(path, space.file, 0, 0, -1, width) for width, path in paths.items()}
+    sources = {width: Source(path, space.file, 0, 0, -1, width) for width, path in paths.items()}
     parts = {width: Scanned(source, Counter()) for width, source in sources.items()}
     found = set()
-    for region in regions:
-        for run in memory_runs(region, count):
-            behind = region.memory.view(run.base, run.width)  # the padding too
-            for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
-                place, size = run.base + run.width * start, run.width * (end - start)
-                content = content_of(behind, start, end, url_safe)
-                if isinstance(content, str):
-                    parts[run.width].add(content)
-                    continue
-                parts[run.width].add(Literal(place, None, None, None, None, False, *content))
-                found.add(Match(content.sha256, place + region.shift, run.width, size, True))
+    for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
+        padded = run._replace(size=run.size + 2)
+        for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
+            address, size = run.base + run.width * start, run.width * (end - start)
+            content = content_of(padded, start, end, url_safe)
+            if isinstance(content, str):
+                parts[run.width].add(content)
+                continue
+            place = space.place_of(address)
+            parts[run.width].add(Literal(place, None, None, None, None, False, *content))
+            found.add(Match(content.sha256, address, run.width, size, True))
     parts[1].source = sources[1]._replace(size=space.searched)
     return [part for part in parts.values() if part.source.size or part.packed], found
 

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from test_asar import call, run, told
 
 import asar_investigate
-from asar_investigate import Index, Memory, Region, Source, memory_runs, narrowed
+from asar_investigate import Index, Memory, Source, memory_runs, narrowed
 from conftest import FORBIDDEN, LIMIT, MIB, alive, wait_for
 
 FONT, OTHER, THIRD = (
@@ -546,10 +546,14 @@ def test_damaged_cores(chance):
 # ---------------------------------------------------------------- memory
 
 
-def opened(path: str, width: int = 1) -> Memory:
-    """A file as memory."""
-    size = os.path.getsize(path)
-    return Memory(path, path, 0, size // width, os.open(path, os.O_RDONLY), width)
+class Held:
+    """Bytes as the memory that begins at address 0."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def bytes_at(self, start: int, end: int) -> bytes:
+        return self.data[start:end].ljust(end - start, b"\0")
 
 
 @given(st.binary(max_size=300), st.integers(0, 40), st.integers(0, 400))
@@ -559,10 +563,12 @@ def test_two_byte_characters(data, start, count):
     raw = data[: len(data) // 2 * 2]
     expected = bytes(a if not b else 0 for a, b in zip(raw[::2], raw[1::2]))
     assert narrowed(raw) == expected
-    Path("m").write_bytes(raw)
-    memory = opened("m", 2)
+    memory = Memory(Held(raw), 0, len(raw) // 2, 2)
     assert memory.read(start, count) == expected[start : start + count]
-    os.close(memory.fd)
+    Path("m").write_bytes(raw)
+    with open("m", "rb") as file:
+        source = Source("m", "m", 0, memory.size, file.fileno(), 2)
+        assert source.read(start, count) == expected[start : start + count]
 
 
 @given(st.data(), st.sampled_from([2, 16, 64, 256]), st.sampled_from([16, 64, 1000, 2**20]))
@@ -581,12 +587,9 @@ def test_runs_of_memory(data, count, window):
         ("A" * length + gap * 2).encode(width, "replace")
         for length, gap, width in zip(lengths, gaps, widths)
     )
-    Path("m").write_bytes(raw)
-    memory = opened("m")
     size = data.draw(st.integers(0, len(raw)))
     with patch.object(asar_investigate, "WINDOW", window):
-        runs = list(memory_runs(Region(memory, 0, size), count))
-    os.close(memory.fd)
+        runs = list(memory_runs(Held(raw), 0, size, count))
     expected = [
         (width, odd + width * match.start(), odd + width * match.end())
         for odd, width in ((0, 1), (0, 2), (1, 2))
@@ -596,18 +599,17 @@ def test_runs_of_memory(data, count, window):
     assert sorted((m.width, m.base, m.base + m.width * m.size) for m in runs) == sorted(expected)
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20))), st.integers(-9, 9))
+@given(st.lists(st.tuples(st.integers(0, 60), st.text("af.s", max_size=20))))
 @many
-def test_new_parts(added, shift):
-    """As a set of pages."""
-    pages, numbers = set(), set()
-    for start, length in added:
-        low, high, moved = start * PAGE, (start + length) * PAGE, shift * PAGE
-        new = list(asar_investigate.new_parts(pages, low, high, moved))
-        expected = [n * PAGE - moved for n in range(start, start + length) if n not in numbers]
-        assert [n for a, b in new for n in range(a, b, PAGE)] == expected
-        assert all(a[1] < b[0] for a, b in zip(new, new[1:]))
-        numbers.update(range(start, start + length))
+def test_new_pages(added):
+    """As a set of pages; those that are not a file's stay as they are."""
+    seen, known = set(), set()
+    for first, pages in added:
+        new = asar_investigate.new_pages(pages.encode(), first * PAGE, seen).decode()
+        for number, (before, after) in enumerate(zip(pages, new), first):
+            assert after == ("." if before == "f" and number in known else before)
+        known.update(n for n, page in enumerate(pages, first) if page == "f")
+        assert seen == {n * PAGE for n in known} and len(new) == len(pages)
 
 
 @given(st.data())
@@ -624,20 +626,17 @@ def test_whole_copies(data):
     end = data.draw(st.sampled_from([len(text), len(text), len(text) - 100]))
     before = base64_of(data.draw(st.integers(0, 300)) // 4 * 4 + 4, 77).decode()
     behind = base64_of(data.draw(st.integers(0, 300)) // 4 * 4, 78).decode()
-    Path("m").write_text(before + text[start:end] + behind)
-    memory = opened("m")
-    found = list(Index(report).in_run(memory))
-    os.close(memory.fd)
+    held = (before + text[start:end] + behind).encode()
+    found = list(Index(report).in_run(Memory(Held(held), 0, len(held), 1)))
     whole = [(number, len(before), True)] if start == 0 and end == len(text) else []
     assert [one for one in found if one[2]] == whole
 
 
-def test_a_page_that_cannot_be_read_is_zeros():
-    """/proc/self/mem where nothing is mapped."""
-    fd = os.open("/proc/self/mem", os.O_RDONLY)
-    memory = Memory("self", "/proc/self/mem", PAGE, 3 * PAGE, fd)
-    assert memory.read(10, PAGE) == bytes(PAGE)
-    os.close(fd)
+def test_a_page_that_cannot_be_read_is_zeros(monkeypatch):
+    """/proc/self/mem where nothing is mapped any more."""
+    monkeypatch.setattr(asar_investigate.Pages, "flags", lambda *_: b"\x80" * 3)
+    with contextlib.closing(asar_investigate.Pages(os.getpid())) as pages:
+        assert pages.bytes_at(PAGE + 10, 3 * PAGE) == bytes(2 * PAGE - 10)
 
 
 # ---------------------------------------------------------------- processes
@@ -745,15 +744,6 @@ def test_pages_that_are_gone_by_now_are_no_files():
         pages = asar_investigate.Pages(os.getpid())
         assert pages.backing(address, 3 * PAGE)[0] == "anonymous"
         pages.close()
-
-
-def test_source_reads_the_same_as_memory():
-    Path("f").write_bytes(bytes(range(256)) * 10)
-    memory = opened("f")
-    source = Source("f", "f", 0, memory.size, memory.fd)
-    for place, count in ((0, 10), (5, 5000), (2560, 1), (2559, 9)):
-        assert memory.read(place, count) == source.read(place, count)
-    os.close(memory.fd)
 
 
 SWAPPED = """
@@ -868,11 +858,11 @@ def test_pages_of_a_file_are_read_once(bundle):
         seen, sizes = {}, []
         for pid in pids:
             pages = asar_investigate.Pages(pid)
-            sizes.append(sum(region.size for region in pages.regions(seen)))
+            sizes.append(sum(end - start for start, end in pages.regions(seen)))
             assert pages.searched >= sizes[-1]
             pages.close()
         alone = asar_investigate.Pages(pids[3])
-        whole = sum(region.size for region in alone.regions({}))
+        whole = sum(end - start for start, end in alone.regions({}))
         alone.close()
         found = told("bundle.js", "--pid", *pids)
     for found_new in sizes[2:]:  # neither the file's pages nor Python's own
