@@ -1244,13 +1244,12 @@ class Mapping(NamedTuple):
     def file(self) -> tuple | None:
         """What tells its file, or shared memory, from any other; None if nothing does.
 
-        Mappings of one device differ though all else is the same, and so do anon_inode:'s. The
-        number of a SysV segment may be a memfd's inode too.
+        Mappings of one device differ though all else is the same, and so do anon_inode:'s. A
+        SysV segment and a memfd may have one inode's number.
         """
         device = self.path.startswith("/dev/") and not self.path.startswith(RAM_PATHS)
-        if not self.inode or device or not self.path.startswith("/"):
-            return None
-        return self.device, self.inode, self.path.startswith("/SYSV")
+        one = self.inode and self.path.startswith("/") and not device
+        return (self.device, self.inode, self.path) if one else None
 
 
 def mapping_at(mappings: Sequence[Mapping], address: int) -> Mapping:
@@ -1307,10 +1306,8 @@ class Pages:
             while low < high:
                 try:
                     part = os.pread(self.mem, high - low, low)
-                except OSError as error:
-                    if error.errno not in (errno.EIO, errno.EFAULT):
-                        raise
-                    part = bytes(min(high - low, PAGE_SIZE - low % PAGE_SIZE))  # gone by now
+                except OSError:  # EIO: a page that is gone by now, or a device's
+                    part = bytes(min(high - low, PAGE_SIZE - low % PAGE_SIZE))
                 if not part:
                     raise Ended
                 data[low - start : low - start + len(part)] = part
@@ -1413,17 +1410,17 @@ def process_of(pid: int) -> dict[str, object]:
 
     Sizes in bytes; None: not known. Its name has its role in Chromium: 'chromium renderer'.
     """
-    role = ROLE_RE.search(proc_text(f"/proc/{pid}/cmdline"))
+    roles = ROLE_RE.findall(proc_text(f"/proc/{pid}/cmdline"))
     name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
-    found = ROLLUP_RE.findall(proc_text(f"/proc/{pid}/smaps_rollup"))
-    sizes = {field.lower(): int(size) * 1024 for field, size in found}
-    bits = proc_text(f"/proc/{pid}/coredump_filter").strip()
+    rollup = ROLLUP_RE.findall(proc_text(f"/proc/{pid}/smaps_rollup"))
+    sizes = {field: 1024 * int(size) for field, size in rollup}
+    bits = proc_text(f"/proc/{pid}/coredump_filter")
     return {
         "pid": pid,
-        "name": f"{name} {role[1]}" if role else name,
-        "rss": sizes.get("rss"),
-        "pss": sizes.get("pss"),
-        "anonymous": sizes.get("pss_anon", sizes.get("anonymous")),
+        "name": " ".join((name, *roles[:1])),
+        "rss": sizes.get("Rss"),
+        "pss": sizes.get("Pss"),
+        "anonymous": sizes.get("Pss_Anon", sizes.get("Anonymous")),
         "searched": None,
         "swap": None,
         "coredump_filter": int(bits, 16) if bits else None,
@@ -1445,14 +1442,13 @@ class Core:
         self.source, self.path, self.file = source, source.path, source.path
         self.segments: list[Mapping] = []
         self.mappings: list[Mapping] = []  # what was mapped (NT_FILE)
-        self.damage = ""  # what is wrong with it
-        self.searched = lost = 0
+        self.damage, self.searched, lost = "", 0, 0
         wide, headers = program_headers(source)
         for kind, offset, address, size in headers:
             there = max(0, min(size, source.size - offset))
             if kind == PT_LOAD:
                 lost += size - there
-                self.segments += [Mapping(address, address + there, offset, "")] if there else []
+                self.segments.append(Mapping(address, address + there, offset, ""))
             elif kind == PT_NOTE and not self.mappings:
                 try:
                     notes = source.read(offset, min(there, MAX_NOTES))
@@ -1461,10 +1457,11 @@ class Core:
                     wrong = "a damaged list of file mappings: all is told as anonymous"
                     self.damage = f"byte {offset}: {wrong}"
         self.segments.sort()
-        in_file = [(part.offset, part.offset + part.end - part.start) for part in self.segments]
-        if overlap(self.segments) or overlap(in_file):
+        total = sum(part.end - part.start for part in self.segments)
+        pairs = zip(self.segments, self.segments[1:])
+        if total > source.size or any(one.end > other.start for one, other in pairs):
             raise Problem("its segments overlap; not read")
-        if not (self.segments or lost):
+        if not total + lost:
             raise Problem("no memory is in it")
         if lost:
             self.damage = f"cut short: {size_text(lost)} of its memory are not in it"
@@ -1516,62 +1513,47 @@ class Core:
         }
 
 
-def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, int, int, int]]]:
+def program_headers(source: Source) -> tuple[bool, list[tuple[int, ...]]]:
     """Whether a core is 64-bit, and kind, offset, address, size of each header."""
     ident = source.read(0, 64)
-    if ident[:4] != b"\x7fELF" or len(ident) < 64 or ident[4] not in (1, 2):
-        raise Problem("byte 0: no ELF file, so no core file")
-    if ident[5] != 1:
-        raise Problem("byte 5: a big-endian core file; only little-endian ones are read")
+    wide = ident[4:6] == b"\2\1"
+    if len(ident) < 64 or not (wide or ident[4:6] == b"\1\1") or ident[:4] != b"\x7fELF":
+        raise Problem("byte 0: no little-endian ELF file, so no core file that can be read")
     if ident[16:18] != b"\4\0":
         raise Problem("byte 16: an ELF file, but no core file")
-    wide = ident[4] == 2
-    headers, sections = struct.unpack_from("<QQ" if wide else "<II", ident, 32 if wide else 28)
+    (begin,) = struct.unpack_from("<Q" if wide else "<I", ident, 32 if wide else 28)
     length, count = struct.unpack_from("<HH", ident, 54 if wide else 42)
-    if count == 0xFFFF and sections:  # there are more: the number is in the first section's sh_info
-        info = source.read(sections + (44 if wide else 28), 4) if sections < source.size else b""
-        count = int.from_bytes(info, "little")
-    if length != (56 if wide else 32) or headers + length * count > source.size or count > 2**20:
-        raise Problem(f"byte {headers}: program headers beyond the end at {source.size}")
-    layout, order = ("<IIQQQQ", (0, 2, 3, 5)) if wide else ("<IIIII", (0, 1, 2, 4))
-    all_of_them = (source.read(headers + n * length, length) for n in range(count))
-    fields = (struct.unpack_from(layout, header) for header in all_of_them)
-    return wide, (tuple(values[n] for n in order) for values in fields)
-
-
-def overlap(ranges: Sequence[tuple]) -> bool:
-    """Whether any two of these ranges, each with start and end, overlap."""
-    ordered = sorted(ranges)
-    return any(before[1] > after[0] for before, after in zip(ordered, ordered[1:]))
+    layout, order = ("<IIQQQQQQ", (0, 2, 3, 5)) if wide else ("<8I", (0, 1, 2, 4))
+    headers = source.read(begin, length * count)
+    if length != struct.calcsize(layout) or len(headers) < length * count or count == 0xFFFF:
+        raise Problem(f"byte {begin}: program headers beyond the end, or more than 65534")
+    fields = struct.iter_unpack(layout, headers)
+    return wide, [tuple(values[n] for n in order) for values in fields]
 
 
 def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
-    """The file mappings that the notes tell of. Raises ValueError.
+    """The file mappings that the notes tell of. Raises ValueError, struct.error.
 
     A note: sizes of name and data and its type, u32 each, then both, padded to 4. NT_FILE's data:
     count, page size, count times start, end and offset, the paths.
     """
-    found, place, word = [], 0, "Q" if wide else "I"
-    unit = struct.calcsize(word)
+    place, unit, layout = 0, 8 if wide else 4, "<3Q" if wide else "<3I"
     while place + 12 <= len(notes):
         name, size, kind = struct.unpack_from("<III", notes, place)
         begin = place + 12 + name + -name % 4
         place = begin + size + -size % 4
         if begin + size > len(notes):
             raise ValueError("a note beyond the end of the notes")
-        if kind != NT_FILE:
-            continue
-        note = notes[begin : begin + size]
-        count = int.from_bytes(note[:unit], "little")
-        paths = note[(2 + 3 * count) * unit :].split(b"\0")[:-1]
-        if len(paths) != count:
-            raise ValueError("not as many paths as mappings")
-        for n, path in enumerate(paths):
-            start, end, offset = struct.unpack_from(f"<3{word}", note, (2 + 3 * n) * unit)
-            found.append(Mapping(start, end, offset, os.fsdecode(path)))
-    if overlap(found):
-        raise ValueError("mappings that overlap")
-    return found
+        if kind == NT_FILE:
+            note = notes[begin : begin + size]
+            count = int.from_bytes(note[:unit], "little")
+            places, paths = note[2 * unit :][: 3 * unit * count], note[(2 + 3 * count) * unit :]
+            names = paths.split(b"\0")[:-1]
+            if len(names) != count:
+                raise ValueError("not as many paths as mappings")
+            numbers = struct.iter_unpack(layout, places)
+            return [Mapping(*at, os.fsdecode(path)) for at, path in zip(numbers, names)]
+    return []
 
 
 # ---------------------------------------------------------------- heap snapshots
