@@ -981,7 +981,9 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
     while start < end:
         first = max(0, start - 2)  # the character before it tells whether a run begins there
         behind = following = min(start + size, end)
-        window = space.bytes_at(first, following + 2 * count)
+        window = space.bytes_at(first, following)
+        if any(EITHER[byte] for byte in window[-2:]):  # a run may begin here and go on
+            window += space.bytes_at(following, following + 2 * count)
         for odd, width, characters in views(window, count):
             for begin, length in window_runs(characters, count):
                 run = Memory(space, first + odd + width * begin, length - begin, width)
@@ -1448,7 +1450,7 @@ class Core:
             there = max(0, min(size, source.size - offset))
             if kind == PT_LOAD:
                 lost += size - there
-                self.segments.append(Mapping(address, address + there, offset, ""))
+                self.segments += [Mapping(address, address + there, offset, "")] if there else []
             elif kind == PT_NOTE and not self.mappings:
                 try:
                     notes = source.read(offset, min(there, MAX_NOTES))
@@ -1468,14 +1470,18 @@ class Core:
 
     def regions(self, _: object) -> Iterator[Span]:
         """Its memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
+        spans: list[Span] = []
         for part in self.segments:
-            shift, end, fd = part.start - part.offset, part.start, self.source.fd
+            shift, fd = part.start - part.offset, self.source.fd
             with contextlib.suppress(OSError):  # ENXIO: a hole to the end of the file
-                while end < part.end:
-                    start = os.lseek(fd, end - shift, os.SEEK_DATA) + shift
-                    end = min(part.end, os.lseek(fd, start - shift, os.SEEK_HOLE) + shift)
-                    self.searched += max(0, end - start)
-                    yield start, end
+                place = os.lseek(fd, part.offset, os.SEEK_DATA)
+                while place + shift < part.end:
+                    hole = min(os.lseek(fd, place, os.SEEK_HOLE), part.end - shift)
+                    near = spans and place + shift - spans[-1][1] < PAGE_SIZE  # searched as one
+                    spans.append((spans.pop()[0] if near else place + shift, hole + shift))
+                    self.searched += hole - place
+                    place = os.lseek(fd, hole, os.SEEK_DATA)
+        return iter(spans)
 
     def bytes_at(self, start: int, end: int) -> bytes:
         """What is in it from an address to another, zeros for the rest."""
