@@ -937,7 +937,6 @@ NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE
 CUT = 1024  # characters of a string that V8 writes into a heap snapshot
 ALIKE = 1000  # literals that have one needle, of which more are not told apart
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
-CHARACTER_OR_ZERO = bytes(EITHER[byte] or 2 * (not byte) for byte in range(256))
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
@@ -997,19 +996,14 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
 
 
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
-    """First byte, width and characters of each view of a window that may have such a run in it.
-
-    Of every so many bytes, an odd number, one is looked at: of two-byte text they are a character
-    and a zero by turns, wherever it begins.
-    """
-    stride = stride_for(2 * count) | 1  # half as many as in a file: most memory is no text
-    samples, number = window[::stride].translate(CHARACTER_OR_ZERO), count // stride
-    if b"\1" * number in samples:
+    """First byte, width and characters of each view of a window that may have such a run in it."""
+    stride = stride_for(2 * count)  # half as many samples as in a file: most memory is no text
+    wanted = b"\1" * (count // stride)
+    if wanted in window[::stride].translate(EITHER):
         yield 0, 1, window
-    if b"\1\2" * number in samples or b"\2\1" * number in samples:
-        for odd in (0, 1):
-            if b"\1" * number in window[odd :: 2 * stride].translate(EITHER):
-                yield odd, 2, narrowed(window[odd:])
+    for odd in (0, 1):
+        if wanted in window[odd :: 2 * stride].translate(EITHER):
+            yield odd, 2, narrowed(window[odd:])
 
 
 class Match(NamedTuple):
@@ -1138,29 +1132,23 @@ class Extent(NamedTuple):
     whole: bool
 
 
-def anchors_of(scanned: Scanned) -> list[Literal]:
-    """The literals that lead to a source's text in memory."""
-    literals = scanned.literals() if scanned.script else ()
-    return nlargest(ANCHORS, literals, key=lambda one: one.length)
-
-
 class SourceText:
     """A source's text as V8 keeps it, or (one byte a character) as it was loaded.
 
     It is written to a file without a name, in /var/tmp as /tmp may be RAM.
     """
 
-    def __init__(self, scanned: Scanned, width: int) -> None:
+    def __init__(self, scanned: Scanned, width: int, offsets: Sequence[int]) -> None:
         import tempfile
 
         one_byte = "utf-8" if scanned.script.beyond_latin1 else "latin-1"
         encoding = one_byte if width == 1 else "utf-16-le"
         decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
-        self.width, self.places, start = width, {}, 0  # of literals: offset -> place in the text
+        self.width, self.places, start = width, {}, 0  # offset -> place in the text
         self.file = tempfile.TemporaryFile(dir="/var/tmp")  # noqa: SIM115 (closed with the text)
         with open_regular(scanned.source.file) as file:
             source = scanned.source._replace(fd=file.fd)
-            for offset in (*sorted(one.offset for one in anchors_of(scanned)), source.size):
+            for offset in (*sorted(offsets), source.size):
                 for _, piece in chain(source.pieces(start, offset), [(offset, b"")]):
                     self.file.write(decode(piece, final=not piece).encode(encoding, "replace"))
                 start, self.places[offset] = offset, self.file.tell()
@@ -1175,8 +1163,7 @@ class SourceText:
             there = space.bytes_at(begin + low, begin + high)[::step]
             pairs = enumerate(zip(text, there))
             same = len(text) if text == there else next(n for n, (a, b) in pairs if a != b)
-            same -= same % self.width
-            place += step * same
+            place += step * (same - same % self.width)
             if same < TEXT_STEP:
                 return place
 
@@ -1185,11 +1172,17 @@ class SourceFinder:
     """Finds the sources that copies of literals stand in."""
 
     def __init__(self, report: Report) -> None:
-        self.text = lru_cache(8)(lambda number, width: SourceText(report.scanned[number], width))
         self.anchors: dict[bytes, list[tuple[int, Literal]]] = {}
+        self.offsets: dict[int, list[int]] = {}  # of a source's anchors
         for number, scanned in enumerate(report.scanned):
-            for literal in anchors_of(scanned):
+            literals = scanned.literals() if scanned.script else ()
+            largest = nlargest(ANCHORS, literals, key=lambda one: one.length)
+            self.offsets[number] = [literal.offset for literal in largest]
+            for literal in largest:
                 self.anchors.setdefault(literal.sha256, []).append((number, literal))
+        self.text = lru_cache(8)(
+            lambda number, width: SourceText(report.scanned[number], width, self.offsets[number])
+        )
 
     def extents(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extent]:
         """The text around each copy of a literal, if it is more than a string by itself."""
@@ -1197,22 +1190,19 @@ class SourceFinder:
         for match in matches:
             for number, literal in self.anchors.get(match.sha256, [])[:ANCHORED]:
                 same = (one for one in found if one.source == number)
-                if not any(one.start <= match.address < one.end for one in same):
-                    with contextlib.suppress(OSError, Problem):  # Index says what is gone
-                        found += self.around(space, match, number, literal)
+                if any(one.start <= match.address < one.end for one in same):
+                    continue
+                with contextlib.suppress(OSError, Problem):  # Index says what is gone
+                    text = self.text(number, match.width)
+                    place = text.places[literal.offset]
+                    begin = match.address - place
+                    start, end = (text.reach(space, begin, place, step) for step in (-1, 1))
+                    string = max(literal.length, literal.string_length or 0)
+                    if end - start >= match.width * (string + BESIDE):
+                        whole = end - start == text.size
+                        extent = Extent(number, match.width, begin + start, begin + end, whole)
+                        found.append(extent)
         return found
-
-    def around(
-        self, space: Pages | Core, match: Match, number: int, literal: Literal
-    ) -> Iterator[Extent]:
-        text = self.text(number, match.width)
-        place = text.places[literal.offset]
-        begin = match.address - place
-        low, high = (text.reach(space, begin, place, step) for step in (-1, 1))
-        string = max(literal.length, literal.string_length or 0)
-        if high - low >= match.width * (string + BESIDE):
-            whole = high - low == text.size
-            yield Extent(number, match.width, begin + low, begin + high, whole)
 
 
 # ---------------------------------------------------------------- processes
