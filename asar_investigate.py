@@ -1207,16 +1207,15 @@ class SourceFinder:
 
 # ---------------------------------------------------------------- processes
 #
-# Pids -> the resident memory of these processes and their descendants, as regions. A page of a
+# Pids -> these processes and their descendants, and which of their memory is in RAM. A page of a
 # file or of shared memory that several of them map is searched in the first one alone.
 
 TGID_RE = re.compile(r"^Tgid:\t(\d+)$", re.M)
 ROLE_RE = re.compile(r"--type=([a-z-]{1,30})")  # of a Chromium process
 ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
 IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)  # mountinfo
-PRESENT = bytes(  # of a pagemap entry's highest byte: anonymous, file or shared, swapped, none
-    b".s"[flags >> 6 & 1] if not flags & 128 else b"af"[flags >> 5 & 1] for flags in range(256)
-)
+# Of a pagemap entry's highest byte: anonymous, file or shared, swapped, none of these.
+PRESENT = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
 UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
 PRESENT_RE = re.compile(rb"[af]+")
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
@@ -1387,11 +1386,11 @@ def process_tree(pid: int) -> list[int]:
 def app_archive(pid: int) -> str | None:
     """The archive of an Electron app: beside its program, or named on its command line."""
     with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
-        program = os.path.dirname(os.readlink(f"/proc/{pid}/exe"))
+        program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
         words = proc_text(f"/proc/{pid}/cmdline").split("\0")[1:]
-        folders = [os.path.join(os.readlink(f"/proc/{pid}/cwd"), word) for word in words if word]
-        inside = [os.path.join(folder, "app.asar") for folder in folders]
-        for path in (os.path.join(program, "resources", "app.asar"), *folders, *inside):
+        named = [os.path.join(folder, word) for word in words if word]
+        inside = [os.path.join(path, "app.asar") for path in named]
+        for path in (f"{os.path.dirname(program)}/resources/app.asar", *named, *inside):
             if path.endswith(".asar") and os.path.isfile(path):
                 return path
     return None
@@ -1421,7 +1420,7 @@ def process_of(pid: int) -> dict[str, object]:
 
 # ---------------------------------------------------------------- core files
 #
-# A core file (elf(5), core(5)) -> its memory as regions, and which of it belongs to files.
+# A core file (elf(5), core(5)) -> its memory by address, and which of it belongs to files.
 
 PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45
 MAX_NOTES = 16 * MIB  # some 100,000 file mappings
@@ -1512,11 +1511,11 @@ class Core:
 def program_headers(source: Source) -> tuple[bool, list[tuple[int, ...]]]:
     """Whether a core is 64-bit, and kind, offset, address, size of each header."""
     ident = source.read(0, 64)
-    wide = ident[4:6] == b"\2\1"
-    if len(ident) < 64 or not (wide or ident[4:6] == b"\1\1") or ident[:4] != b"\x7fELF":
-        raise Problem("byte 0: no little-endian ELF file, so no core file that can be read")
-    if ident[16:18] != b"\4\0":
-        raise Problem("byte 16: an ELF file, but no core file")
+    if len(ident) < 64 or ident[:4] != b"\x7fELF" or ident[16:18] != b"\4\0":
+        raise Problem("byte 0: no ELF core file")
+    if ident[4:6] not in (b"\1\1", b"\2\1"):
+        raise Problem("byte 4: no little-endian core file of 32 or 64 bits")
+    wide = ident[4] == 2
     (begin,) = struct.unpack_from("<Q" if wide else "<I", ident, 32 if wide else 28)
     length, count = struct.unpack_from("<HH", ident, 54 if wide else 42)
     layout, order = ("<IIQQQQQQ", (0, 2, 3, 5)) if wide else ("<8I", (0, 1, 2, 4))
@@ -1543,12 +1542,12 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
         if kind == NT_FILE:
             note = notes[begin : begin + size]
             count = int.from_bytes(note[:unit], "little")
-            places, paths = note[2 * unit :][: 3 * unit * count], note[(2 + 3 * count) * unit :]
-            names = paths.split(b"\0")[:-1]
-            if len(names) != count:
+            middle = (2 + 3 * count) * unit
+            paths = note[middle:].split(b"\0")[:-1]
+            if len(paths) != count:
                 raise ValueError("not as many paths as mappings")
-            numbers = struct.iter_unpack(layout, places)
-            return [Mapping(*at, os.fsdecode(path)) for at, path in zip(numbers, names)]
+            places = struct.iter_unpack(layout, note[2 * unit : middle])
+            return [Mapping(*place, os.fsdecode(path)) for place, path in zip(places, paths)]
     return []
 
 
