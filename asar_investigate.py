@@ -940,13 +940,6 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
-class Ended(Problem):
-    """A process has ended while it was read, or a file is shorter than it was."""
-
-    def __init__(self) -> None:
-        super().__init__("it has ended, or become shorter, while it was read")
-
-
 class Memory(NamedTuple):
     """Memory from an address on, as characters of one byte or two; it is read like a Source."""
 
@@ -1027,17 +1020,14 @@ class Index:
         self.rows = Rows(report)
         decoded = (row.literal.decoded for row in self.rows)
         self.lengths = array("q", (-(-4 * size // 3) for size in decoded))  # without padding
-        self.head = min(report.min_size, 256)
         self.needles: dict[bytes, tuple[int, ...]] = {}  # number of a literal << 40 | offset in it
         self.gone: dict[str, str] = {}  # inputs that cannot be read any more: file -> path
         for content, length in enumerate(self.lengths):
-            head, last = self.read(content, 0, CUT), max(0, length - CUT)
+            head, last = self.read(content, 0, min(CUT, length)), max(0, length - CUT)
             tail = self.read(content, last, CUT) if last else head
-            found = [(m[1], m.start()) for m in NEEDLE_RE.finditer(head)] or [
-                (head[: self.head], 0)
-            ]
-            ending = [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
-            for needle, offset in {found[0], *ending[-1:]}:
+            first = [(m[1], m.start()) for m in NEEDLE_RE.finditer(head)] or [(head[:NEEDLE], 0)]
+            final = [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
+            for needle, offset in {first[0], *final[-1:]}:
                 places = self.needles.get(needle, ())
                 if len(places) < ALIKE:
                     self.needles[needle] = (*places, content << 40 | offset)
@@ -1066,7 +1056,7 @@ class Index:
         """
         pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
         behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
-        for position, needle in chain([(0, run.read(0, self.head))], behind):
+        for position, needle in chain([(0, run.read(0, NEEDLE))], behind):
             places = (divmod(place, 2**40) for place in self.needles.get(needle, ()))
             alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
             yield from ((position, content, position - offset) for content, offset in alike)
@@ -1268,7 +1258,7 @@ class Pages:
             if self.mappings:
                 break
         else:
-            raise Ended
+            raise ProcessLookupError
         self.path, self.file = f"process {pid}", f"/proc/{tid}/mem"
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -1283,7 +1273,7 @@ class Pages:
         count = -(-end // PAGE_SIZE) - first
         entries = os.pread(self.pagemap, 8 * count, 8 * first)
         if not entries:
-            raise Ended
+            raise ProcessLookupError
         return entries[7::8]
 
     def bytes_at(self, start: int, end: int) -> bytes:
@@ -1300,7 +1290,7 @@ class Pages:
                 except OSError:  # EIO: a page that is gone by now, or a device's
                     part = bytes(min(high - low, PAGE_SIZE - low % PAGE_SIZE))
                 if not part:
-                    raise Ended
+                    raise ProcessLookupError
                 data[low - start : low - start + len(part)] = part
                 low += len(part)
         return bytes(data)
@@ -1482,7 +1472,7 @@ class Core:
             if low < high:
                 there = self.source.read(part.offset + low - part.start, high - low)
                 if len(there) < high - low:
-                    raise Ended
+                    raise Problem("it has become shorter while it was read")
                 data[low - start : high - start] = there
         return bytes(data)
 
@@ -1964,7 +1954,7 @@ class Search:
                     pages.path += f" {process['name']}"  # as what is found in it is told
                     self.memory(pages, {"pid": pid, "process": process["name"]})
                     process.update(searched=pages.searched, swap=pages.swap)
-            except (Ended, FileNotFoundError, ProcessLookupError):
+            except (FileNotFoundError, ProcessLookupError):
                 if not named:
                     return
                 raise Problem("it has ended; none of its memory is in the report") from None
