@@ -1057,9 +1057,10 @@ class Index:
         pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
         behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
         for position, needle in chain([(0, run.read(0, NEEDLE))], behind):
-            places = (divmod(place, 2**40) for place in self.needles.get(needle, ()))
-            alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
-            yield from ((position, content, position - offset) for content, offset in alike)
+            if needle in self.needles:
+                places = (divmod(place, 2**40) for place in self.needles[needle])
+                alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
+                yield from ((position, content, position - offset) for content, offset in alike)
 
     def in_run(self, run: Source | Memory) -> Iterator[tuple[int, int, bool]]:
         """Each literal that a run holds, where its first character is, and whether it is whole.
