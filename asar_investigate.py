@@ -1046,7 +1046,7 @@ class Index:
     def same(self, content: int, run: Source | Memory, first: int) -> bool:
         """Whether a run has at a place what a literal has, as far as both of them go."""
         end = min(run.size, first + self.lengths[content])
-        pieces = run.pieces(max(0, first), end, 2**16)
+        pieces = run.pieces(max(0, first), end, 2**14)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
     def candidates(self, run: Source | Memory) -> Iterator[tuple[int, int, int]]:
@@ -1183,7 +1183,8 @@ class SourceFinder:
                 same = (one for one in found if one.source == number)
                 if any(one.start <= match.address < one.end for one in same):
                     continue
-                with contextlib.suppress(OSError, Problem):  # Index says what is gone
+                # Index says which inputs are gone.
+                with contextlib.suppress(FileNotFoundError, PermissionError, Problem):
                     text = self.text(number, match.width)
                     place = text.places[literal.offset]
                     begin = match.address - place

@@ -13,12 +13,14 @@ import mmap
 import os
 import random
 import re
+import resource
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -1109,6 +1111,16 @@ def test_a_source_in_a_core():
     ]
     held = [(copy["address"], copy["in_source"]) for copy in source["literals"][0]["cores"]]
     assert sorted(held)[0] == (0x10000, False) and [one for _, one in held].count(True) == 2
+
+
+def test_no_room_for_the_text_of_a_source_is_said():
+    """Or its copies would read as none."""
+    Path("source.js").write_text(SOURCE, encoding="utf-8")
+    Path("core.1").write_bytes(core([(0x10000, SOURCE.encode("latin-1"))]))
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (100_000, 100_000))
+    result = run("source.js", "--core", "core.1", preexec_fn=limit)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert "core.1: File too large" in result.stderr and "5000" in result.stdout
 
 
 def test_what_two_inputs_have_is_summed_once():
