@@ -74,9 +74,10 @@ class Source(NamedTuple):
     width: int = 1  # bytes a character
 
     def read(self, offset: int, count: int) -> bytes:
-        """Bytes from offset on (fewer at the end), by pread: nothing is mapped."""
-        count = min(count, self.size - offset)
-        return os.pread(self.fd, count, self.base + offset) if count > 0 else b""
+        """Characters from offset on (fewer at the end), by pread: nothing is mapped."""
+        count, place = min(count, self.size - offset), self.base + self.width * offset
+        data = os.pread(self.fd, self.width * count, place) if count > 0 else b""
+        return narrowed(data) if self.width == 2 else data
 
     def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
         """The characters from start to end in pieces, each with its offset."""
@@ -928,63 +929,33 @@ def identity(source: Source) -> tuple[int, int]:
 
 # ---------------------------------------------------------------- base64 in memory
 #
-# In: regions of memory, of a process or in a core file. Out: their base64 runs, of one byte a
-# character or of two, and which of them are copies of literals.
+# In: the memory of a process or a core file. Out: its base64 runs, of one byte a character or of
+# two, and which of them are copies of literals.
 
 NEEDLE = 24  # characters that lead from a place in memory to a literal
 NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE - 1))
 CUT = 1024  # characters of a string that V8 writes into a heap snapshot
-ALIKE = 1000  # literals that begin alike, of which more are not told apart
+ALIKE = 1000  # literals that have one needle, of which more are not told apart
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
-CHARACTER_OR_ZERO = bytes(EITHER[byte] or 2 * (not byte) for byte in range(256))
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
-class Ended(Problem):
-    """A process has ended while it was read, or a file is shorter than it was."""
+class Memory(NamedTuple):
+    """Memory from an address on, as characters of one byte or two; it is read like a Source."""
 
-    def __init__(self) -> None:
-        super().__init__("it has ended, or become shorter, while it was read")
-
-
-class Memory(Source):
-    """Memory without a gap: of a process (base is an address of /proc/PID/mem) or in a core file.
-
-    Offset and size count characters of one byte or two. Read as 0: a character beyond Latin-1, a
-    page that cannot be read any more.
-    """
+    space: Pages | Core
+    base: int  # its address
+    size: int  # in characters
+    width: int
 
     def read(self, offset: int, count: int) -> bytes:
-        """Characters from offset on, fewer at the end."""
-        left = self.width * max(0, min(count, self.size - offset))
-        place, parts = self.base + self.width * offset, []
-        while left:
-            try:
-                part = os.pread(self.fd, left, place)
-            except OSError as error:
-                if error.errno not in (errno.EIO, errno.EFAULT):
-                    raise
-                part = bytes(min(left, PAGE_SIZE - place % PAGE_SIZE))
-            if not part:
-                raise Ended
-            parts.append(part)
-            place, left = place + len(part), left - len(part)
-        data = b"".join(parts)
+        """Characters from offset on; 0 where there is nothing in RAM, or in the core."""
+        start = self.base + self.width * offset
+        end = start + self.width * max(0, min(count, self.size - offset))
+        data = self.space.bytes_at(start, end)
         return narrowed(data) if self.width == 2 else data
 
-    def view(self, place: int, width: int) -> Memory:
-        """From a byte of the file on, as characters of this width."""
-        size = (self.base + self.width * self.size - place) // width
-        return self._replace(base=place, size=size, width=width)
-
-
-class Region(NamedTuple):
-    """Memory that is to be searched for the runs that begin in a part of it."""
-
-    memory: Memory
-    start: int  # of the part
-    size: int
-    shift: int = 0  # from a place in the file to its address
+    pieces = Source.pieces
 
 
 def narrowed(data: bytes) -> bytes:
@@ -996,38 +967,36 @@ def narrowed(data: bytes) -> bytes:
     return (int.from_bytes(low, "little") & mask).to_bytes(len(low), "little")
 
 
-def memory_runs(region: Region, count: int) -> Iterator[Memory]:
-    """Each run of count or more characters, of one byte or two, that begins in a region."""
-    memory, place, size = region.memory, region.start, max(WINDOW, 2 * count)
-    while place < region.start + region.size:
-        first = max(0, place - 2)  # the character before it tells whether a run begins there
-        window = memory.read(first, place - first + size + 2 * count)
-        behind = following = min(place + size, region.start + region.size)
+def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Memory]:
+    """Each run of count or more characters, of one byte or two, that begins between addresses."""
+    size = max(WINDOW, 2 * count)
+    while start < end:
+        first = max(0, start - 2)  # the character before it tells whether a run begins there
+        behind = following = min(start + size, end)
+        window = space.bytes_at(first, following)
+        if any(EITHER[byte] for byte in window[-2:]):  # a run may begin here and go on
+            window += space.bytes_at(following, following + 2 * count)
         for odd, width, characters in views(window, count):
-            for start, end in window_runs(characters, count):
-                begin = first + odd + width * start
-                if place <= begin < following:  # else it is another window's
-                    run = memory.view(memory.base + begin, width)
-                    length = end - start if end < len(characters) else run_end(run, end - start)
-                    yield run._replace(size=length)
-                    behind = max(behind, begin + width * length)
-        place = behind
+            for begin, length in window_runs(characters, count):
+                run = Memory(space, first + odd + width * begin, length - begin, width)
+                if start <= run.base < following:  # else it is another window's
+                    if length == len(characters):
+                        length = run_end(run._replace(size=sys.maxsize), run.size)
+                        run = run._replace(size=length)
+                    yield run
+                    behind = max(behind, run.base + width * run.size)
+        start = behind
 
 
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
-    """First byte, width and characters of each view of a window that may have such a run in it.
-
-    Of every so many bytes, an odd number, one is looked at: of two-byte text they are a character
-    and a zero by turns, wherever it begins.
-    """
-    stride = stride_for(2 * count) | 1  # half as many as in a file: most memory is no text
-    samples, number = window[::stride].translate(CHARACTER_OR_ZERO), count // stride
-    if b"\1" * number in samples:
+    """First byte, width and characters of each view of a window that may have such a run in it."""
+    stride = stride_for(2 * count)  # half as many samples as in a file: most memory is no text
+    wanted = b"\1" * (count // stride)
+    if wanted in window[::stride].translate(EITHER):
         yield 0, 1, window
-    if b"\1\2" * number in samples or b"\2\1" * number in samples:
-        for odd in (0, 1):
-            if b"\1" * number in window[odd :: 2 * stride].translate(EITHER):
-                yield odd, 2, narrowed(window[odd:])
+    for odd in (0, 1):
+        if wanted in window[odd :: 2 * stride].translate(EITHER):
+            yield odd, 2, narrowed(window[odd:])
 
 
 class Match(NamedTuple):
@@ -1051,19 +1020,17 @@ class Index:
         self.rows = Rows(report)
         decoded = (row.literal.decoded for row in self.rows)
         self.lengths = array("q", (-(-4 * size // 3) for size in decoded))  # without padding
-        self.head = min(report.min_size, 256)
-        self.needles: dict[bytes, int] = {}  # -> number of the literal << 40 | offset in it
-        self.more: dict[bytes, list[int]] = {}  # of other literals that have the same one
+        self.needles: dict[bytes, tuple[int, ...]] = {}  # number of a literal << 40 | offset in it
         self.gone: dict[str, str] = {}  # inputs that cannot be read any more: file -> path
         for content, length in enumerate(self.lengths):
-            for offset in (0, length - CUT) if length > 2 * CUT else (0,):
-                text = self.read(content, offset, min(CUT, length))
-                matches = list(NEEDLE_RE.finditer(text))
-                match = matches[-1 if offset else 0] if matches else None
-                needle = match[1] if match else text[: self.head]
-                place = content << 40 | offset + (match.start() if match else 0)
-                if (match or not offset) and self.needles.setdefault(needle, place) != place:
-                    self.more.setdefault(needle, []).append(place)
+            head, last = self.read(content, 0, min(CUT, length)), max(0, length - CUT)
+            tail = self.read(content, last, CUT) if last else head
+            first = [(m[1], m.start()) for m in NEEDLE_RE.finditer(head)] or [(head[:NEEDLE], 0)]
+            final = [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
+            for needle, offset in {first[0], *final[-1:]}:
+                places = self.needles.get(needle, ())
+                if len(places) < ALIKE:
+                    self.needles[needle] = (*places, content << 40 | offset)
 
     def read(self, content: int, start: int, count: int) -> bytes:
         """Characters of a literal, read where it stands; none where its input is gone."""
@@ -1076,74 +1043,68 @@ class Index:
         self.gone[source.file] = source.path
         return b""
 
-    def same(self, content: int, run: Source, first: int) -> bool:
+    def same(self, content: int, run: Source | Memory, first: int) -> bool:
         """Whether a run has at a place what a literal has, as far as both of them go."""
-        start, end = max(0, first), min(run.size, first + self.lengths[content])
-        tail = max(start, end - 16)  # most that begin alike end otherwise
-        if run.read(tail, end - tail) != self.read(content, tail - first, end - tail):
-            return False
-        pieces = run.pieces(start, end, 2**18)
+        end = min(run.size, first + self.lengths[content])
+        pieces = run.pieces(max(0, first), end, 2**14)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
-    def candidates(self, run: Source) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-        """For each needle in a run: where it is, and what may be there, by likeness of length.
+    def candidates(self, run: Source | Memory) -> Iterator[tuple[int, int, int]]:
+        """What may be in a run: place of a needle, a literal, where its first character would be.
 
-        That is the number of a literal, and where its first character would be.
+        Of one needle's literals those come first whose length is most like the run's.
         """
-        head = [(0, run.read(0, self.head))]
         pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
         behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
-        for position, needle in chain(head, behind):
+        for position, needle in chain([(0, run.read(0, NEEDLE))], behind):
             if needle in self.needles:
-                places = (self.needles[needle], *self.more.get(needle, [])[:ALIKE])
-                found = ((place >> 40, position - (place & 2**40 - 1)) for place in places)
-                yield position, sorted(found, key=lambda it: abs(self.lengths[it[0]] - run.size))
+                places = (divmod(place, 2**40) for place in self.needles[needle])
+                alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
+                yield from ((position, content, position - offset) for content, offset in alike)
 
-    def in_run(self, run: Source) -> Iterator[tuple[int, int, bool]]:
+    def in_run(self, run: Source | Memory) -> Iterator[tuple[int, int, bool]]:
         """Each literal that a run holds, where its first character is, and whether it is whole.
 
         None overlaps another; one that is not whole goes on beyond the run. How much is compared
         is bounded, for what repeats itself.
         """
         done = compared = 0
-        for position, places in self.candidates(run):
-            for content, first in places:
-                if max(first, position) < done or compared > 16 * run.size + 2**18:
-                    continue
-                compared += 2**10
-                if self.same(content, run, first):
-                    done = first + self.lengths[content]
-                    yield content, first, first >= 0 and done <= run.size
+        for position, content, first in self.candidates(run):
+            if max(first, position) < done or compared > 16 * run.size + 2**18:
+                continue
+            compared += 2**10
+            if self.same(content, run, first):
+                done = first + self.lengths[content]
+                yield content, first, first >= 0 and done <= run.size
 
 
-def copies_in(regions: Iterator[Region], index: Index, count: int) -> tuple[set[Match], list[int]]:
+def copies_in(
+    space: Pages | Core, seen: dict[tuple, set[int]], index: Index, count: int
+) -> tuple[set[Match], list[int]]:
     """The copies of literals in memory; and runs and bytes of other base64."""
     found, other = set(), [0, 0]
-    for region in regions:
-        for run in memory_runs(region, count):
-            there = list(index.in_run(run))
-            for content, first, whole in there:
-                address = run.base + run.width * first + region.shift
-                literal, size = index.rows[content].literal, run.width * index.lengths[content]
-                found.add(Match(literal.sha256, address, run.width, size, whole))
-            if not there and data_in(run):
-                other = [other[0] + 1, other[1] + run.width * run.size]
+    for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
+        there = list(index.in_run(run))
+        for content, first, whole in there:
+            literal, size = index.rows[content].literal, run.width * index.lengths[content]
+            address = run.base + run.width * first
+            found.add(Match(literal.sha256, address, run.width, size, whole))
+        if not there and data_in(run):
+            other = [other[0] + 1, other[1] + run.width * run.size]
     return found, other
 
 
-def data_in(run: Source) -> Content | None:
-    """What a run, or what is left of it, decodes to; of its beginning alone where that is data."""
-    for length in (min(run.size, 2**16), run.size):
-        content = content_of(run, 0, length - length % 4, url_safe=True)
-        if not isinstance(content, str):
-            return content
-    return None
+def data_in(run: Source | Memory) -> Content | None:
+    """What the beginning of a run, or of what is left of one, decodes to."""
+    length = min(run.size, 2**16)
+    content = content_of(run, 0, length - length % 4, url_safe=True)
+    return content if isinstance(content, Content) else None
 
 
 # ---------------------------------------------------------------- script sources in memory
 #
 # In: copies of literals in memory. Out: the texts of the sources that they stand in. A literal's
-# address less its offset in the text is where that begins; from there on it is compared. A part
+# address less its place in the text is where that begins; from there on it is compared. A part
 # of a text that holds none of these literals is not found.
 
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
@@ -1163,82 +1124,56 @@ class Extent(NamedTuple):
 
 
 class SourceText:
-    """A source's text as memory may hold it: one byte a character (UTF-8 if V8 needs two) or two.
+    """A source's text as V8 keeps it, or (one byte a character) as it was loaded.
 
-    It is read in pieces; for each width their places in the text, in bytes; 0: in the file.
+    It is written to a file without a name, in /var/tmp as /tmp may be RAM.
     """
 
-    def __init__(self, scanned: Scanned) -> None:
-        self.source = scanned.source
+    def __init__(self, scanned: Scanned, width: int, offsets: Sequence[int]) -> None:
+        import tempfile
+
         one_byte = "utf-8" if scanned.script.beyond_latin1 else "latin-1"
-        self.encodings = {1: one_byte, 2: "utf-16-le"}
-        self.places = {width: array("q", [0]) for width in range(3)}
-        while self.places[0][-1] < self.source.size:
-            start = self.places[0][-1]
-            data = self.read(start, min(self.source.size, start + TEXT_STEP))
-            final = start + len(data) == self.source.size
-            end = start + codecs.utf_8_decode(data, "replace", final)[1]
-            self.places[0].append(end)
-            for width in self.encodings:
-                size = len(self.text(start, end, width))
-                self.places[width].append(self.places[width][-1] + size)
+        encoding = one_byte if width == 1 else "utf-16-le"
+        decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
+        self.width, self.places, start = width, {}, 0  # offset -> place in the text
+        self.file = tempfile.TemporaryFile(dir="/var/tmp")  # noqa: SIM115 (closed with the text)
+        with open_regular(scanned.source.file) as file:
+            source = scanned.source._replace(fd=file.fd)
+            for offset in (*sorted(offsets), source.size):
+                for _, piece in chain(source.pieces(start, offset), [(offset, b"")]):
+                    self.file.write(decode(piece, final=not piece).encode(encoding, "replace"))
+                start, self.places[offset] = offset, self.file.tell()
+        self.size = self.file.tell()
+        self.file.flush()
 
-    def read(self, start: int, end: int) -> bytes:
-        with open_regular(self.source.file) as file:
-            data = self.source._replace(fd=file.fd).read(start, end - start)
-        if len(data) < end - start:
-            raise Ended
-        return data
-
-    def text(self, start: int, end: int, width: int) -> bytes:
-        """From a byte of the file to another, as in memory: without a byte order mark."""
-        text = self.read(start, end).decode("utf-8", "replace")
-        text = text if start else text.removeprefix("\ufeff")
-        return text.encode(self.encodings[width], "replace")
-
-    def place_of(self, offset: int, width: int) -> int:
-        """Where a byte of the file is in the text, in bytes."""
-        number = bisect.bisect(self.places[0], offset) - 1
-        return self.places[width][number] + len(self.text(self.places[0][number], offset, width))
-
-    def reach(self, space: Pages | Core, begin: int, width: int, place: int, step: int) -> int:
-        """How many bytes are as in the text, forward (step 1) or backward (-1) from a place."""
-        places, reached = self.places[width], 0
-        number = bisect.bisect(places, place) - 1
-        while 0 <= number < len(places) - 1:
-            first, last = places[number : number + 2]
-            start, end = (max(first, place), last) if step > 0 else (first, min(last, place))
-            text = self.text(*self.places[0][number : number + 2], width)[
-                start - first : end - first
-            ]
-            same = same_length(text[::step], space.bytes_at(begin + start, begin + end)[::step])
-            reached += same
-            if same < end - start:
-                break
-            number += step
-        return reached - reached % width
-
-
-def same_length(one: bytes, other: bytes) -> int:
-    """How many bytes two pieces have in common at their beginning."""
-    low, high = 0, len(one)
-    while low < high:
-        middle = (low + high + 1) // 2
-        same = one[low:middle] == other[low:middle]
-        low, high = (middle, high) if same else (low, middle - 1)
-    return low
+    def reach(self, space: Pages | Core, begin: int, place: int, step: int) -> int:
+        """Up to which place memory has the text, forward (step 1) or backward (-1) from one."""
+        while True:
+            low, high = sorted((place, min(max(0, place + step * TEXT_STEP), self.size)))
+            text = os.pread(self.file.fileno(), high - low, low)[::step]
+            there = space.bytes_at(begin + low, begin + high)[::step]
+            pairs = enumerate(zip(text, there))
+            same = len(text) if text == there else next(n for n, (a, b) in pairs if a != b)
+            place += step * (same - same % self.width)
+            if same < TEXT_STEP:
+                return place
 
 
 class SourceFinder:
     """Finds the sources that copies of literals stand in."""
 
     def __init__(self, report: Report) -> None:
-        self.text = lru_cache(8)(lambda number: SourceText(report.scanned[number]))
         self.anchors: dict[bytes, list[tuple[int, Literal]]] = {}
+        self.offsets: dict[int, list[int]] = {}  # of a source's anchors
         for number, scanned in enumerate(report.scanned):
             literals = scanned.literals() if scanned.script else ()
-            for literal in nlargest(ANCHORS, literals, key=lambda one: one.length):
+            largest = nlargest(ANCHORS, literals, key=lambda one: one.length)
+            self.offsets[number] = [literal.offset for literal in largest]
+            for literal in largest:
                 self.anchors.setdefault(literal.sha256, []).append((number, literal))
+        self.text = lru_cache(8)(
+            lambda number, width: SourceText(report.scanned[number], width, self.offsets[number])
+        )
 
     def extents(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extent]:
         """The text around each copy of a literal, if it is more than a string by itself."""
@@ -1246,39 +1181,35 @@ class SourceFinder:
         for match in matches:
             for number, literal in self.anchors.get(match.sha256, [])[:ANCHORED]:
                 same = (one for one in found if one.source == number)
-                if not any(one.start <= match.address < one.end for one in same):
-                    with contextlib.suppress(OSError, Problem):  # Index says what is gone
-                        found += self.around(space, match, number, literal)
+                if any(one.start <= match.address < one.end for one in same):
+                    continue
+                # Index says which inputs are gone.
+                with contextlib.suppress(FileNotFoundError, PermissionError, Problem):
+                    text = self.text(number, match.width)
+                    place = text.places[literal.offset]
+                    begin = match.address - place
+                    start, end = (text.reach(space, begin, place, step) for step in (-1, 1))
+                    string = max(literal.length, literal.string_length or 0)
+                    if end - start >= match.width * (string + BESIDE):
+                        whole = end - start == text.size
+                        extent = Extent(number, match.width, begin + start, begin + end, whole)
+                        found.append(extent)
         return found
-
-    def around(
-        self, space: Pages | Core, match: Match, number: int, literal: Literal
-    ) -> Iterator[Extent]:
-        text, width, address = self.text(number), match.width, match.address
-        place = text.place_of(literal.offset, width)
-        before, behind = (
-            text.reach(space, address - place, width, place, step) for step in (-1, 1)
-        )
-        whole = before + behind == text.places[width][-1] > width * literal.length
-        string = max(literal.length, literal.string_length or 0)
-        if whole or before + behind >= width * (string + BESIDE):
-            yield Extent(number, width, address - before, address + behind, whole)
 
 
 # ---------------------------------------------------------------- processes
 #
-# Pids -> the resident memory of these processes and their descendants, as regions. A page of a
+# Pids -> these processes and their descendants, and which of their memory is in RAM. A page of a
 # file or of shared memory that several of them map is searched in the first one alone.
 
 TGID_RE = re.compile(r"^Tgid:\t(\d+)$", re.M)
 ROLE_RE = re.compile(r"--type=([a-z-]{1,30})")  # of a Chromium process
 ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
 IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)  # mountinfo
-PRESENT = bytes(  # of a pagemap entry's highest byte: anonymous, file or shared, swapped, none
-    b".s"[flags >> 6 & 1] if not flags & 128 else b"af"[flags >> 5 & 1] for flags in range(256)
-)
+# Of a pagemap entry's highest byte: anonymous, file or shared, swapped, none of these.
+PRESENT = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
 UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
-PRESENT_RE = re.compile(rb"a+|f+")
+PRESENT_RE = re.compile(rb"[af]+")
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
 
@@ -1296,13 +1227,12 @@ class Mapping(NamedTuple):
     def file(self) -> tuple | None:
         """What tells its file, or shared memory, from any other; None if nothing does.
 
-        Mappings of one device differ though all else is the same, and so do anon_inode:'s. The
-        number of a SysV segment may be a memfd's inode too.
+        Mappings of one device differ though all else is the same, and so do anon_inode:'s. A
+        SysV segment and a memfd may have one inode's number.
         """
         device = self.path.startswith("/dev/") and not self.path.startswith(RAM_PATHS)
-        if not self.inode or device or not self.path.startswith("/"):
-            return None
-        return self.device, self.inode, self.path.startswith("/SYSV")
+        one = self.inode and self.path.startswith("/") and not device
+        return (self.device, self.inode, self.path) if one else None
 
 
 def mapping_at(mappings: Sequence[Mapping], address: int) -> Mapping:
@@ -1330,7 +1260,7 @@ class Pages:
             if self.mappings:
                 break
         else:
-            raise Ended
+            raise ProcessLookupError
         self.path, self.file = f"process {pid}", f"/proc/{tid}/mem"
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -1339,17 +1269,13 @@ class Pages:
         os.close(self.mem)
         os.close(self.pagemap)
 
-    def memory(self, start: int, end: int, width: int = 1) -> Memory:
-        size = (end - start) // width
-        return Memory(self.path, self.file, start, size, self.mem, width)
-
     def flags(self, start: int, end: int) -> bytes:
         """The highest byte of each page's entry."""
         first = start // PAGE_SIZE
         count = -(-end // PAGE_SIZE) - first
         entries = os.pread(self.pagemap, 8 * count, 8 * first)
         if not entries:
-            raise Ended
+            raise ProcessLookupError
         return entries[7::8]
 
     def bytes_at(self, start: int, end: int) -> bytes:
@@ -1360,38 +1286,34 @@ class Pages:
         for match in PRESENT_RE.finditer(present):
             low = max(start, first + PAGE_SIZE * match.start())
             high = min(end, first + PAGE_SIZE * match.end())
-            data[low - start : high - start] = self.memory(low, high).read(0, high - low)
+            while low < high:
+                try:
+                    part = os.pread(self.mem, high - low, low)
+                except OSError:  # EIO: a page that is gone by now, or a device's
+                    part = bytes(min(high - low, PAGE_SIZE - low % PAGE_SIZE))
+                if not part:
+                    raise ProcessLookupError
+                data[low - start : low - start + len(part)] = part
+                low += len(part)
         return bytes(data)
 
-    def resident(self) -> Iterator[tuple[int, int, Mapping | None]]:
-        """Start and end of pages that are in RAM, and the mapping if they are a file's."""
+    def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Span]:
+        """The pages that are in RAM, but for those of files that are in seen; these are added."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
-                present = flags.translate(PRESENT)
-                self.swap += PAGE_SIZE * present.count(b"s")
-                for match in PRESENT_RE.finditer(present):
-                    start, end = (place + PAGE_SIZE * n for n in match.span())
-                    self.searched += end - start
-                    yield start, end, mapping if mapping.file and match[0][:1] == b"f" else None
+                pages = flags.translate(PRESENT)
+                self.swap += PAGE_SIZE * pages.count(b"s")
+                self.searched += PAGE_SIZE * (pages.count(b"a") + pages.count(b"f"))
+                if mapping.file:
+                    offset = mapping.offset + place - mapping.start
+                    pages = new_pages(pages, offset, seen.setdefault(mapping.file, set()))
+                for match in PRESENT_RE.finditer(pages):
+                    yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
 
-    def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Region]:
-        """Its resident memory, but for the pages of files that are in seen; these are added."""
-        blocks: list[list] = []  # without a gap
-        for part in self.resident():
-            if not blocks or blocks[-1][-1][1] != part[0]:
-                blocks.append([])
-            blocks[-1].append(part)
-        for block in blocks:
-            memory = self.memory(block[0][0], block[-1][1])
-            for start, end, mapping in block:
-                new = [(start, end)]
-                if mapping:
-                    pages = seen.setdefault(mapping.file, set())
-                    shift = mapping.offset - mapping.start
-                    new = new_parts(pages, start + shift, end + shift, shift)
-                for low, high in new:
-                    yield Region(memory, low - memory.base, high - low)
+    def place_of(self, address: int) -> int:
+        """Where an address is in the file of its memory."""
+        return address
 
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
@@ -1411,13 +1333,15 @@ class Pages:
         return "shared" if ram else "file", place if mapping.file else (self.pid, address)
 
 
-def new_parts(pages: set[int], start: int, end: int, shift: int) -> Iterator[tuple[int, int]]:
-    """The addresses of a file's pages from start to end that are not in a set; they are added."""
-    new = [page for page in range(start, end, PAGE_SIZE) if page not in pages]
-    pages.update(new)
-    for _, part in groupby(enumerate(new), key=lambda one: one[1] - one[0] * PAGE_SIZE):
-        part = [page for _, page in part]
-        yield part[0] - shift, part[-1] + PAGE_SIZE - shift
+def new_pages(pages: bytes, offset: int, seen: set[int]) -> bytes:
+    """A mapping's pages from an offset in its file on, without those in a set; they are added."""
+    new = bytearray(pages)
+    for match in re.finditer(b"f", pages):
+        place = offset + PAGE_SIZE * match.start()
+        if place in seen:
+            new[match.start()] = ord(".")
+        seen.add(place)
+    return bytes(new)
 
 
 def searchable(line: str) -> Iterator[Mapping]:
@@ -1454,11 +1378,11 @@ def process_tree(pid: int) -> list[int]:
 def app_archive(pid: int) -> str | None:
     """The archive of an Electron app: beside its program, or named on its command line."""
     with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
-        program = os.path.dirname(os.readlink(f"/proc/{pid}/exe"))
+        program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
         words = proc_text(f"/proc/{pid}/cmdline").split("\0")[1:]
-        folders = [os.path.join(os.readlink(f"/proc/{pid}/cwd"), word) for word in words if word]
-        inside = [os.path.join(folder, "app.asar") for folder in folders]
-        for path in (os.path.join(program, "resources", "app.asar"), *folders, *inside):
+        named = [os.path.join(folder, word) for word in words if word]
+        inside = [os.path.join(path, "app.asar") for path in named]
+        for path in (f"{os.path.dirname(program)}/resources/app.asar", *named, *inside):
             if path.endswith(".asar") and os.path.isfile(path):
                 return path
     return None
@@ -1469,17 +1393,17 @@ def process_of(pid: int) -> dict[str, object]:
 
     Sizes in bytes; None: not known. Its name has its role in Chromium: 'chromium renderer'.
     """
-    role = ROLE_RE.search(proc_text(f"/proc/{pid}/cmdline"))
+    roles = ROLE_RE.findall(proc_text(f"/proc/{pid}/cmdline"))
     name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
-    found = ROLLUP_RE.findall(proc_text(f"/proc/{pid}/smaps_rollup"))
-    sizes = {field.lower(): int(size) * 1024 for field, size in found}
-    bits = proc_text(f"/proc/{pid}/coredump_filter").strip()
+    rollup = ROLLUP_RE.findall(proc_text(f"/proc/{pid}/smaps_rollup"))
+    sizes = {field: 1024 * int(size) for field, size in rollup}
+    bits = proc_text(f"/proc/{pid}/coredump_filter")
     return {
         "pid": pid,
-        "name": f"{name} {role[1]}" if role else name,
-        "rss": sizes.get("rss"),
-        "pss": sizes.get("pss"),
-        "anonymous": sizes.get("pss_anon", sizes.get("anonymous")),
+        "name": " ".join((name, *roles[:1])),
+        "rss": sizes.get("Rss"),
+        "pss": sizes.get("Pss"),
+        "anonymous": sizes.get("Pss_Anon", sizes.get("Anonymous")),
         "searched": None,
         "swap": None,
         "coredump_filter": int(bits, 16) if bits else None,
@@ -1488,7 +1412,7 @@ def process_of(pid: int) -> dict[str, object]:
 
 # ---------------------------------------------------------------- core files
 #
-# A core file (elf(5), core(5)) -> its memory as regions, and which of it belongs to files.
+# A core file (elf(5), core(5)) -> its memory by address, and which of it belongs to files.
 
 PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45
 MAX_NOTES = 16 * MIB  # some 100,000 file mappings
@@ -1501,8 +1425,7 @@ class Core:
         self.source, self.path, self.file = source, source.path, source.path
         self.segments: list[Mapping] = []
         self.mappings: list[Mapping] = []  # what was mapped (NT_FILE)
-        self.damage = ""  # what is wrong with it
-        self.searched = lost = 0
+        self.damage, self.searched, lost = "", 0, 0
         wide, headers = program_headers(source)
         for kind, offset, address, size in headers:
             there = max(0, min(size, source.size - offset))
@@ -1517,32 +1440,29 @@ class Core:
                     wrong = "a damaged list of file mappings: all is told as anonymous"
                     self.damage = f"byte {offset}: {wrong}"
         self.segments.sort()
-        in_file = [(part.offset, part.offset + part.end - part.start) for part in self.segments]
-        if overlap(self.segments) or overlap(in_file):
+        total = sum(part.end - part.start for part in self.segments)
+        pairs = zip(self.segments, self.segments[1:])
+        if total > source.size or any(one.end > other.start for one, other in pairs):
             raise Problem("its segments overlap; not read")
-        if not (self.segments or lost):
+        if not total + lost:
             raise Problem("no memory is in it")
         if lost:
             self.damage = f"cut short: {size_text(lost)} of its memory are not in it"
 
-    def regions(self, _: object) -> Iterator[Region]:
+    def regions(self, _: object) -> Iterator[Span]:
         """Its memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
-        joined: list[tuple[int, int, int]] = []  # start and end in the file, shift to the address
+        spans: list[Span] = []
         for part in self.segments:
-            place, shift = part.offset, part.start - part.offset
-            if joined and joined[-1][1:] == (place, shift):
-                place = joined.pop()[0]
-            joined.append((place, part.end - shift, shift))
-        for place, end, shift in joined:
+            shift, fd = part.start - part.offset, self.source.fd
             with contextlib.suppress(OSError):  # ENXIO: a hole to the end of the file
-                while place < end:
-                    place = os.lseek(self.source.fd, place, os.SEEK_DATA)
-                    hole = min(end, os.lseek(self.source.fd, place, os.SEEK_HOLE))
-                    size = max(0, hole - place)
-                    memory = Memory(self.path, self.path, place, size, self.source.fd)
-                    yield Region(memory, 0, size, shift)
-                    self.searched += size
-                    place = hole
+                place = os.lseek(fd, part.offset, os.SEEK_DATA)
+                while place + shift < part.end:
+                    hole = min(os.lseek(fd, place, os.SEEK_HOLE), part.end - shift)
+                    near = spans and place + shift - spans[-1][1] < PAGE_SIZE  # searched as one
+                    spans.append((spans.pop()[0] if near else place + shift, hole + shift))
+                    self.searched += hole - place
+                    place = os.lseek(fd, hole, os.SEEK_DATA)
+        return iter(spans)
 
     def bytes_at(self, start: int, end: int) -> bytes:
         """What is in it from an address to another, zeros for the rest."""
@@ -1553,8 +1473,15 @@ class Core:
                 break
             if low < high:
                 there = self.source.read(part.offset + low - part.start, high - low)
-                data[low - start : low - start + len(there)] = there
+                if len(there) < high - low:
+                    raise Problem("it has become shorter while it was read")
+                data[low - start : high - start] = there
         return bytes(data)
+
+    def place_of(self, address: int) -> int:
+        """Where an address is in the core file."""
+        part = mapping_at(self.segments, address)
+        return part.offset + address - part.start
 
     def backing(self, address: int, _: int) -> tuple[str, tuple]:
         """What a copy is. 'file': of a file's mapping, which may have been written to."""
@@ -1573,62 +1500,47 @@ class Core:
         }
 
 
-def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, int, int, int]]]:
+def program_headers(source: Source) -> tuple[bool, list[tuple[int, ...]]]:
     """Whether a core is 64-bit, and kind, offset, address, size of each header."""
     ident = source.read(0, 64)
-    if ident[:4] != b"\x7fELF" or len(ident) < 64 or ident[4] not in (1, 2):
-        raise Problem("byte 0: no ELF file, so no core file")
-    if ident[5] != 1:
-        raise Problem("byte 5: a big-endian core file; only little-endian ones are read")
-    if ident[16:18] != b"\4\0":
-        raise Problem("byte 16: an ELF file, but no core file")
+    if len(ident) < 64 or ident[:4] != b"\x7fELF" or ident[16:18] != b"\4\0":
+        raise Problem("byte 0: no ELF core file")
+    if ident[4:6] not in (b"\1\1", b"\2\1"):
+        raise Problem("byte 4: no little-endian core file of 32 or 64 bits")
     wide = ident[4] == 2
-    headers, sections = struct.unpack_from("<QQ" if wide else "<II", ident, 32 if wide else 28)
+    (begin,) = struct.unpack_from("<Q" if wide else "<I", ident, 32 if wide else 28)
     length, count = struct.unpack_from("<HH", ident, 54 if wide else 42)
-    if count == 0xFFFF and sections:  # there are more: the number is in the first section's sh_info
-        info = source.read(sections + (44 if wide else 28), 4) if sections < source.size else b""
-        count = int.from_bytes(info, "little")
-    if length != (56 if wide else 32) or headers + length * count > source.size or count > 2**20:
-        raise Problem(f"byte {headers}: program headers beyond the end at {source.size}")
-    layout, order = ("<IIQQQQ", (0, 2, 3, 5)) if wide else ("<IIIII", (0, 1, 2, 4))
-    all_of_them = (source.read(headers + n * length, length) for n in range(count))
-    fields = (struct.unpack_from(layout, header) for header in all_of_them)
-    return wide, (tuple(values[n] for n in order) for values in fields)
-
-
-def overlap(ranges: Sequence[tuple]) -> bool:
-    """Whether any two of these ranges, each with start and end, overlap."""
-    ordered = sorted(ranges)
-    return any(before[1] > after[0] for before, after in zip(ordered, ordered[1:]))
+    layout, order = ("<IIQQQQQQ", (0, 2, 3, 5)) if wide else ("<8I", (0, 1, 2, 4))
+    headers = source.read(begin, length * count)
+    if length != struct.calcsize(layout) or len(headers) < length * count or count == 0xFFFF:
+        raise Problem(f"byte {begin}: program headers beyond the end, or more than 65534")
+    fields = struct.iter_unpack(layout, headers)
+    return wide, [tuple(values[n] for n in order) for values in fields]
 
 
 def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
-    """The file mappings that the notes tell of. Raises ValueError.
+    """The file mappings that the notes tell of. Raises ValueError, struct.error.
 
     A note: sizes of name and data and its type, u32 each, then both, padded to 4. NT_FILE's data:
     count, page size, count times start, end and offset, the paths.
     """
-    found, place, word = [], 0, "Q" if wide else "I"
-    unit = struct.calcsize(word)
+    place, unit, layout = 0, 8 if wide else 4, "<3Q" if wide else "<3I"
     while place + 12 <= len(notes):
         name, size, kind = struct.unpack_from("<III", notes, place)
         begin = place + 12 + name + -name % 4
         place = begin + size + -size % 4
         if begin + size > len(notes):
             raise ValueError("a note beyond the end of the notes")
-        if kind != NT_FILE:
-            continue
-        note = notes[begin : begin + size]
-        count = int.from_bytes(note[:unit], "little")
-        paths = note[(2 + 3 * count) * unit :].split(b"\0")[:-1]
-        if len(paths) != count:
-            raise ValueError("not as many paths as mappings")
-        for n, path in enumerate(paths):
-            start, end, offset = struct.unpack_from(f"<3{word}", note, (2 + 3 * n) * unit)
-            found.append(Mapping(start, end, offset, os.fsdecode(path)))
-    if overlap(found):
-        raise ValueError("mappings that overlap")
-    return found
+        if kind == NT_FILE:
+            note = notes[begin : begin + size]
+            count = int.from_bytes(note[:unit], "little")
+            middle = (2 + 3 * count) * unit
+            paths = note[middle:].split(b"\0")[:-1]
+            if len(paths) != count:
+                raise ValueError("not as many paths as mappings")
+            places = struct.iter_unpack(layout, note[2 * unit : middle])
+            return [Mapping(*place, os.fsdecode(path)) for place, path in zip(places, paths)]
+    return []
 
 
 # ---------------------------------------------------------------- heap snapshots
@@ -1866,7 +1778,7 @@ def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | 
     before = string.read(0, start) if start < 256 else b'"'
     if URI_START_RE.fullmatch(before) and not string.read(end, 3).strip(b"="):
         head, prefix = run.part(0, min(CUT, run.size)), start
-        places = [place for _, places in index.candidates(head) for place in places]
+        places = (it[1:] for it in index.candidates(head))
         found = [n for n, first in places if not first and index.same(n, head, 0)]
     else:
         found, prefix = [content for content, *_ in index.in_run(run)], None
@@ -2044,7 +1956,7 @@ class Search:
                     pages.path += f" {process['name']}"  # as what is found in it is told
                     self.memory(pages, {"pid": pid, "process": process["name"]})
                     process.update(searched=pages.searched, swap=pages.swap)
-            except (Ended, FileNotFoundError, ProcessLookupError):
+            except (FileNotFoundError, ProcessLookupError):
                 if not named:
                     return
                 raise Problem("it has ended; none of its memory is in the report") from None
@@ -2075,11 +1987,11 @@ class Search:
     def memory(self, space: Pages | Core, owner: dict[str, object]) -> None:
         """Look in the memory of a process or a core: all of it counts, or nothing if that ends."""
         seen, other = {file: set(pages) for file, pages in self.seen.items()}, (0, 0)
-        regions, scanned = space.regions(seen), []
+        scanned: list[Scanned] = []
         if self.index:
-            found, other = copies_in(regions, self.index, self.report.min_size)
+            found, other = copies_in(space, seen, self.index, self.report.min_size)
         else:
-            scanned, found = base64_in(space, regions, self.report.min_size)
+            scanned, found = base64_in(space, seen, self.report.min_size)
         found.update(self.copies_elsewhere(space))
         copies = [(match, *space.backing(match.address, match.size)) for match in sorted(found)]
         extents = self.finder.extents(space, [match for match, *_ in copies]) if self.index else []
@@ -2109,31 +2021,31 @@ class Search:
                 end, count = start + match.size, match.size // match.width
                 inside = mapping.start <= start < mapping.end
                 if inside and not space.flags(start, end).translate(PRESENT).strip(b"af"):
-                    memory = space.memory(start, end, match.width)
+                    memory = Memory(space, start, count, match.width)
                     content = content_of(memory, 0, count, url_safe=True)
                     if isinstance(content, Content) and content.sha256 == match.sha256:
                         yield match._replace(address=start, whole=True)
 
 
 def base64_in(
-    space: Pages | Core, regions: Iterator[Region], count: int
+    space: Pages | Core, seen: dict[tuple, set[int]], count: int
 ) -> tuple[list[Scanned], set[Match]]:
     """All base64 in memory, as a source for each width of characters, and as copies of itself."""
     paths = {1: space.path, 2: f"{space.path}, two bytes a character"}
-    sources = {width: Memory(path, space.file, 0, 0, -1, width) for width, path in paths.items()}
+    sources = {width: Source(path, space.file, 0, 0, -1, width) for width, path in paths.items()}
     parts = {width: Scanned(source, Counter()) for width, source in sources.items()}
     found = set()
-    for region in regions:
-        for run in memory_runs(region, count):
-            behind = region.memory.view(run.base, run.width)  # the padding too
-            for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
-                place, size = run.base + run.width * start, run.width * (end - start)
-                content = content_of(behind, start, end, url_safe)
-                if isinstance(content, str):
-                    parts[run.width].add(content)
-                    continue
-                parts[run.width].add(Literal(place, None, None, None, None, False, *content))
-                found.add(Match(content.sha256, place + region.shift, run.width, size, True))
+    for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
+        padded = run._replace(size=run.size + 2)
+        for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
+            address, size = run.base + run.width * start, run.width * (end - start)
+            content = content_of(padded, start, end, url_safe)
+            if isinstance(content, str):
+                parts[run.width].add(content)
+                continue
+            place = space.place_of(address)
+            parts[run.width].add(Literal(place, None, None, None, None, False, *content))
+            found.add(Match(content.sha256, address, run.width, size, True))
     parts[1].source = sources[1]._replace(size=space.searched)
     return [part for part in parts.values() if part.source.size or part.packed], found
 
