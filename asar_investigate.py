@@ -1005,7 +1005,7 @@ class Match(NamedTuple):
     sha256: bytes
     address: int
     width: int
-    size: int  # bytes, without padding
+    size: int  # bytes, with padding
     whole: bool
 
 
@@ -1086,8 +1086,8 @@ def copies_in(
     for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
         there = list(index.in_run(run))
         for content, first, whole in there:
-            literal, size = index.rows[content].literal, run.width * index.lengths[content]
-            address = run.base + run.width * first
+            literal, address = index.rows[content].literal, run.base + run.width * first
+            size = run.width * literal.length
             found.add(Match(literal.sha256, address, run.width, size, whole))
         if not there and data_in(run):
             other = [other[0] + 1, other[1] + run.width * run.size]
@@ -1808,11 +1808,20 @@ def node_columns(
 
 # ---------------------------------------------------------------- all of it joined
 #
-# What the command line asks for -> where each literal sits, as the report tells it.
+# What the command line asks for -> the copies of each literal and of each source, for the report.
+
+
+class Copy(NamedTuple):
+    """A literal, or a source's text, in RAM, in a core file or in a heap snapshot."""
+
+    column: str  # of the report: RAM, cores, heaps
+    told: dict[str, object]  # as the JSON has it
+    size: int  # bytes; 0: it is in swap, or but a part of a heap's string
+    place: tuple  # what tells its memory from other memory
 
 
 class Where:
-    """Where literals sit, by the hash of what they hold, told as the JSON has it."""
+    """The copies of literals, by the hash of what they hold, and of sources, by their number."""
 
     def __init__(self, asked: set[str], with_inputs: bool) -> None:
         self.asked = asked  # of pid, core, heap
@@ -1821,39 +1830,9 @@ class Where:
         self.processes: list[dict] = []
         self.cores: list[dict] = []
         self.heaps: list[dict] = []
-        self.copies: dict[bytes, list[dict]] = {}  # in memory, and in cores
-        self.pages: dict[bytes, list[tuple]] = {}  # width and place of those in RAM, shared or not
-        self.strings: dict[bytes, list[dict]] = {}  # of heaps
-        self.sources: dict[int, list[dict]] = {}  # copies of sources, by their number
-        self.source_pages: dict[int, set[tuple]] = {}  # bytes and place of those in RAM
-        self.ranges: set[tuple] = set()  # of them in anonymous memory: owner, start, end
-        self.beside: dict[bytes, set[tuple]] = {}  # bytes and place of anonymous copies elsewhere
+        self.copies: dict[bytes | int, list[Copy]] = {}
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
         self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
-
-    def add_source(self, extent: Extent, backing: str, page: tuple, owner: dict) -> None:
-        """Keep a copy of a source's text."""
-        number, width, start, end, whole = extent
-        place = {"address": start, "width": width, "backing": backing}
-        copy = {**owner, **place, "bytes": end - start, "whole": whole}
-        self.sources.setdefault(number, []).append(copy)
-        if page:
-            self.source_pages.setdefault(number, set()).add((end - start, page))
-        if page and backing == "anonymous":
-            self.ranges.add((*page, page[1] + end - start))
-
-    def add_copy(
-        self, match: Match, backing: str, page: tuple, owner: dict, in_source: bool
-    ) -> None:
-        """Keep a copy of a literal."""
-        if match.whole or backing == "swap":
-            place = {"address": match.address, "width": match.width, "backing": backing}
-            told = {**owner, **place, "in_source": in_source}
-            self.copies.setdefault(match.sha256, []).append(told)
-        if match.whole and page:
-            self.pages.setdefault(match.sha256, []).append((match.width, page))
-            if backing == "anonymous" and not in_source:
-                self.beside.setdefault(match.sha256, set()).add((match.size, page))
 
     def columns(self) -> list[str]:
         """What was asked for and could be looked at."""
@@ -1861,59 +1840,53 @@ class Where:
         columns = (("heaps", self.heaps), ("RAM", searched), ("cores", self.cores))
         return [name for name, found in columns if found]
 
-    def sizes(self, literal: Literal) -> dict[str, tuple[int, int]]:
-        """Bytes and number of a literal's whole copies, for each column; memory of several once."""
-        strings = [told for told in self.strings.get(literal.sha256, ()) if told["whole"]]
-        pages = self.pages.get(literal.sha256, ())
-        cores = [copy for copy in self.copies.get(literal.sha256, ()) if "path" in copy]
-        found = {
-            "heaps": (sum(told["self_size"] for told in strings), len(strings)),
-            "RAM": (literal.length * sum(width for width, _ in set(pages)), len(pages)),
-            "cores": (literal.length * sum(copy["width"] for copy in cores), len(cores)),
-        }
-        return {name: found[name] for name in self.columns()}
-
-    def as_json(self, literal: Literal) -> dict[str, object]:
-        """A literal's copies for programs."""
-        ram = self.sizes(literal).get("RAM", (0,))[0]
-        found = self.copies_as_json(self.copies.get(literal.sha256, ()), ram)
-        if "heap" in self.asked:
-            found["heaps"] = self.strings.get(literal.sha256, [])
+    def sizes(self, key: bytes | int) -> dict[str, tuple[int, int]]:
+        """Bytes and number of copies in each column; memory that several share counts once."""
+        found = {}
+        for column in self.columns():
+            copies = [one for one in self.copies.get(key, ()) if one.column == column and one.size]
+            found[column] = sum({one.place: one.size for one in copies}.values()), len(copies)
         return found
 
-    def source_as_json(self, number: int) -> dict[str, object]:
-        """The copies of a source's text for programs."""
-        ram = sum(size for size, _ in self.source_pages.get(number, ()))
-        return self.copies_as_json(self.sources.get(number, ()), ram)
-
-    def copies_as_json(self, copies: Sequence[dict], ram: int) -> dict[str, object]:
+    def as_json(self, key: bytes | int) -> dict[str, object]:
+        """The copies for programs."""
+        lists = {"pid": ("memory", "RAM"), "core": ("cores", "cores"), "heap": ("heaps", "heaps")}
         found: dict[str, object] = {}
+        for asked, (name, column) in lists.items():
+            if asked in self.asked and (asked != "heap" or isinstance(key, bytes)):
+                copies = self.copies.get(key, ())
+                found[name] = [one.told for one in copies if one.column == column]
         if "pid" in self.asked:
-            found["memory"] = [copy for copy in copies if "pid" in copy]
-            found["ram"] = ram if "RAM" in self.columns() else None
-        if "core" in self.asked:
-            found["cores"] = [copy for copy in copies if "path" in copy]
+            found["ram"] = self.sizes(key).get("RAM", (None,))[0]
         return found
+
+    def anonymous(self, key: bytes | int) -> dict[tuple, int]:
+        """Place and bytes of the copies in processes' anonymous memory, in no source's text."""
+        copies = [one for one in self.copies[key] if one.column == "RAM" and one.size]
+        copies = [one for one in copies if one.told["backing"] == "anonymous"]
+        return {one.place: one.size for one in copies if not one.told.get("in_source")}
 
     def closing(self) -> dict[str, int | None] | None:
         """What the resident anonymous memory of the processes is made of, each byte once."""
         sizes = [one["anonymous"] for one in self.processes if one["searched"] is not None]
         if not sizes or None in sizes or not sum(sizes):
             return None
-        sources = covered(self.ranges) if self.with_inputs else None
-        found = {"anonymous": sum(sizes), "sources": sources, "base64": 0}
-        held = 0  # by the heaps, of what is counted by then: sources and base64
-        for content, copies in self.beside.items():
-            size = sum(size for size, _ in copies)
-            strings = [one["self_size"] for one in self.strings.get(content, ()) if one["whole"]]
-            found["base64"] += size
-            held += min(size, sum(strings))
-        for size, number in Counter(end - start for _, start, end in self.ranges).items():
-            texts = ((text, n) for text, n in self.heap_texts.items() if 0 <= text - size < 24)
-            held += sum(text * min(number, n) for text, n in texts)
+        base64, held = 0, 0  # held: by the heaps, of what is counted by then
+        texts: set[tuple] = set()  # of sources: owner, start, end
+        for key in self.copies:
+            found = self.anonymous(key)
+            if isinstance(key, int):
+                texts |= {(*place, place[1] + size) for place, size in found.items()}
+            else:
+                base64 += sum(found.values())
+                held += min(sum(found.values()), self.sizes(key).get("heaps", (0,))[0])
+        for size, number in Counter(end - start for _, start, end in texts).items():
+            strings = ((text, n) for text, n in self.heap_texts.items() if 0 <= text - size < 24)
+            held += sum(text * min(number, n) for text, n in strings)
+        sources = covered(texts) if self.with_inputs else None
         heap = sum(one["self_size"] for one in self.heaps) - held if self.heaps else None
-        rest = found["anonymous"] - (sources or 0) - found["base64"] - (heap or 0)
-        return {**found, "heap": heap, "rest": rest}
+        found = {"anonymous": sum(sizes), "sources": sources, "base64": base64, "heap": heap}
+        return {**found, "rest": sum(sizes) - (sources or 0) - base64 - (heap or 0)}
 
 
 def covered(ranges: set[tuple]) -> int:
@@ -1980,7 +1953,9 @@ class Search:
             self.where.heap_texts += heap.texts_by_size
             for sha256, told in heap.strings:
                 if sha256:
-                    self.where.strings.setdefault(sha256, []).append({"path": path, **told})
+                    size = told["self_size"] if told["whole"] else 0
+                    copy = Copy("heaps", {"path": path, **told}, size, (path, told["node_id"]))
+                    self.where.copies.setdefault(sha256, []).append(copy)
             if heap.damage:
                 raise Problem(heap.damage)
 
@@ -1992,24 +1967,26 @@ class Search:
             found, other = copies_in(space, seen, self.index, self.report.min_size)
         else:
             scanned, found = base64_in(space, seen, self.report.min_size)
-        found.update(self.copies_elsewhere(space))
-        copies = [(match, *space.backing(match.address, match.size)) for match in sorted(found)]
-        extents = self.finder.extents(space, [match for match, *_ in copies]) if self.index else []
-        backings = [space.backing(one.start, one.end - one.start) for one in extents]
-        for extent, backing in zip(extents, backings):
-            self.where.add_source(extent, *backing, owner)
-        for match, backing, page in copies:
-            in_source = any(one.start <= match.address < one.end for one in extents)
-            self.where.add_copy(match, backing, page, owner, in_source)
+        matches = sorted(found.union(self.copies_elsewhere(space)))
+        extents = self.finder.extents(space, matches) if self.index else []
+        copies: list[tuple[bytes | int, Copy]] = []
+        for number, width, start, end, whole in extents:
+            more = {"bytes": end - start, "whole": whole}
+            copies.append((number, copy_at(space, owner, start, end - start, width, more)))
+        for match in matches:
+            more = {"in_source": any(one.start <= match.address < one.end for one in extents)}
+            copy = copy_at(space, owner, match.address, match.size, match.width, more)
+            copies += [(match.sha256, copy)] if match.whole or not copy.size else []
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
-                place = mapping.offset + match.address - mapping.start
-                self.in_files.setdefault(mapping.file, set()).add(match._replace(address=place))
+                there = match._replace(address=mapping.offset + match.address - mapping.start)
+                self.in_files.setdefault(mapping.file, set()).add(there)
+        for key, copy in copies:
+            self.where.copies.setdefault(key, []).append(copy)
         self.seen = seen
         self.where.other = [a + b for a, b in zip(self.where.other, other)]
         if scanned:
-            begin = len(self.report.scanned)
-            self.report.scanned += scanned
+            begin, self.report.scanned = len(self.report.scanned), self.report.scanned + scanned
             self.report.inputs.append((space.path, begin, begin + len(scanned)))
             self.report.left_out += sum((part.left_out for part in scanned), Counter())
 
@@ -2022,9 +1999,20 @@ class Search:
                 inside = mapping.start <= start < mapping.end
                 if inside and not space.flags(start, end).translate(PRESENT).strip(b"af"):
                     memory = Memory(space, start, count, match.width)
-                    content = content_of(memory, 0, count, url_safe=True)
+                    letters = count - memory.read(count - 2, 2).count(b"=")
+                    content = content_of(memory, 0, letters, url_safe=True)
                     if isinstance(content, Content) and content.sha256 == match.sha256:
                         yield match._replace(address=start, whole=True)
+
+
+def copy_at(
+    space: Pages | Core, owner: dict, start: int, size: int, width: int, more: dict
+) -> Copy:
+    """A copy of so many bytes at an address, as the report has it."""
+    backing, place = space.backing(start, size)
+    told = {**owner, "address": start, "width": width, "backing": backing, **more}
+    column = "RAM" if "pid" in owner else "cores"
+    return Copy(column, told, 0 if backing == "swap" else size, place)
 
 
 def base64_in(
@@ -2038,12 +2026,12 @@ def base64_in(
     for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
         padded = run._replace(size=run.size + 2)
         for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
-            address, size = run.base + run.width * start, run.width * (end - start)
             content = content_of(padded, start, end, url_safe)
             if isinstance(content, str):
                 parts[run.width].add(content)
                 continue
-            place = space.place_of(address)
+            address = run.base + run.width * start
+            place, size = space.place_of(address), run.width * content.length
             parts[run.width].add(Literal(place, None, None, None, None, False, *content))
             found.add(Match(content.sha256, address, run.width, size, True))
     parts[1].source = sources[1]._replace(size=space.searched)
@@ -2095,9 +2083,9 @@ def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: 
 
 MANY_INPUTS = 8  # more are summed, not listed
 SCRIPT_ENDINGS = (".js", ".mjs", ".cjs", ".jsx")
-COREDUMP_FILTER = (  # core(5), bit by bit; two more are for DAX
-    *("private anonymous", "shared anonymous", "private file", "shared file"),
-    *("ELF headers", "huge", "shared huge"),
+COREDUMP_FILTER = (  # core(5), bit by bit
+    *("anonymous", "shared anonymous", "private file", "shared file"),
+    *("ELF headers", "huge", "shared huge", "DAX", "shared DAX"),
 )
 
 
@@ -2118,11 +2106,9 @@ class Row(NamedTuple):
 
     def kind(self) -> str:
         """The kind, and the declared type where it says something else."""
-        kind, mime = self.literal.kind, self.literal.mime or ""
-        half, declared = kind.rpartition("/")[2], mime.rpartition("/")[2].split("+")[0]
-        known = {"mp3": "mpeg", "ttf": "font-ttf", "source map": "json", "ico": "x-icon"}
-        same = declared in ("", half, ending_of(kind)) or known.get(half, half) in mime
-        return printable(kind if same else f"{kind} ({mime})")
+        kind, mime = self.literal.kind, self.literal.mime
+        half = {"audio/mp3": "mpeg", "source map": "json"}.get(kind, kind.rpartition("/")[2])
+        return kind if not mime or half in mime else f"{kind} ({mime})"
 
 
 class Rows(Sequence):
@@ -2312,15 +2298,15 @@ def where_lines(where: Where, rows: Rows, top: int) -> list[str | tuple]:
     lines = [("", "characters", *(f"in {name}" for name in columns))]
     for number, row in enumerate(rows[:top] if columns else (), 1):
         cells = [number, row.literal.length]
-        for column, (size, copies) in where.sizes(row.literal).items():
+        for column, (size, copies) in where.sizes(row.literal.sha256).items():
             none = "?" if column in where.partly else "-"
             cells.append(f"{size} in {copies}" if copies else none)
-        lines += [tuple(cells), *owner_lines(where, row.literal)]
+        lines += [tuple(cells), *owner_lines(where.copies.get(row.literal.sha256, ()))]
     if where.partly.intersection(columns):
         lines.append("  ?: not in what could be read, and not all could be")
     if "RAM" in columns:
         length = size_text(sum(row.literal.length for row in rows))
-        ram = size_text(sum(where.sizes(row.literal)["RAM"][0] for row in rows))
+        ram = size_text(sum(where.sizes(row.literal.sha256)["RAM"][0] for row in rows))
         least = "at least " if "RAM" in where.partly else ""
         of_inputs = f"{length} of different contents in the inputs"
         lines.append(f"  all {len(rows)}: {of_inputs}, {least}{ram} in RAM now")
@@ -2331,44 +2317,44 @@ def where_lines(where: Where, rows: Rows, top: int) -> list[str | tuple]:
     return lines
 
 
-def owner_of(copy: dict) -> str:
-    return "{process} {pid}".format(**copy) if "pid" in copy else elide(copy["path"], 40)
+def owner_of(told: dict) -> str:
+    return printable("{process} {pid}".format(**told) if "pid" in told else told["path"])
 
 
-def owner_lines(where: Where, literal: Literal) -> list[str]:
-    """A literal's copies by process or core, width and backing."""
+def owner_lines(copies: Sequence[Copy]) -> list[str]:
+    """Copies by process or core, width and backing; those in heaps that are no string alone."""
     owners: dict[str, Counter] = {}
-    for copy in where.copies.get(literal.sha256, ()):
-        owner = owner_of(copy)
-        kind = "partly in swap" if copy["backing"] == "swap" else copy["backing"]
-        kind += " two-byte" if copy["width"] == 2 else ""
-        kind += " in a source" if copy["in_source"] else ""
-        owners.setdefault(printable(owner), Counter())[kind] += 1
-    lines = []
-    for owner, kinds in owners.items():
-        copies = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-        lines.append(f"{'':14}{owner}: {copies}"[:98])
-    longer = sum(not text["whole"] for text in where.strings.get(literal.sha256, ()))
-    if longer:
-        inside = "in heaps also inside other strings, or outside of the heap"
-        lines.append(f"{'':14}{inside}: {longer}")
-    return lines
+    for copy in copies:
+        kind, owner = copy.told.get("backing", ""), owner_of(copy.told)
+        if copy.column == "heaps":
+            kind, owner = "inside a longer string, or outside of the heap", "in heaps also"
+        kind = "partly in swap" if kind == "swap" else kind
+        kind += " two-byte" if copy.told["width"] == 2 else ""
+        kind += " in a source" if copy.told.get("in_source") else ""
+        if copy.column != "heaps" or not copy.size:
+            owners.setdefault(elide(owner, 40), Counter())[kind] += 1
+    texts = {
+        owner: ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+        for owner, kinds in owners.items()
+    }
+    return [f"{'':14}{owner}: {text}"[:98] for owner, text in texts.items()]
 
 
 def source_lines(report: Report, where: Where, top: int) -> list[str | tuple]:
     """The copies of sources, the largest first, and their part of the anonymous memory."""
     anonymous = {process["pid"]: process["anonymous"] for process in where.processes}
-    found = [(copy, number) for number, copies in where.sources.items() for copy in copies]
+    numbers = [key for key in where.copies if isinstance(key, int)]
+    found = [(copy.told, number) for number in numbers for copy in where.copies[number]]
     found.sort(key=lambda one: (-one[0]["bytes"], one[1], one[0]["address"]))
     lines = [("in memory", "of anonymous", "width", "backing", "address", "copy of")]
-    for copy, number in found[:top]:
-        size, whole = copy["bytes"], anonymous.get(copy.get("pid"))
-        of_anonymous = whole and copy["backing"] == "anonymous"
-        cells = [size_text(size), share(size, whole) if of_anonymous else None, copy["width"]]
+    for told, number in found[:top]:
+        whole = anonymous.get(told.get("pid")) if told["backing"] == "anonymous" else None
+        of_anonymous = share(told["bytes"], whole) if whole else None
         name = elide(printable(report.scanned[number].source.path), 28)
-        name = name if copy["whole"] else f"a part of {name}"
-        lines.append((*cells, copy["backing"], f"{copy['address']:#x}", name))
-        lines.append(f"{'':14}{printable(owner_of(copy))}"[:98])
+        name = name if told["whole"] else f"a part of {name}"
+        place = told["width"], told["backing"], f"{told['address']:#x}"
+        lines.append((size_text(told["bytes"]), of_anonymous, *place, name))
+        lines.append(f"{'':14}{owner_of(told)}"[:98])
     return lines
 
 
@@ -2399,14 +2385,10 @@ def process_lines(where: Where) -> list[str | tuple]:
         sizes = (process[key] for key in ("pss", "searched", "swap"))
         texts = (None if size is None else size_text(size) for size in sizes)
         lines.append((process["pid"], *texts, printable(process["name"])[:50]))
-    filters = Counter(process["coredump_filter"] for process in where.processes)
-    for bits, number in filters.items():
-        dumped = [name for n, name in enumerate(COREDUMP_FILTER) if (bits or 0) >> n & 1]
-        if bits is not None:
-            lines.append(
-                f"  coredump_filter {bits:#x} (of {number}): a core dump by the kernel has"
-            )
-            lines.append(f"    {', '.join(dumped) or 'nothing'}")
+    filters = {process["coredump_filter"] for process in where.processes} - {None}
+    for bits in sorted(filters):
+        dumped = [name for n, name in enumerate(COREDUMP_FILTER) if bits >> n & 1]
+        lines.append(f"  coredump_filter {bits:#x}: a core dump has {', '.join(dumped)}")
     return lines
 
 
@@ -2462,12 +2444,12 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
         head["two_byte"] = bool(script.beyond_latin1) if script else None
         for name in ("characters", "beyond_latin1", "valid_utf8"):
             head[name] = getattr(script, name, None)
-        head.update(where.source_as_json(number))
+        head.update(where.as_json(number))
         yield f'{"," if number else ""}{json.dumps(head)[:-1]}, "literals": ['
         for n, literal in enumerate(scanned.literals()):
             found = {**literal._asdict(), "sha256": literal.sha256.hex()}
             found["occurrences"] = rows.times.get(literal.sha256, 1)
-            yield ("," if n else "") + json.dumps({**found, **where.as_json(literal)})
+            yield ("," if n else "") + json.dumps({**found, **where.as_json(literal.sha256)})
         yield "]}"
     rest: dict[str, object] = {
         "left_out": report.left_out,
@@ -2539,7 +2521,8 @@ def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -
     from matplotlib.figure import Figure
 
     places = ["inputs", *where.columns()]
-    sizes = [[(row.literal.length, row.places), *where.sizes(row.literal).values()] for row in rows]
+    elsewhere = (where.sizes(row.literal.sha256).values() for row in rows)
+    sizes = [[(row.literal.length, row.places), *found] for row, found in zip(rows, elsewhere)]
     shown = rows[: min(top, 20 if len(places) == 1 else 12)]
     figure = Figure(figsize=(12, 8), dpi=100)
     panel = figure.subplots()
