@@ -1636,18 +1636,12 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 # A .heapsnapshot -> its totals by node type, and its strings that hold base64.
 #
 # V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot", which names the
-# columns of a node, then arrays of numbers, and "strings" last. A text is cut at CUT characters, but
-# for sources of scripts. "nodes", "edges" and "strings" are read in pieces, other arrays passed over.
+# columns of a node, then arrays of numbers, and "strings" last. A text is cut at CUT characters,
+# but for sources of scripts. "nodes", "edges" and "strings" are read, in pieces; other arrays are
+# passed over.
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
-BEGINNING_RE = re.compile(rb'\s*\{\s*"snapshot"\s*:\s*')
-KEY_RE = re.compile(rb'\s*,\s*"(\w+)"\s*:\s*\[')
-NUMBERS_RE = re.compile(rb'[^"\]]+|\]')
-NUMBERS_END_RE = re.compile(rb'\](?=\s*,\s*")')  # the bracket before a key: there are trees too
-QUOTE_RE = re.compile(rb'\s*"')
-TEXT_RE = re.compile(rb'(?:[^"\\\x00-\x1f]+|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})+')
-TEXT_END_RE = re.compile(rb'"\s*([,\]])')
-ENDING_RE = re.compile(rb"\s*\}\s*\Z")
+TEXT = rb'(?:[^"\\\x00-\x1f]+|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})+'
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
@@ -1670,13 +1664,13 @@ class Base64(NamedTuple):
         return sha256, {**told, "width": width, "whole": whole}
 
     def of_size(self, size: int) -> Iterator[tuple[bytes, int]]:
-        """The literals that are a string of this size, and the width of its characters."""
+        """The literals whose string takes so many bytes, and the width of its characters."""
         for literal in self.literals:
-            for characters in (literal.length + self.prefix, literal.string_length or 0):
-                for width in (1, 2):
-                    # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
-                    if 12 <= size - characters * width < 24:
-                        yield literal.sha256, width
+            lengths = literal.length + self.prefix, literal.string_length or 0
+            for width in (1, 2):
+                # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
+                if any(12 <= size - length * width < 24 for length in lengths):
+                    yield literal.sha256, width
 
 
 def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
@@ -1704,21 +1698,21 @@ class Cursor:
         self.source, self.place = source, 0
         self.window, self.start = b"", 0  # the part of the file that was read last
 
-    def take(self, expression: re.Pattern) -> re.Match | None:
+    def take(self, expression: bytes) -> re.Match | None:
         """Go over what an expression matches here, of which 4 KiB are seen at least."""
         if self.start + len(self.window) - self.place < 4096:
             self.window, self.start = self.source.read(self.place, 2**16), self.place
-        match = expression.match(self.window, self.place - self.start)
+        match = re.compile(expression).match(self.window, self.place - self.start)
         self.place = self.start + match.end() if match else self.place
         return match
 
-    def must(self, expression: re.Pattern, wrong: str) -> re.Match:
+    def must(self, expression: bytes, wrong: str = "") -> re.Match:
         match = self.take(expression)
         if not match:
             raise Problem(f"byte {self.place}: damaged or cut short{wrong}")
         return match
 
-    def until(self, end: re.Pattern, inside: re.Pattern, key: str) -> re.Match:
+    def until(self, end: bytes, inside: bytes, key: str) -> re.Match:
         """Go over what is inside, and over its end."""
         while not (match := self.take(end)):
             self.must(inside, f" within {key}")
@@ -1749,7 +1743,7 @@ class Heap:
         """Read what "snapshot" says: names of types and fields, numbers of nodes and edges."""
         import json
 
-        self.text.must(BEGINNING_RE, ", or no heap snapshot")
+        self.text.must(rb'\s*\{\s*"snapshot"\s*:\s*', ", or no heap snapshot")
         place = self.text.place
         try:
             text = self.source.read(place, MIB).decode("latin-1")
@@ -1767,23 +1761,22 @@ class Heap:
 
     def read_arrays(self) -> None:
         """Go to the end, and keep where nodes and edges are, and the base64 in strings."""
-        key = self.text.must(KEY_RE, "")[1].decode()
-        while key != "strings":
+        text, key_and_bracket = self.text, rb'\s*,\s*"(\w+)"\s*:\s*\['
+        while (key := text.must(key_and_bracket)[1].decode()) != "strings":
             if key in self.arrays:
-                self.arrays[key] = self.text.place
-            self.text.until(NUMBERS_END_RE, NUMBERS_RE, key)
-            key = self.text.must(KEY_RE, "")[1].decode()
+                self.arrays[key] = text.place
+            text.until(rb'\](?=\s*,\s*")', rb'[^"\]]+|\]', key)  # trees have more brackets
         separator, number = b",", 0
         while separator == b",":
-            self.text.must(QUOTE_RE, " within strings")
-            start = self.text.place
-            end = self.text.until(TEXT_END_RE, TEXT_RE, key)
-            length = self.text.place - len(end[0]) - start
+            text.must(rb'\s*"', " within strings")
+            start = text.place
+            end = text.until(rb'"\s*([,\]])', TEXT, "strings")
+            length = text.place - len(end[0]) - start
             if length >= self.count:
-                text = self.source.part(start, length)
-                self.texts[number] = list(base64_in_text(text, self.index, self.count))
+                string = self.source.part(start, length)
+                self.texts[number] = list(base64_in_text(string, self.index, self.count))
             separator, number = end[1], number + 1
-        self.text.must(ENDING_RE, " behind strings")
+        text.must(rb"\s*\}\s*\Z", " behind strings")
 
     def read_nodes(self) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""

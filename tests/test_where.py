@@ -151,20 +151,25 @@ def test_strings_by_the_thousand_and_across_windows(bundle):
     assert strings_of(found, 1) == [(80_001, None, False)]
 
 
+SOUND = snapshot(NODES, NAMES)
+
+
 @pytest.mark.parametrize("data, place", [
     (b"", "byte 0: damaged or cut short, or no heap snapshot"),
     (b"[1,2]", "byte 0: damaged or cut short, or no heap snapshot"),
     (b"{}", "byte 0: damaged or cut short, or no heap snapshot"),
-    (b'{"snapshot":{},"nodes":[1', "byte 24: damaged or cut short within nodes"),
     (b'{"snapshot":{"meta":7},"nodes":[],"edges":[],"strings":[""]}', "does not name the fields"),
-    (b'{"snapshot":{"a"', "byte 12: damaged or cut short within snapshot"),
-    (b'{"nodes":[],"strings":[""]}', "does not name the fields"),
-    (snapshot(NODES, NAMES).replace(b'"edges":[],', b""), "not as many as it says"),
-    (snapshot(NODES, NAMES)[:-400], "cut short within strings"),
-    (snapshot([(9, 2, 3, 4, 5)], NAMES), "a value that cannot be"),
-    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[3.5'), "a value that cannot be"),
-    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[[3]'), "a value that cannot be"),
-    (snapshot(NODES, NAMES).replace(b'"nodes":[3', b'"nodes":[3,3'), "end within a record"),
+    (b'{"snapshot":{"a"', "byte 12: damaged, or no heap snapshot"),
+    (b'{"nodes":[],"strings":[""]}', "byte 0: damaged or cut short, or no heap snapshot"),
+    (SOUND[: SOUND.index(b'"nodes":[3') + 10], "cut short within nodes"),
+    (SOUND.replace(b'"edges":[],', b""), "cut short within edges"),
+    (SOUND.replace(b'"edges":[]', b'"edges":[1]'), "1 numbers in edges, not as many as it says"),
+    (SOUND[:-400], "cut short within strings"),
+    (snapshot([(9, 2, 3, 4, 5)], NAMES), "node @3: a type that has no name"),
+    (SOUND.replace(b'"nodes":[3', b'"nodes":[3.5'), "within nodes"),
+    (SOUND.replace(b'"nodes":[3', b'"nodes":[[3]'), "within nodes"),
+    (SOUND.replace(b'"nodes":[3', b'"nodes":[-3'), "within nodes"),
+    (SOUND.replace(b'],"edges"', b',3],"edges"'), "92 numbers in nodes, not as many as it says"),
 ])  # fmt: skip
 def test_bad_snapshots(bundle, data, place):
     Path("s.heapsnapshot").write_bytes(data)
@@ -179,10 +184,11 @@ def test_figures_up_to_where_a_snapshot_is_damaged(bundle, monkeypatch):
     whole = snapshot(NODES, NAMES, EDGES)
     third = whole.index(b"1,3,7,6012,")  # the node behind the first three
     for data, counted, strings in (
-        (whole[:third] + b"?" + whole[third:], 2, 0),  # damaged within nodes
+        (whole[:third] + b"?" + whole[third:], 3, 2),  # damaged within nodes: strings are read
+        (whole[:third], 3, 0),  # cut short there
         (whole[: whole.index(b'"edges"') + 12], len(NODES), 0),  # cut short within edges
         (whole.replace(OTHER[:1000].encode(), b"\n", 1), len(NODES), 2),  # within strings
-        (whole.replace(b'"trace_tree":[0,', b'"trace_tree":[0,,'), len(NODES), 0),
+        (whole.replace(b'"trace_tree":[0,', b'"trace_tree":[0,"'), len(NODES), 0),
         (whole[:-1], len(NODES), 3),
     ):
         found = of_heap(data, status=2)
@@ -197,9 +203,8 @@ def test_figures_up_to_where_a_snapshot_is_damaged(bundle, monkeypatch):
 @pytest.mark.parametrize("damage", [
     (b'"nodes":[3,0', b'"nodes":[3 0'), (b'"nodes":[3,0', b'"nodes":[03,0'),
     (b'"edges":[1,', b'"edges":[1,,'), (b'"edges":[1,', b'"edges":[1,"x",'),
-    (b'"samples":[]', b'"samples":[,]'), (b'"samples":[]', b'"samples":[1 2]'),
     (b'"samples":[]', b'"samples":[],'), (b'"samples":[]', b'"samples":[]"locations":[]'),
-    (b'he said', b'he\tsaid'), (b'he said', b'he \\said'), (b'he said', b'he \xff said'),
+    (b'he said', b'he\tsaid'), (b'he said', b'he \\said'),
     (b'he said', b'he \\u12g4 said'), (b'"(concat', b'x"(concat'), (b'"(concat', b'""(concat'),
     (b'string)"]}', b'string)"]'), (b'string)"]}', b'string)"]}}'), (b'string)"]}', b'string)",]}'),
     (b'"edge_count":2', b'"edge_count":3'), (b'"node_count":13', b'"node_count":12'),
@@ -275,16 +280,20 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 def is_sound(data: bytes) -> bool:
-    """Whether a snapshot is JSON, and its nodes and edges are as many as it says; the oracle."""
+    """Whether a snapshot is JSON, and its nodes and edges are as many as it says; the oracle.
+
+    What is passed over may be anything: other arrays, bytes that are no UTF-8, forms of space.
+    """
+    text = re.sub(r"[\v\f]", " ", data.decode("latin-1"))
+    text = re.sub(r'"(?!nodes|edges)(\w+)"\s*:\s*\[[^"]*\](?=\s*,\s*")', r'"\1":[]', text)
     try:
-        found = json.loads(data)
-        fields = found["snapshot"]["meta"]["node_fields"]
-        counts = found["nodes"][fields.index("edge_count") :: len(fields)]
+        found = json.loads(text)
+        about, meta = found["snapshot"], found["snapshot"]["meta"]
         return (
-            len(found["nodes"]) == len(fields) * found["snapshot"].get("node_count", len(counts))
-            and sum(counts) == found["snapshot"].get("edge_count", sum(counts))
-            and sum(counts) * 3 == len(found["edges"])
-            and max(found["nodes"][1 :: len(fields)]) < len(found["strings"])
+            len(found["nodes"]) == about["node_count"] * len(meta["node_fields"])
+            and len(found["edges"]) == about["edge_count"] * len(meta["edge_fields"])
+            and all(type(n) is int and n >= 0 for n in found["nodes"] + found["edges"])
+            and max(found["nodes"][:: len(meta["node_fields"])]) < len(meta["node_types"][0])
         )
     except (ValueError, LookupError, TypeError, AttributeError):
         return False
