@@ -184,7 +184,7 @@ def test_figures_up_to_where_a_snapshot_is_damaged(bundle, monkeypatch):
     whole = snapshot(NODES, NAMES, EDGES)
     third = whole.index(b"1,3,7,6012,")  # the node behind the first three
     for data, counted, strings in (
-        (whole[:third] + b"?" + whole[third:], 3, 2),  # damaged within nodes: strings are read
+        (whole[:third] + b"?" + whole[third:], 2, 1),  # damaged within nodes: strings are read
         (whole[:third], 3, 0),  # cut short there
         (whole[: whole.index(b'"edges"') + 12], len(NODES), 0),  # cut short within edges
         (whole.replace(OTHER[:1000].encode(), b"\n", 1), len(NODES), 2),  # within strings
