@@ -1636,12 +1636,12 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 # A .heapsnapshot -> its totals by node type, and its strings that hold base64.
 #
 # V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot", which names the
-# columns of a node, then arrays of numbers, and "strings" last. A text is cut at CUT characters,
-# but for sources of scripts. "nodes", "edges" and "strings" are read, in pieces; other arrays are
-# passed over.
+# columns of a node, arrays of numbers, and "strings" last, cut at CUT characters but for sources of
+# scripts. It is read in pieces; arrays other than "nodes", "edges" and "strings" are passed over.
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 TEXT = rb'(?:[^"\\\x00-\x1f]+|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})+'
+OPENING = rb'\s*"(%b|)' % TEXT
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
@@ -1656,10 +1656,8 @@ class Base64(NamedTuple):
     def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
         """Which literal a string node holds, if one, and what the JSON has of it."""
         whole = self.prefix is not None and size >= self.length
-        if whole:
-            sha256, width = next(self.of_size(size), (None, None))
-        else:
-            sha256, width = self.literals[0].sha256 if self.literals else None, None
+        part = ((literal.sha256, None) for literal in self.literals)
+        sha256, width = next(self.of_size(size) if whole else part, (None, None))
         told = {"node_id": node_id, "self_size": size, "kind": self.kind}
         return sha256, {**told, "width": width, "whole": whole}
 
@@ -1727,6 +1725,8 @@ class Heap:
         self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
         self.damage = ""  # what is wrong first; the figures are those of what could be read
         self.types: dict[str, list[int]] = {}  # nodes and their bytes
+        self.fields: list[str] = []  # of a node
+        self.columns: list[int] = []  # of its type, name, id and size
         self.lengths: dict[str, int] = {}  # how many numbers an array has, as the snapshot says
         self.arrays = dict.fromkeys(("nodes", "edges"), source.size)  # where they begin
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
@@ -1765,11 +1765,11 @@ class Heap:
         while (key := text.must(key_and_bracket)[1].decode()) != "strings":
             if key in self.arrays:
                 self.arrays[key] = text.place
-            text.until(rb'\](?=\s*,\s*")', rb'[^"\]]+|\]', key)  # trees have more brackets
+            text.until(rb'\](?=\s*,\s*")', rb'[^"\]]+|\]', key)  # a tree has more brackets
         separator, number = b",", 0
         while separator == b",":
-            text.must(rb'\s*"', " within strings")
-            start = text.place
+            opening = text.must(OPENING, " within strings")
+            start = text.place - len(opening[1])
             end = text.until(rb'"\s*([,\]])', TEXT, "strings")
             length = text.place - len(end[0]) - start
             if length >= self.count:
@@ -1783,7 +1783,7 @@ class Heap:
         types = list(self.types)
         numbers = chain.from_iterable(self.numbers("nodes"))
         for node in zip(*[numbers] * len(self.fields)):
-            kind, name, node_id, size = (node[column] for column in self.columns)
+            kind, name, node_id, size = [node[column] for column in self.columns]
             if kind >= len(types):
                 raise Problem(f"node @{node_id}: a type that has no name")
             total = self.types[types[kind]]
