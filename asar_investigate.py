@@ -47,6 +47,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from heapq import nlargest
 from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import NamedTuple, TextIO
 
 VERSION = "1.0"
@@ -1547,23 +1548,17 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 #
 # A .heapsnapshot -> its totals by node type, and its strings that hold base64.
 #
-# V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot" with "meta", which
-# names the columns, arrays of numbers, and "strings" last. A text is cut at CUT characters, but for
-# sources of scripts. It is read in pieces, to its end or to where it is no JSON any more.
+# V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot", which names the
+# columns of a node, arrays of numbers, and "strings" last, cut at CUT characters but for sources of
+# scripts. It is read in pieces. Other arrays are passed over, "trace_tree" without a look at it.
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 COLUMNS = ("type", "name", "id", "self_size", "edge_count")
-SPACE = rb"[ \t\r\n]*"
-KEY_RE = re.compile(rb'%b([{,])%b"([\w ]{1,64})"%b:%b(?:(?=(\{))|\[)' % (4 * (SPACE,)))
-BRACKET_RE = re.compile(rb"[\[\]]")
-TEXT_RE = re.compile(rb'[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*')
-OPENING_RE = re.compile(rb'%b"(%b)' % (SPACE, TEXT_RE.pattern))
-CLOSING_RE = re.compile(rb'"%b([,\]])' % SPACE)
-END_RE = re.compile(rb"%b\}%b" % (SPACE, SPACE))
+TEXT = rb'(?:[^"\\\x00-\x1f]+|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})+'
+OPENING = rb'\s*"(%b|)' % TEXT
+NUMBER = rb"\s*-?(?:0|[1-9]\d*)\s*"
+NUMBERS = rb"(?:%b,)+(?=%b)|%b(?=\])" % (NUMBER, NUMBER, NUMBER)
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
-
-
-SOURCE_SIZE = 2**14  # bytes of a node that is told from others by its size
 
 
 class Base64(NamedTuple):
@@ -1576,178 +1571,179 @@ class Base64(NamedTuple):
 
     def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
         """Which literal a string node holds, if one, and what the JSON has of it."""
-        whole = self.prefix is not None and size >= self.length  # no literal, but one alike
+        whole = self.prefix is not None and size >= self.length
+        part = ((literal.sha256, None) for literal in self.literals)
+        sha256, width = next(self.of_size(size) if whole else part, (None, None))
         told = {"node_id": node_id, "self_size": size, "kind": self.kind}
-        for literal in self.literals if self.prefix is not None else ():
-            for characters in (literal.length + self.prefix, literal.string_length or 0):
-                for width in (1, 2):
-                    # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
-                    if 12 <= size - characters * width < 24:
-                        return literal.sha256, {**told, "width": width, "whole": True}
-        sha256 = self.literals[0].sha256 if self.literals and not whole else None
-        return sha256, {**told, "width": None, "whole": whole}
+        return sha256, {**told, "width": width, "whole": whole}
+
+    def of_size(self, size: int) -> Iterator[tuple[bytes, int]]:
+        """The literals whose string takes so many bytes, and the width of its characters."""
+        for literal in self.literals:
+            lengths = literal.length + self.prefix, literal.string_length or 0
+            for width in (1, 2):
+                # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
+                if any(12 <= size - length * width < 24 for length in lengths):
+                    yield literal.sha256, width
 
 
-class Snapshot:
-    """A snapshot's text, read from part to part. Raises Problem where it is damaged."""
+def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
+    """The runs in a string's text that are data."""
+    for start, end in long_runs(text, count):
+        run = text.part(start, end - start)
+        data = data_in(run)
+        if not data:
+            continue
+        before, behind = text.read(0, min(start, 256)), text.read(end, 3)
+        if URI_START_RE.fullmatch(before) and not behind.strip(b"="):
+            head, prefix = run.part(0, min(CUT, run.size)), start
+            places = [(n, first) for _, n, first in index.candidates(head)]
+            found = [n for n, first in places if first == 0 and index.same(n, head, 0)]
+        else:
+            found, prefix = [content for content, *_ in index.in_run(run)], None
+        literals = [index.rows[content].literal for content in found]
+        yield Base64(literals, prefix, run.size, data.kind)
 
-    def __init__(self, source: Source, place: int = 0) -> None:
-        self.source, self.place = source, place
+
+class Cursor:
+    """A place in a snapshot's text. Raises Problem where that is damaged."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.place = source, 0
         self.window, self.start = b"", 0  # the part of the file that was read last
 
-    def take(self, expression: re.Pattern) -> re.Match | None:
-        """Go over what an expression matches here."""
+    def take(self, expression: bytes) -> re.Match | None:
+        """Go over what an expression matches here, of which 4 KiB are seen at least."""
         if self.start + len(self.window) - self.place < 4096:
-            window = self.source.read(self.place, 2**16)
+            window, self.start = self.source.read(self.place, 2**16), self.place
             try:
                 self.window = window[: codecs.utf_8_decode(window)[1]]
             except UnicodeDecodeError as error:
                 self.window = window[: error.start]
-            self.start = self.place
-        match = expression.match(self.window, self.place - self.start)
+        match = re.compile(expression).match(self.window, self.place - self.start)
         self.place = self.start + match.end() if match else self.place
         return match
 
-    def must(self, sound: object, part: str) -> None:
-        if not sound:
-            raise Problem(f"byte {self.place}: damaged or cut short{part}")
+    def must(self, expression: bytes, wrong: str = "") -> re.Match:
+        match = self.take(expression)
+        if not match:
+            raise Problem(f"byte {self.place}: damaged or cut short{wrong}")
+        return match
 
-    def value(self, key: str) -> object:
-        import json
-
-        text = self.source.read(self.place, MIB)
-        try:
-            found, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
-            text[:length].decode()
-        except (ValueError, RecursionError):
-            self.must(False, f" within {key}")
-        self.place += length
-        return found
-
-    def numbers(self, key: str) -> Iterator[list[float]]:
-        """An array's numbers in pieces, those of arrays in it too."""
-        import json
-
-        depth = 1
-        while depth:
-            piece = self.source.read(self.place, WINDOW)
-            end = closing_bracket(piece, depth)
-            used = piece.rfind(b",") if end < 0 else end
-            self.must(used >= 0, f" within {key}")
-            text = piece[:used]
-            depth = depth + text.count(b"[") - text.count(b"]") if end < 0 else 0
-            nested = b"]" in text and key not in ("nodes", "edges")
-            flat = text.replace(b"[]", b"0").translate(None, b"[]") if nested else text
-            try:
-                numbers = json.loads(f"[{flat.decode('ascii')}]")
-            except (ValueError, RecursionError):
-                numbers = None
-            self.must(numbers is not None, f" within {key}, here or behind")
-            yield numbers
-            self.place += used + 1
-
-    def strings(self) -> Iterator[tuple[int, int]]:
-        """Where the text of each string begins, and its length as it is written."""
-        separator = b","
-        while separator == b",":
-            opening = self.take(OPENING_RE)
-            self.must(opening, " within strings")
-            start, closing = self.place - len(opening[1]), self.take(CLOSING_RE)
-            while not closing:
-                self.must(self.take(TEXT_RE)[0], " within strings")
-                closing = self.take(CLOSING_RE)
-            yield start, self.place - len(closing[0]) - start
-            separator = closing[1]
-
-
-def closing_bracket(piece: bytes, depth: int) -> int:
-    """Where so many open brackets are closed; -1 if nowhere."""
-    for match in BRACKET_RE.finditer(piece) if b"]" in piece else ():
-        depth += 1 if match[0] == b"[" else -1
-        if not depth:
-            return match.start()
-    return -1
+    def until(self, end: bytes, inside: bytes, key: str) -> re.Match:
+        """Go over what is inside, and over its end."""
+        while not (match := self.take(end)):
+            self.must(inside, f" within {key}")
+        return match
 
 
 class Heap:
     """A V8 heap snapshot: number and bytes of its nodes by type, its base64 strings."""
 
     def __init__(self, source: Source, index: Index, count: int) -> None:
-        self.source, self.path, self.index = source, source.path, index
+        self.source, self.index, self.text = source, index, Cursor(source)
         self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
-        self.damage = ""  # what is wrong first; the figures are those of what stands before it
-        self.about: dict = {}  # what "snapshot" says
-        self.arrays: dict[str, tuple[int, int]] = {}  # where each begins, how many are in it
+        self.damage = ""  # what is wrong first; the figures are those of what could be read
+        self.types: dict[str, list[int]] = {}  # nodes and their bytes
+        self.fields: list[str] = []  # of a node
+        self.columns: list[int] = []  # of its type, name, id, size and number of edges
+        self.lengths: dict[str, int] = {}  # how many numbers an array has, as the snapshot says
+        self.names, self.edges = sys.maxsize, 0  # how many strings and edges there are
+        self.arrays = dict.fromkeys(("nodes", "edges"), source.size)  # where they begin
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
-        self.types: dict[str, list[int]] = {}
         self.strings: list[tuple[bytes | None, dict]] = []  # as Base64.in_node tells of them
         self.texts_by_size: Counter = Counter()  # of nodes that may be a source's text
-        for read in (self.read_parts, self.read_nodes):
+        self.read_meta()
+        for read in (self.read_arrays, self.read_nodes):
             try:
                 read()
             except Problem as problem:
                 self.damage = self.damage or str(problem)
-        if not self.types:
-            raise Problem(self.damage)
 
-    def read_parts(self) -> None:
-        """Go to the end, and keep where the nodes are, and the base64 in strings."""
-        parts = Snapshot(self.source)
-        while "strings" not in self.arrays:
-            before, match = b"," if parts.place else b"{", parts.take(KEY_RE)
-            sound = match and match[1] == before and len(self.arrays) < 64
-            parts.must(sound, ", or no heap snapshot")
-            key, place, number = match[2].decode(), parts.place, 0
-            if match[3]:  # an object, not an array
-                value = parts.value(key)
-                self.about = value if key == "snapshot" else self.about
-                continue
-            self.arrays[key] = place, 0
-            if key == "strings":
-                for number, text in enumerate(parts.strings(), 1):
-                    self.read_text(number - 1, *text)
-            else:
-                number = sum(map(len, parts.numbers(key)))
-            self.arrays[key] = place, number
-        parts.must(parts.take(END_RE) and parts.place == self.source.size, " behind strings")
+    def read_meta(self) -> None:
+        """Read what "snapshot" says: names of types and fields, numbers of nodes and edges."""
+        import json
 
-    def read_text(self, number: int, start: int, length: int) -> None:
-        """Keep the base64 in a string."""
-        if length >= self.count:
-            string = self.source.part(start, length)
-            runs = long_runs(string, self.count)
-            held = [base64_text(string, *run, self.index) for run in runs]
-            if any(held):
-                self.texts[number] = [text for text in held if text]
+        self.text.must(rb'\s*\{\s*"snapshot"\s*:\s*', ", or no heap snapshot")
+        place = self.text.place
+        try:
+            text = self.source.read(place, MIB)
+            about, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
+            text[:length].decode()
+            meta = about["meta"]
+            self.types = {name: [0, 0] for name in map(str, meta["node_types"][0])}
+            self.fields = list(meta["node_fields"])
+            self.columns = [self.fields.index(name) for name in COLUMNS]
+            self.lengths["nodes"] = about["node_count"] * len(self.fields)
+            self.edges = about["edge_count"]
+            self.lengths["edges"] = self.edges * len(meta["edge_fields"])
+        except (LookupError, TypeError, ValueError, RecursionError):
+            wrong = 'damaged, or no heap snapshot: "snapshot" does not name the fields'
+            raise Problem(f"byte {place}: {wrong}") from None
+        self.text.place += length
+
+    def read_arrays(self) -> None:
+        """Go to the end, and keep where nodes and edges are, and the base64 in strings."""
+        text, key_and_bracket = self.text, rb'\s*,\s*"(\w+)"\s*:\s*\['
+        while (key := text.must(key_and_bracket)[1].decode()) != "strings":
+            if key in self.arrays:
+                self.arrays[key] = text.place
+            checked = key in self.arrays or key == "trace_tree"  # later, or by nobody
+            inside = rb'[^"\]]+|\]' if checked else NUMBERS
+            text.until(rb'\](?=\s*,\s*")', inside, key)
+        separator, number = b",", 0
+        while separator == b",":
+            opening = text.must(OPENING, " within strings")
+            start = text.place - len(opening[1])
+            end = text.until(rb'"\s*([,\]])', TEXT, "strings")
+            length = text.place - len(end[0]) - start
+            if length >= self.count:
+                string = self.source.part(start, length)
+                self.texts[number] = list(base64_in_text(string, self.index, self.count))
+            separator, number = end[1], number + 1
+        self.names = number
+        text.must(rb"\s*\}\s*\Z", " behind strings")
 
     def read_nodes(self) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""
-        try:
-            meta, (begin, _) = self.about["meta"], self.arrays["nodes"]
-            types = [str(name) for name in meta["node_types"][0]]
-            fields, edge_fields = meta["node_fields"], len(meta["edge_fields"])
-            columns = [fields.index(name) for name in COLUMNS]
-        except (LookupError, TypeError, ValueError, AttributeError):
-            wrong = 'no heap snapshot: "snapshot" does not name the fields, or there are no nodes'
-            raise Problem(f"byte 0: {wrong}") from None
-        totals, edges = [[0, 0] for _ in types], 0
-        self.types = dict(zip(types, totals))
-        names = 2**63 if self.damage else self.arrays["strings"][1]
-        limits = len(types), names, 2**63, 2**63, 2**63
-        numbers = Snapshot(self.source, begin).numbers("nodes")
-        for kind, name, node_id, size, to in node_columns(numbers, columns, len(fields), limits):
-            totals[kind][0] += 1
-            totals[kind][1] += size
+        types, edges = list(self.types), 0
+        numbers = chain.from_iterable(self.numbers("nodes"))
+        nodes = map(itemgetter(*self.columns), zip(*[numbers] * len(self.fields)))
+        for kind, name, node_id, size, to in nodes:
+            if kind >= len(types) or name >= self.names:
+                raise Problem(f"node @{node_id}: a type or a name that is not there")
             edges += to
-            if size >= SOURCE_SIZE and types[kind] in ("string", "native"):
+            total = self.types[types[kind]]
+            total[0] += 1
+            total[1] += size
+            if size >= 2**14 and types[kind] in ("string", "native"):  # told from others by size
                 self.texts_by_size[size] += 1
             if name in self.texts and types[kind] in STRING_TYPES:
                 self.strings += (text.in_node(node_id, size) for text in self.texts[name])
-        nodes = sum(number for number, _ in totals)
-        expected = self.about.get("node_count", nodes), self.about.get("edge_count", edges)
-        there = self.arrays.get("edges", (0, -1))[1]
-        if expected != (nodes, edges) or there != edges * edge_fields:
-            raise Problem(f"{nodes} nodes and {edges} edges, not as many as it says")
+        for _ in self.numbers("edges"):
+            pass  # its length is checked
+        if edges != self.edges:
+            raise Problem(f"{edges} edges of nodes, not as many as it says")
+
+    def numbers(self, key: str) -> Iterator[array]:
+        """An array's numbers in pieces. Problem at the end if they are not as many as it says."""
+        import json
+
+        place, length, end = self.arrays[key], 0, -1
+        while end < 0:
+            piece = self.source.read(place, WINDOW)
+            end = piece.find(b"]")
+            try:
+                used = piece.rindex(b",") if end < 0 else end
+                numbers = array("Q", json.loads(f"[{piece[:used].decode()}]"))
+            except (ValueError, TypeError, OverflowError, RecursionError):
+                wrong = f"damaged or cut short within {key}, here or behind"
+                raise Problem(f"byte {place}: {wrong}") from None
+            yield numbers
+            length += len(numbers)
+            place += used + 1
+        if length != self.lengths[key]:
+            raise Problem(f"{length} numbers in {key}, not as many as it says")
 
     def as_json(self) -> dict[str, object]:
         """Its totals, those of the strings as DevTools' statistics count them."""
@@ -1755,7 +1751,7 @@ class Heap:
         base64 = [{**told, "in_inputs": bool(sha)} for sha, told in self.strings if told["whole"]]
         base64.sort(key=lambda told: -told["self_size"])
         return {
-            "path": self.path,
+            "path": self.source.path,
             "complete": not self.damage,
             "nodes": sum(total["count"] for total in types.values()),
             "self_size": sum(total["self_size"] for total in types.values()),
@@ -1767,43 +1763,6 @@ class Heap:
             },
             "types": types,
         }
-
-
-def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | None:
-    """A run in the text of a string, if it is data."""
-    run = string.part(start, end - start)
-    data = data_in(run)
-    if not data:
-        return None
-    before = string.read(0, start) if start < 256 else b'"'
-    if URI_START_RE.fullmatch(before) and not string.read(end, 3).strip(b"="):
-        head, prefix = run.part(0, min(CUT, run.size)), start
-        places = (it[1:] for it in index.candidates(head))
-        found = [n for n, first in places if not first and index.same(n, head, 0)]
-    else:
-        found, prefix = [content for content, *_ in index.in_run(run)], None
-    literals = [index.rows[content].literal for content in found]
-    return Base64(literals, prefix, run.size, data.kind)
-
-
-def node_columns(
-    numbers: Iterator[list[float]], columns: list[int], stride: int, limits: Sequence[int]
-) -> Iterator[tuple[int, ...]]:
-    """These columns of each node; Problem if one is no number below its limit."""
-    left, number = [], 0
-    for more in numbers:
-        more = left + more
-        whole = len(more) - len(more) % stride
-        left = more[whole:]
-        values = [more[column:whole:stride] for column in columns]
-        for column, limit in zip(values, limits):
-            no_number = set(map(type, column)) - {int}
-            if no_number or (column and not 0 <= min(column) <= max(column) < limit):
-                raise Problem(f"its nodes from {number} on: a value that cannot be")
-        yield from zip(*values)
-        number += whole // stride
-    if left:
-        raise Problem("its nodes end within a record")
 
 
 # ---------------------------------------------------------------- all of it joined
