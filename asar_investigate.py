@@ -5,19 +5,13 @@
 # ///
 """Which big base64 literals a bundle, a folder or an app.asar holds, and where they sit in memory.
 
-    $ ./asar_investigate.py --top 3 --in $(tests/scratch3 --old --bundle)
+    $ ./asar_investigate.py --top 1 --in $(tests/scratch3 --old --bundle)
     .../1.bundle.js
       18.5 MiB: 91 base64 literals of 256 characters or more, 3500516 characters, 18.1 %
-
-    The largest of 91 contents
+    ...
          characters  string  decoded  times  kind                    place
       1      603480  603480   452608      1  font/ttf                .../1.bundle.js:189249:19
-      2      296508  296508   222380      1  font/otf                .../1.bundle.js:189255:19
-      3      278368  278368   208776      1  font/ttf                .../1.bundle.js:189273:19
     ...
-    As V8 keeps it
-      characters  beyond Latin-1  in memory   with \\u  first at  script
-        18948992          292248   36.1 MiB  19.5 MiB  28037:57  .../1.bundle.js
       1 script, 36.1 MiB in memory; two bytes a character: 1; \\u escapes would save 16.7 MiB
 
 Data goes one way: path -> sources -> literals -> (their copies in processes, core files and heap
@@ -114,7 +108,6 @@ class Script(NamedTuple):
     beyond_latin1: int
     size: int  # bytes in memory
     escaped_size: int  # bytes if each unit beyond Latin-1 were written as \\uXXXX
-    first: tuple[int, int] | None  # line and column of the first one beyond Latin-1
     valid_utf8: bool
 
 
@@ -178,7 +171,6 @@ EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, 
 )
 FEW = 24  # samples that a run has at least
 MAX_VAIN = 1000  # times in a window that samples in a row are no run
-LONG = 2**16  # runs of more characters are found as runs of so many, to keep the windows small
 Span = tuple[int, int]  # start and end, without padding
 Run = tuple[int, int, bool]  # the same, and whether it is of the URL-safe alphabet
 
@@ -196,9 +188,8 @@ def stride_for(count: int) -> int:
 
 def find_runs(source: Source, count: int) -> Iterator[Run]:
     """Each run of the reference."""
-    for start, end in long_runs(source, min(count, LONG)):
-        if end - start >= count:
-            yield from runs_by_alphabet(source, start, end, count)
+    for start, end in long_runs(source, count):
+        yield from runs_by_alphabet(source, start, end, count)
 
 
 def runs_by_alphabet(source: Source, start: int, end: int, count: int) -> Iterator[Run]:
@@ -206,13 +197,10 @@ def runs_by_alphabet(source: Source, start: int, end: int, count: int) -> Iterat
     if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
         yield start, end, False
         return
-    part, size = source._replace(size=end), min(count, LONG)
-    standard, url_safe = (
-        [run for run in long_runs(part, size, alphabet, start) if run[1] - run[0] >= count]
-        for alphabet in (IN_STANDARD, IN_URL_SAFE)
-    )
+    part = source._replace(size=end)
+    standard = list(long_runs(part, count, IN_STANDARD, start))
     found = [(*run, False) for run in standard]
-    for run in url_safe:
+    for run in long_runs(part, count, IN_URL_SAFE, start):
         at = bisect.bisect(standard, run)
         neighbours = standard[max(0, at - 1) : at + 1]
         if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
@@ -434,55 +422,38 @@ TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 HEX_RE = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
 JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
-MAGIC = (  # kind, offset, first bytes there
-    ("font/ttf", 0, (b"\0\1\0\0", b"true")),
-    ("font/ttc", 0, (b"ttcf",)),
-    ("font/otf", 0, (b"OTTO",)),
-    ("font/woff2", 0, (b"wOF2",)),
-    ("font/woff", 0, (b"wOFF",)),
-    ("image/png", 0, (b"\x89PNG",)),
-    ("image/jpeg", 0, (b"\xff\xd8\xff",)),
-    ("image/gif", 0, (b"GIF8",)),
-    ("image/webp", 8, (b"WEBP",)),
-    ("image/tiff", 0, (b"II*\0", b"MM\0*")),
-    ("image/ico", 0, (b"\0\0\1\0",)),
-    ("image/avif", 4, (b"ftypavi",)),
-    ("image/heic", 4, (b"ftyphe", b"ftypmif1")),
-    ("audio/m4a", 4, (b"ftypM4A",)),
-    ("video/mp4", 4, (b"ftyp",)),
-    ("audio/wav", 8, (b"WAVE",)),
-    ("audio/mp3", 0, (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa")),
-    ("audio/aac", 0, (b"\xff\xf1", b"\xff\xf9")),
-    ("audio/ogg", 0, (b"OggS",)),
-    ("audio/flac", 0, (b"fLaC",)),
-    ("audio/midi", 0, (b"MThd",)),
-    ("video/webm", 0, (b"\x1aE\xdf\xa3",)),
-    ("wasm", 0, (b"\0asm",)),
-    ("archive/zip", 0, (b"PK\3\4",)),
-    ("archive/gzip", 0, (b"\x1f\x8b\x08",)),
-    ("archive/zstd", 0, (b"\x28\xb5\x2f\xfd",)),
-    ("document/pdf", 0, (b"%PDF",)),
-    ("model/glb", 0, (b"glTF",)),
-    ("database/sqlite", 0, (b"SQLite",)),
-    ("program/elf", 0, (b"\x7fELF",)),
+KINDS = (  # kind, what its data begins with
+    ("font/ttf", rb"\0\x01\0\0|true"),
+    ("font/otf", rb"OTTO"),
+    ("font/woff2", rb"wOF2"),
+    ("font/woff", rb"wOFF"),
+    ("image/png", rb"\x89PNG"),
+    ("image/jpeg", rb"\xff\xd8\xff"),
+    ("image/gif", rb"GIF8"),
+    ("image/webp", rb"RIFF.{4}WEBP"),
+    ("image/tiff", rb"II\*\0|MM\0\*"),
+    ("image/ico", rb"\0\0\x01\0"),
+    ("video/mp4", rb".{4}ftyp"),
+    ("video/webm", rb"\x1aE\xdf\xa3"),
+    ("audio/wav", rb"RIFF.{4}WAVE"),
+    ("audio/mp3", rb"ID3|\xff[\xfa\xfb\xf2\xf3]"),
+    ("audio/ogg", rb"OggS"),
+    ("audio/flac", rb"fLaC"),
+    ("wasm", rb"\0asm"),
+    ("archive/zip", rb"PK\x03\x04"),
+    ("archive/gzip", rb"\x1f\x8b\x08"),
+    ("archive/zlib", rb"x[\x01\x9c\xda]"),
+    ("document/pdf", rb"%PDF"),
+    ("image/svg", rb"(?i:(?=<(?:svg|\?xml|!doctype svg|!--)).*?<svg)"),
+    ("xml", rb"(?i:<\?xml)"),
+    ("html", rb"(?i:<(?:!doctype )?html)"),
+    ("source map", rb'\{\s*"version"\s*:\s*3\b'),
+    ("Intel HEX", rb":[0-9A-Fa-f]{10}"),
 )
-WEAK_MAGIC = (  # where it is no text
-    ("image/bmp", 0, (b"BM",)),
-    ("font/eot", 34, (b"LP",)),
-    ("archive/zlib", 0, (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")),
-)
-TEXT_KINDS = (
-    ("image/svg", re.compile(rb"(?=<(?:svg|\?xml|!doctype svg|!--)).*?<svg", re.I | re.S)),
-    ("xml", re.compile(rb"<\?xml", re.I)),
-    ("html", re.compile(rb"<(?:!doctype )?html", re.I)),
-    ("source map", re.compile(rb'\{\s*"version"\s*:\s*3\b')),
-    ("Intel HEX", re.compile(rb":[0-9A-Fa-f]{10}")),
-)
+KINDS_RE = re.compile(b"|".join(b"(%b)" % beginning for _, beginning in KINDS), re.S)
 ENDINGS = {  # where the kind's second half is no file name's ending
     "image/jpeg": "jpg",
     "archive/gzip": "gz",
-    "archive/zstd": "zst",
-    "audio/midi": "mid",
     "source map": "map",
     "Intel HEX": "hex",
     "text": "txt",
@@ -540,20 +511,16 @@ def decoded(piece: bytes, url_safe: bool) -> bytes:
 
 
 def kind_of(head: bytes) -> str:
-    """The kind of data that begins with these bytes (the table in MAGIC, then texts)."""
-    for kind, offset, magic in MAGIC:
-        if head.startswith(magic, offset) and (offset != 8 or head[:4] == b"RIFF"):
-            return kind
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for kind, expression in TEXT_KINDS:
-        if expression.match(text):
-            return kind
+    """The kind of data that begins with these bytes, white space before them aside."""
+    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    match = KINDS_RE.match(begin)
+    if match:
+        return KINDS[match.lastindex - 1][0]
     with contextlib.suppress(UnicodeDecodeError):
-        shown, _ = codecs.utf_8_decode(text, "strict", len(head) < HEAD)  # it may be cut within one
-        if shown and all(c.isprintable() or c in "\n\r\t" for c in shown):
-            return "json" if JSON_RE.match(text) else "text"
-    weak = (kind for kind, offset, magic in WEAK_MAGIC if head.startswith(magic, offset))
-    return next(weak, "unknown")
+        text, _ = codecs.utf_8_decode(head, "strict", len(head) < HEAD)  # it may be cut within one
+        if text and all(c.isprintable() or c in "\n\r\t" for c in text):
+            return "json" if JSON_RE.match(begin) else "text"
+    return "unknown"
 
 
 def ending_of(kind: str) -> str:
@@ -567,7 +534,6 @@ def ending_of(kind: str) -> str:
 TEXT_PIECE = 2**13  # bytes: small, as those that are all ASCII cost least
 BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
 ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
-BEYOND_RE = re.compile(r"[^\0-\xff]")
 
 
 class Text:
@@ -578,49 +544,42 @@ class Text:
         self.offset = 0
         self.line = self.column = 1
         self.characters = self.beyond = self.astral = 0
-        self.first: tuple[int, int] | None = None
         self.valid = True
         self.pending = b""  # the beginning of a character
 
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
-        for start, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
-            self.take(self.pending + piece, start == 0, final=False)
-        if self.pending:  # what follows is ASCII or nothing
-            self.take(self.pending, False, final=True)
-        self.offset = max(offset, self.offset)
+        for _, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
+            self.take(piece)
+        self.take(b"", final=True)  # what follows is ASCII or nothing
+        self.offset = offset
         return self.line, self.column
 
-    def take(self, piece: bytes, at_start: bool, final: bool) -> None:
+    def take(self, piece: bytes, final: bool = False) -> None:
         """Count. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
+        data = self.pending + piece
         try:
-            text, used = codecs.utf_8_decode(piece, "strict", final)
+            text, used = codecs.utf_8_decode(data, "strict", final)
         except UnicodeDecodeError:
             self.valid = False
-            text, used = codecs.utf_8_decode(piece, "replace", final)
-        self.pending = piece[used:]
-        text = text.removeprefix("\ufeff") if at_start else text
+            text, used = codecs.utf_8_decode(data, "replace", final)
+        self.pending = data[used:]
+        text = text if self.characters else text.removeprefix("\ufeff")
         if not text.isascii():
             first_bytes = text.encode().translate(None, BELOW_U0100)
             self.beyond += len(first_bytes)
             self.astral += len(first_bytes) - len(first_bytes.translate(None, ASTRAL))
-            if first_bytes and not self.first:
-                self.first = self.after(text[: BEYOND_RE.search(text).start()])
-        self.characters += len(text)
-        self.line, self.column = self.after(text)
-
-    def after(self, text: str) -> tuple[int, int]:
-        """Line and column behind a text that begins here."""
         lines = text.count("\n")
-        column = len(text) - text.rfind("\n") if lines else self.column + len(text)
-        return self.line + lines, column
+        self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
+        self.line += lines
+        self.characters += len(text)
 
     def script(self) -> Script:
         """How V8 keeps it. Reads to the end."""
         self.go_to(self.source.size)
         units = self.characters + self.astral
         size, escaped = units * (2 if self.beyond else 1), units + 5 * (self.beyond + self.astral)
-        return Script(self.characters, self.beyond, size, escaped, self.first, self.valid)
+        return Script(self.characters, self.beyond, size, escaped, self.valid)
 
 
 class Scan:
@@ -2369,13 +2328,12 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
         for one in report.scanned
         if one.script and (alone or one.source.path.lower().endswith(SCRIPT_ENDINGS))
     ]
-    cells = [("characters", "beyond Latin-1", "in memory", "with \\u", "first at", "script")]
+    cells = [("characters", "beyond Latin-1", "in memory", "with \\u", "script")]
     for _, path, script in sorted(found)[: min(top, 5)]:
         escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
-        first = "{}:{}".format(*script.first) if script.first else None
         name = elide(printable(path), 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
         size = size_text(script.size)
-        cells.append((script.characters, script.beyond_latin1, size, escaped, first, name))
+        cells.append((script.characters, script.beyond_latin1, size, escaped, name))
     two = sum(script.beyond_latin1 > 0 for *_, script in found)
     size = size_text(sum(script.size for *_, script in found))
     saved = size_text(-sum(change for change, *_ in found))

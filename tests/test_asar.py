@@ -272,26 +272,21 @@ def test_content(data, url_safe, padded):
 
 NOISE = noise(300)
 KINDS = [
-    ("font/ttf", b"\0\1\0\0"), ("font/ttf", b"true"), ("font/ttc", b"ttcf"), ("font/otf", b"OTTO"),
-    ("font/woff", b"wOFF"), ("font/woff2", b"wOF2"), ("font/eot", b"\x80\1" + bytes(32) + b"LP"),
+    ("font/ttf", b"\0\1\0\0"), ("font/ttf", b"true"), ("font/otf", b"OTTO"),
+    ("font/woff", b"wOFF"), ("font/woff2", b"wOF2"),
     ("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff\xe0"),
     ("image/gif", b"GIF89a"), ("image/gif", b"GIF87a"), ("image/webp", b"RIFF\x24\1\0\0WEBPVP8 "),
-    ("image/bmp", b"BM\x36\1\0\0\0\0\0\0\x36\0\0\0"), ("image/ico", b"\0\0\1\0\1\0"),
-    ("image/avif", b"\0\0\0\x20ftypavif"), ("image/heic", b"\0\0\0\x20ftypheic"),
-    ("video/mp4", b"\0\0\0\x20ftypisom"), ("audio/m4a", b"\0\0\0\x20ftypM4A "),
+    ("image/ico", b"\0\0\1\0\1\0"), ("image/tiff", b"II*\0"), ("image/tiff", b"MM\0*"),
     ("image/svg", b"<svg xmlns='x'>"), ("xml", b"<?xml version='1.0'?><a>"),
     ("image/svg", b"<?xml version='1.0'?>\n<!-- by hand -->\n<svg>"),
+    ("video/mp4", b"\0\0\0\x20ftypisom"), ("video/webm", b"\x1a\x45\xdf\xa3"),
     ("audio/mp3", b"ID3\3"), ("audio/mp3", b"\xff\xfb\x90"), ("audio/mp3", b"\xff\xf3\x90"),
-    ("audio/mp3", b"\xff\xf2\x90"), ("audio/mp3", b"\xff\xfa\x90"), ("audio/aac", b"\xff\xf1\x50"),
-    ("audio/aac", b"\xff\xf9\x50"), ("audio/wav", b"RIFF\x24\1\0\0WAVEfmt "),
-    ("audio/ogg", b"OggS"), ("audio/flac", b"fLaC"),
-    ("audio/midi", b"MThd"), ("video/webm", b"\x1a\x45\xdf\xa3"), ("wasm", b"\0asm\1\0\0\0"),
-    ("archive/zip", b"PK\3\4"), ("archive/gzip", b"\x1f\x8b\x08"),
-    ("archive/zlib", b"\x78\x01"), ("archive/zlib", b"\x78\x5e"), ("archive/zlib", b"\x78\x9c"),
-    ("archive/zlib", b"\x78\xda"), ("archive/zstd", b"\x28\xb5\x2f\xfd"),
-    ("document/pdf", b"%PDF-1.7"), ("model/glb", b"glTF\2"), ("program/elf", b"\x7fELF\2\1"),
-    ("database/sqlite", b"SQLite format 3\0"), ("unknown", b""), ("unknown", b"RIFF\x24\1\0\0XXXX"),
-    ("image/tiff", b"II*\0"), ("image/tiff", b"MM\0*"),
+    ("audio/mp3", b"\xff\xf2\x90"), ("audio/mp3", b"\xff\xfa\x90"),
+    ("audio/wav", b"RIFF\x24\1\0\0WAVEfmt "), ("audio/ogg", b"OggS"), ("audio/flac", b"fLaC"),
+    ("wasm", b"\0asm\1\0\0\0"), ("archive/zip", b"PK\3\4"), ("archive/gzip", b"\x1f\x8b\x08"),
+    ("archive/zlib", b"\x78\x01"), ("archive/zlib", b"\x78\x9c"), ("archive/zlib", b"\x78\xda"),
+    ("document/pdf", b"%PDF-1.7"), ("unknown", b""), ("unknown", b"RIFF\x24\1\0\0XXXX"),
+    ("unknown", b"SQLite format 3\0"), ("unknown", b"[1\0"),
 ]  # fmt: skip
 WORDS = b"What is in it, and what it is? " * 10
 TEXTS = [
@@ -707,9 +702,6 @@ def check_script(data: bytes) -> None:
     assert script.valid_utf8 == valid
     assert script.size == units * (2 if beyond else 1)
     assert script.escaped_size == units + 5 * sum(1 + (c > "\uffff") for c in beyond)
-    if beyond:
-        before = text[: text.index(beyond[0])]
-        assert script.first == (before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 @quick
@@ -738,13 +730,12 @@ def test_two_byte_is_reported():
     assert source["two_byte"] is True and source["beyond_latin1"] == 2
     assert source["characters"] == 27
     text = call("a.js")[1]
-    assert (
-        re.search(r" 27 +2 +56 B +43 B +2:10  a\.js\n", text) and "two bytes a character: 1" in text
-    )
+    assert re.search(r" 27 +2 +56 B +43 B  a\.js\n", text)
+    assert "two bytes a character: 1" in text
     Path("a.js").write_text("var a = 'é';\n")
     source = told("a.js")["sources"][0]
     assert source["two_byte"] is False and source["beyond_latin1"] == 0
-    assert re.search(r" 13 +0 +13 B +- +-  a\.js\n", call("a.js")[1])
+    assert re.search(r" 13 +0 +13 B +-  a\.js\n", call("a.js")[1])
     Path("a.js").write_bytes(b"var a = '\xe9';\n")
     assert "no valid UTF-8" in call("a.js")[1]
 
