@@ -280,12 +280,11 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
-NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run, at least and at most
 MAX_DEPTH = 4  # strings of code within strings of code
-MAX_QUOTES = 64  # escaped ones that are passed over on the way to the one that counts
-DATA_URI_RE = re.compile(rb"data:([\w.+-]{1,127}/[\w.+-]{1,127})?(?:;[\w.-]+=[^;,]*)*;", re.I)
-SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}$")
-VALUE_END_RE = re.compile(rb"[\s\"'\\*]")
+DATA_URI_RE = re.compile(  # RFC 2397
+    rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z", re.I
+)
+SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
 CLOSING_QUOTE_RE = {  # the rest of a string, and its end
     '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*(")?', re.S),
     "'": re.compile(r"[^'\\\n]*(?:\\.[^'\\\n]*)*(')?", re.S),
@@ -300,69 +299,35 @@ CODE_BEFORE_RE = re.compile(  # what code has before a string, and behind it
 CODE_BEHIND_RE = re.compile(
     r"\s*(?:[\])},;:+.?=&|!*%\[-]|$|//|/\*|(?:in|of|instanceof|from)\b)|[ \t\r]*\n"
 )
-ASTRAL_RE = re.compile(r"[\U00010000-\U0010ffff]")
 ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
-    r"\\(?:u\{[0-9A-Fa-f]+\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|\r\n|[0-7]{1,3}|.)", re.S
+    r"\\(?:u\{(?:[0-9A-Fa-f]{1,5}|10[0-9A-Fa-f]{4})\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}"
+    r"|[0-7]{1,3}|\r\n|.)",
+    re.S,
 )
-ESCAPE_IN_RUN_RE = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{1,3}|[^/]")
-
-
-def look_around(
-    source: Source, start: int, end: int, reach: int, is_text: bool
-) -> tuple[int | None, str | None, bool, int]:
-    """What stands around a run, within reach.
-
-    The length of the string or comment value, the declared type, whether it is a comment, and how
-    many characters of the run belong to an escape before it: the n of \\nAAAA.
-    """
-    before = source.read(max(0, start - reach), min(reach, start))
-    mime = declared_type(before[-512:])
-    comment, name, value = before[-NEAR:].rpartition(b"sourceMappingURL=")
-    if mime and name and SOURCE_MAP_RE.search(comment[-12:]) and not VALUE_END_RE.search(value):
-        behind = source.read(end, NEAR)
-        rest = VALUE_END_RE.search(behind)
-        more = rest.start() if rest else len(behind)
-        return len(value) + end - start + more, mime, True, 0
-    if not is_text:
-        return None, mime, False, 0
-    head = source.read(start, min(8, end - start))  # an escape may end in it: \u002bAAA
-    text = (before + head).decode("utf-8", "replace")
-    found = string_around(text, source.read(end, reach).decode("utf-8", "replace"))
-    length, depth = found or (None, 0)
-    if found:
-        length += end - start - len(head)
-    escape = escape_length(text, len(text) - len(head), depth) if before[-1:] == b"\\" else 0
-    return length, mime, False, escape
 
 
 def declared_type(before: bytes) -> str | None:
-    """The type of a data URI (RFC 2397) whose data follows."""
-    if before[-7:].lower() != b"base64,":
-        return None
-    uri = DATA_URI_RE.fullmatch(before, before.lower().rfind(b"data:"), len(before) - 7)
+    """The type of a data URI whose data follows."""
+    uri = DATA_URI_RE.search(before)
     return (uri[1] or b"text/plain").decode().lower() if uri else None
 
 
-def escape_length(text: str, start: int, depth: int) -> int:
-    """How many characters of a run at start end an escape, but for the slash of \\/."""
-    before = text[max(0, start - 16) : start]
-    backslashes = len(before) - len(before.rstrip("\\"))
-    escape = ESCAPE_IN_RUN_RE.match(text, start)
-    return escape.end() - start if escape and backslashes & ((2 << depth) - 1) else 0
+def escape_length(run: str) -> int:
+    """How many characters of a run that follows a backslash are its escape's: the n of \\nAAAA."""
+    return 0 if run[0] == "/" else ESCAPE_RE.match(f"\\{run}").end() - 1
 
 
-def string_around(before: str, behind: str, depth: int = 0) -> tuple[int, int] | None:
-    """UTF-16 units and depth of the innermost string of code that goes on from before to behind."""
+def string_around(before: str, behind: str, depth: int = 0) -> int | None:
+    """UTF-16 units of the innermost string of code that goes on from before to behind."""
     found = [string_in(quote, before, behind) for quote in CLOSING_QUOTE_RE]
     start, end = min(filter(None, found), default=(0, 0))  # the outermost
     if not start:
         return None
     inside, rest = unescaped(before[start:]), unescaped(behind[:end])
-    opening = before[max(0, start - 120) : start - 1]
     inner = None
-    if depth < MAX_DEPTH and "eval" in opening and EVAL_RE.search(opening):
+    if depth < MAX_DEPTH and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
         inner = string_around(inside, rest, depth + 1)
-    return inner or (units(inside) + units(rest), depth)
+    return inner or len((inside + rest).encode("utf-16-le", "surrogatepass")) // 2
 
 
 def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
@@ -383,13 +348,10 @@ def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
 
 def last_quote(before: str, quote: str) -> int:
     """Where the last string begins that a quote without a backslash opens; 0 if there is none."""
-    place = len(before)
-    for _ in range(MAX_QUOTES):
+    place = before.rfind(quote)
+    while before[max(0, place - 1) : place] == "\\":
         place = before.rfind(quote, 0, place)
-        text = before[max(0, place - 16) : max(0, place)]
-        if place < 0 or not (len(text) - len(text.rstrip("\\"))) & 1:
-            return place + 1
-    return 0
+    return place + 1
 
 
 def unescaped(text: str) -> str:
@@ -399,17 +361,12 @@ def unescaped(text: str) -> str:
 def unescape(match: re.Match) -> str:
     body = match[0][1:]
     if body[0] in "ux" and len(body) > 1:
-        code = int(body[1:].strip("{}"), 16)
-        return chr(code) if code <= sys.maxunicode else "?"
-    if body in ("\n", "\r\n", "\u2028", "\u2029"):
-        return ""  # a line that goes on
+        return chr(int(body[1:].strip("{}"), 16))
     if body[0] in "01234567":
         return chr(int(body, 8))
-    return {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}.get(body, body)
-
-
-def units(text: str) -> int:
-    return len(text) if text.isascii() else len(text) + len(ASTRAL_RE.findall(text))
+    if body in ("\n", "\r\n", "\u2028", "\u2029"):
+        return ""  # a line that goes on
+    return {"n": "\n", "t": "\t", "r": "\r"}.get(body, body)
 
 
 # ---------------------------------------------------------------- what a run holds
@@ -531,6 +488,7 @@ def ending_of(kind: str) -> str:
 #
 # In: a source. Out: all that it holds, with line and column of each literal.
 
+NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run
 TEXT_PIECE = 2**13  # bytes: small, as those that are all ASCII cost least
 BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
 ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
@@ -589,7 +547,7 @@ class Scan:
         self.source, self.count = source, count
         self.found = Scanned(source._replace(fd=-1), left_out)
         self.text = None if b"\0" in source.read(0, 8192) else Text(source)
-        self.previous, self.credit = 0, 16 * FAR  # where the run before began; see around()
+        self.far_looks = 0
 
     def run(self) -> None:
         """Find all of it. Raises Problem; what was found before that counts too."""
@@ -601,33 +559,43 @@ class Scan:
 
     def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
         """A run that holds data; or why it is left out."""
-        escaped = start and self.source.read(start - 1, 1) == b"\\"
-        around = self.around(start, end) if escaped else None
-        start += around[3] if around else 0
-        if end - start < self.count:
-            return "too short without the escape before it"
+        before = self.source.read(max(0, start - 512), min(512, start))
+        if self.text and before.endswith(b"\\"):
+            start += escape_length(self.source.read(start, 8).decode("latin-1"))
+            if end - start < self.count:
+                return "too short without the escape before it"
         content = content_of(self.source, start, end, url_safe)
-        if isinstance(content, str):  # most that is no data needs no look around
+        if isinstance(content, str):
             return content
-        string_length, mime, in_comment, _ = around or self.around(start, end)
-        if in_comment and content.kind == "json":
-            content = content._replace(kind="source map")  # with its keys in another order
+        mime, comment = declared_type(before), SOURCE_MAP_RE.search(before)
+        in_comment = bool(mime and comment)
+        if in_comment:
+            string_length = len(comment[1]) + content.length
+            if content.kind == "json":  # with its keys in another order
+                content = content._replace(kind="source map")
+        else:
+            string_length = self.string_length(start, end) if self.text else None
         line, column = self.text.go_to(start) if self.text else (None, None)
         return Literal(start, line, column, string_length, mime, in_comment, *content)
 
-    def around(self, start: int, end: int) -> tuple:
-        """What stands around a run, near it or farther away.
+    def string_length(self, start: int, end: int) -> int | None:
+        """The length of the string around a run, if it is seen near the run or farther away.
 
-        A look far away has to be earned by the way since the last one: so all of them are linear.
+        Looks far away have to be earned by the way that lies behind: so all of them are linear.
         """
-        is_text = self.text is not None
-        self.credit += start - self.previous
-        self.previous = start
-        found = look_around(self.source, start, end, NEAR, is_text)
-        if is_text and found[0] is None and self.credit >= FAR:
-            self.credit -= FAR
-            found = look_around(self.source, start, end, FAR, is_text)
-        return found
+        length = self.string_within(NEAR, start, end)
+        if length is None and self.far_looks < 16 + start // FAR:
+            self.far_looks += 1
+            length = self.string_within(FAR, start, end)
+        return length
+
+    def string_within(self, reach: int, start: int, end: int) -> int | None:
+        """The same with as many bytes on each side."""
+        first = max(0, start - reach)
+        before = self.source.read(first, start + 1 - first)  # the run's first may be escaped: \/
+        behind = self.source.read(end, reach)
+        length = string_around(before.decode("utf-8", "replace"), behind.decode("utf-8", "replace"))
+        return length and length + end - start - 1
 
 
 # ---------------------------------------------------------------- archives

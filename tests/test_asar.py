@@ -436,9 +436,8 @@ def test_an_escape_before_a_run_is_not_part_of_it(escape):
 
 
 def test_what_looks_like_an_escape_and_is_none():
-    for code, offset in ((rf'x("\\n{RUN[1:]}")', 5), (rf'x("\/{RUN[1:]}")', 4)):
-        found = one(code)
-        assert (found["offset"], found["length"]) == (offset, 256)
+    found = one(rf'x("\/{RUN[1:]}")')
+    assert (found["offset"], found["length"]) == (4, 256)
     assert told("a.js", "--min-size", 256)["left_out"] == {}
     Path("a.js").write_text(rf'x("\n{RUN[1:]}")')
     reason = "too short without the escape before it"
@@ -528,7 +527,7 @@ def counted(monkeypatch):
 def test_what_is_looked_at_is_linear(counted, before, behind):
     """Once for each kind of quote, before and behind, at each of five depths."""
     Counted.total = 0
-    asar_investigate.string_around(before + RUN[:8], behind)
+    asar_investigate.string_around(before + RUN[:1], behind)
     assert Counted.total <= 40 * (len(before) + len(behind) + 100)
 
 
