@@ -600,8 +600,8 @@ class Scan:
 
 # ---------------------------------------------------------------- archives
 #
-# In: an open file. Out: its members as sources, each checked against the file's size, or what is
-# wrong with one. Links are passed over: what they lead to is read where it is.
+# In: an open file. Out: its members as sources, each checked against the file's size. Links are
+# passed over: what they lead to is read where it is.
 
 MAX_HEADER = 100 * MIB  # some 300,000 files; json needs three times as much
 MAX_PATH = 4096  # characters of a member's path, as of a file's
@@ -619,73 +619,53 @@ def archive_of(source: Source) -> tuple[object, int] | None:
     consistent = four == 4 and pickled == length - 4 and start[16:] == b"{"
     if not (consistent or source.path.lower().endswith(".asar")):
         return None
-    if not consistent or length > source.size - 8 or json_length > length - 8:
-        raise Problem("byte 0: no header of an ASAR archive; searched as a plain file")
-    if json_length > MAX_HEADER:
-        raise Problem(f"byte 12: a header of {size_text(json_length)}; searched as a plain file")
-    import json
+    if consistent and json_length <= min(length - 8, MAX_HEADER):
+        import json
 
-    try:
-        header = json.loads(source.read(16, json_length), object_pairs_hook=without_hashes)
-    except (RecursionError, ValueError) as error:
-        wrong = f"byte 16: the header is no JSON ({error}); searched as a plain file"
-        raise Problem(wrong) from None
-    return header, 8 + length
+        with contextlib.suppress(RecursionError, ValueError):
+            text = source.read(16, json_length)
+            return json.loads(text, object_hook=without_hashes), 8 + length
+    raise Problem("byte 0: no sound header of an ASAR archive; searched as a plain file")
 
 
-def without_hashes(pairs: list[tuple[str, object]]) -> dict[str, object] | None:
+def without_hashes(entry: dict[str, object]) -> dict[str, object] | None:
     """An object of the header, unless it says how to verify a file: that is half of a header."""
-    is_integrity = pairs and pairs[0][0] == "algorithm" and isinstance(pairs[0][1], str)
-    return None if is_integrity else dict(pairs)
+    return None if isinstance(entry.get("algorithm"), str) else entry
 
 
-def archive_members(
-    archive: Source, header: object, data: int
-) -> Iterator[tuple[str, Source | str]]:
-    """Each file of an archive, or what is wrong with an entry. No recursion."""
-    todo: list[tuple[str, object]] = [("", header)]
-    total = 0
+def archive_entries(header: object) -> Iterator[tuple[str, object]]:
+    """Path and entry of each file of an archive; None where the name is no file's. No recursion."""
+    todo = [("", header)]
     while todo:
         path, entry = todo.pop()
-        shown = f"{archive.path}/{path}" if path else archive.path
-        files = entry.pop("files", None) if isinstance(entry, dict) else None
-        if isinstance(files, dict):
-            for name in sorted(files, reverse=True):
-                below = f"{path}/{name}" if path else name
-                if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > MAX_PATH:
-                    yield f"{shown}/{name:.40}", "the name is none of a file, or too long; not read"
-                else:
-                    todo.append((below, files[name]))
-        elif not isinstance(entry, dict) or not path:
-            yield shown, "the entry is no object"
-        elif "link" not in entry:
-            found = member(archive, data, path, entry)
-            packed = isinstance(found, Source) and found.file == archive.file
-            total += found.size if packed else 0
-            if total > 4 * archive.size:
-                yield shown, "the files before it lie in the same bytes; not read, nor the rest"
-                return
-            yield shown, found
+        files = entry.get("files") if isinstance(entry, dict) else None
+        for name in sorted(files, reverse=True) if isinstance(files, dict) else ():
+            below = f"{path}/{name}" if path else name
+            if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > MAX_PATH:
+                todo.append((below[: len(path) + 40], None))
+            else:
+                todo.append((below, files[name]))
+        if not isinstance(files, dict) and not (isinstance(entry, dict) and "link" in entry):
+            yield path, entry
 
 
-def member(archive: Source, data: int, path: str, entry: dict) -> Source | str:
-    """One file of an archive, checked against the archive's size; or what is wrong with it."""
-    size, offset, shown = entry.get("size"), entry.get("offset"), f"{archive.path}/{path}"
-    if type(size) is not int or not 0 <= size < 2**63:
-        return '"size" is no number of bytes'
-    if entry.get("unpacked") is True:  # it lies beside the archive
-        folder = f"{archive.file}.unpacked"
-        file = os.path.join(folder, path)
-        with contextlib.suppress(ValueError):  # a name that no file can have
-            if not os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), "")):
-                return "an unpacked file outside of the archive's folder; not read"
-        return Source(shown, file, 0, size)
-    if not isinstance(offset, str) or not NUMBER_RE.fullmatch(offset):
-        return '"offset" is no number in a string'
-    start = data + int(offset)
-    if start + size > archive.size:
-        return f"bytes {start} to {start + size} are beyond the archive's end at {archive.size}"
-    return Source(shown, archive.file, start, size, archive.fd)
+def member(archive: Source, data: int, path: str, entry: object) -> Source:
+    """One file of an archive, checked against the archive's size; not open if it lies beside it."""
+    shown, beside = f"{archive.path}/{path}", f"{archive.file}.unpacked"
+    known = entry if isinstance(entry, dict) else {}
+    size, offset = known.get("size"), known.get("offset")
+    if type(size) is int and 0 <= size < 2**63:
+        if known.get("unpacked") is True:
+            if os.path.realpath(f"{beside}/{path}") != f"{os.path.realpath(beside)}/{path}":
+                raise Problem("there is a symbolic link in its path; not read")
+            return Source(shown, f"{beside}/{path}", 0, size)
+        if isinstance(offset, str) and NUMBER_RE.fullmatch(offset):
+            start = data + int(offset)
+            if start + size <= archive.size:
+                return Source(shown, archive.file, start, size, archive.fd)
+            end = f"the archive's end at byte {archive.size}"
+            raise Problem(f"bytes {start} to {start + size} are beyond {end}; not read")
+    raise Problem("its name, size or offset in the archive's header cannot be; not read")
 
 
 # ---------------------------------------------------------------- inputs
@@ -702,11 +682,10 @@ class Report:
         self.left_out: Counter = Counter()  # why runs are no data, and how many
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
-        self.begin, self.shown = time.monotonic(), 0.0
+        self.begin, self.quiet_until = time.monotonic(), 1.0  # seconds, to the next progress
 
     def problem(self, path: str, text: str) -> None:
         """Say at once what could not be read, and go on."""
-        self.clear()
         self.problems.append((path, text))
         say(f"{path}: {text}")
 
@@ -717,20 +696,10 @@ class Report:
             yield
         except (Problem, OSError, UnicodeEncodeError) as error:
             self.problem(path, getattr(error, "strerror", None) or str(error))
-        self.progress(path)
-
-    def progress(self, path: str) -> None:
-        """On a terminal, after a second and five times a second at most: how far it is."""
-        now = time.monotonic()
-        if now - self.begin > 1 and now - self.shown > 0.2 and sys.stderr and sys.stderr.isatty():
-            self.shown = now
-            text = f"\r\033[K{len(self.scanned)} files, {printable(path)}"
-            print(text[:79], end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self.shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-            self.shown = 0.0
+        passed = time.monotonic() - self.begin
+        if passed > self.quiet_until and sys.stderr and sys.stderr.isatty():
+            self.quiet_until = 2 * passed
+            say(f"{count_text(len(self.scanned), 'file')} searched, now {path}")
 
 
 def say(message: str) -> None:
@@ -755,90 +724,95 @@ def write_text(text: str, stream: TextIO | None) -> bool:
     return True
 
 
-class Reader:
-    """Reads inputs into a report: files, folders, archives, pipes."""
+def read_input(report: Report, path: str) -> None:
+    """Scan a file, folder, archive or pipe."""
+    begin = len(report.scanned)
+    with report.saying(path):
+        if path == "-" or stat.S_ISFIFO(os.stat(path).st_mode):
+            read_pipe(report, path)
+        elif os.path.isdir(path):
+            read_folder(report, path)
+        else:
+            with open_regular(path) as source:
+                read_file(report, source)
+        report.inputs.append((path, begin, len(report.scanned)))
 
-    def __init__(self, report: Report) -> None:
-        self.report = report
-        self.unpacked: set[tuple[int, int]] = set()  # devices and inodes of members, read already
 
-    def add(self, path: str) -> None:
-        begin = len(self.report.scanned)
-        with self.report.saying(path):
-            if path == "-" or stat.S_ISFIFO(os.stat(path).st_mode):
-                self.add_pipe(path)
-            elif os.path.isdir(path):
-                self.add_folder(path)
-            else:
-                self.add_file(path)
-            self.report.inputs.append((path, begin, len(self.report.scanned)))
+def read_folder(report: Report, folder: str) -> None:
+    """Scan the regular files below a folder, by name. Symbolic links are not followed.
 
-    def add_folder(self, folder: str) -> None:
-        """Scan the regular files below a folder, by name. Symbolic links are not followed."""
-        todo, files = [folder], 0
-        while todo:
-            path = todo.pop()
-            with self.report.saying(path):
-                entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-                todo += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
-                for entry in entries:
-                    if entry.is_file(follow_symlinks=False):
-                        files += 1
-                        with self.report.saying(entry.path):
-                            self.add_file(entry.path, os.O_NOFOLLOW)
-        if not files:
-            raise Problem("there is no file in this folder")
+    Nor is NAME.asar.unpacked entered: the archive's header says what is in it.
+    """
+    todo, files = [folder], 0
+    while todo:
+        path = todo.pop()
+        with report.saying(path):
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+            archives = (e.name for e in entries if e.is_file() and e.name.endswith(".asar"))
+            beside = {f"{name}.unpacked" for name in archives}
+            folders = (e for e in reversed(entries) if e.is_dir(follow_symlinks=False))
+            todo += [entry.path for entry in folders if entry.name not in beside]
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    files += 1
+                    with report.saying(entry.path), open_regular(entry.path) as source:
+                        read_file(report, source)
+    if not files:
+        raise Problem("there is no file in this folder")
 
-    def add_pipe(self, path: str) -> None:
-        """Scan what comes through a pipe: kept without a name in /var/tmp, as /tmp may be RAM."""
-        import shutil
-        import tempfile
 
-        fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
-        with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir="/var/tmp") as kept:
-            shutil.copyfileobj(pipe, kept, WINDOW)
-            kept.flush()
-            fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
-        shown = "stdin" if path == "-" else path
-        self.add_open(Source(shown, f"/dev/fd/{fd}", 0, os.fstat(fd).st_size, fd))
+def read_pipe(report: Report, path: str) -> None:
+    """Scan what comes through a pipe: kept without a name in /var/tmp, as /tmp may be RAM."""
+    import shutil
+    import tempfile
 
-    def add_file(self, path: str, flags: int = 0) -> None:
-        """Scan a file, unless it was read already with the archive that it lies beside."""
-        with open_regular(path, flags) as source:
-            if identity(source) not in self.unpacked:
-                self.add_open(source)
+    fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
+    with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir="/var/tmp") as kept:
+        shutil.copyfileobj(pipe, kept, WINDOW)
+        kept.flush()
+        fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
+    shown = "stdin" if path == "-" else path
+    read_file(report, Source(shown, f"/dev/fd/{fd}", 0, os.fstat(fd).st_size, fd))
 
-    def add_open(self, source: Source) -> None:
-        """Scan an open file, or each member if it is an archive."""
-        archive = None
-        with self.report.saying(source.path):
-            archive = archive_of(source)
-        if not archive:
-            self.scan(source)
+
+def read_file(report: Report, source: Source) -> None:
+    """Scan an open file, or each member if it is an archive."""
+    archive, total = None, 0
+    with report.saying(source.path):
+        archive = archive_of(source)
+    if not archive:
+        scan(report, source)
+        return
+    header, data = archive
+    for path, entry in archive_entries(header):
+        shown = f"{source.path}/{path}"
+        with report.saying(shown):
+            found = member(source, data, path, entry)
+            if found.fd < 0:
+                with open_regular(found.file) as beside:
+                    scan(report, beside._replace(path=shown))
+                continue
+            total += found.size
+            if total <= 4 * source.size:
+                scan(report, found)
+        if total > 4 * source.size:
+            report.problem(shown, "the files before it lie in the same bytes; the rest is not read")
             return
-        for shown, found in archive_members(source, *archive):
-            if isinstance(found, str):
-                self.report.problem(shown, found)
-            elif found.file == source.file:
-                self.scan(found)
-            else:
-                with self.report.saying(shown), open_regular(found.file, os.O_NOFOLLOW) as beside:
-                    self.unpacked.add(identity(beside))
-                    self.scan(beside._replace(path=shown))
 
-    def scan(self, source: Source) -> None:
-        if source.read(0, 3) == b"\x1f\x8b\x08":
-            self.report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
-        scan = Scan(source, self.report.min_size, self.report.left_out)
-        self.report.scanned.append(scan.found)
-        with self.report.saying(source.path):
-            scan.run()
+
+def scan(report: Report, source: Source) -> None:
+    if source.read(0, 3) == b"\x1f\x8b\x08":
+        report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
+    found = Scan(source, report.min_size, report.left_out)
+    report.scanned.append(found.found)
+    with report.saying(source.path):
+        found.run()
 
 
 @contextlib.contextmanager
-def open_regular(path: str, flags: int = 0) -> Iterator[Source]:
+def open_regular(path: str) -> Iterator[Source]:
     """A regular file as a source, until the end of the block."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
@@ -846,11 +820,6 @@ def open_regular(path: str, flags: int = 0) -> Iterator[Source]:
         yield Source(path, path, 0, found.st_size, fd)
     finally:
         os.close(fd)
-
-
-def identity(source: Source) -> tuple[int, int]:
-    found = os.fstat(source.fd)
-    return found.st_dev, found.st_ino
 
 
 # ---------------------------------------------------------------- base64 in memory
@@ -2701,15 +2670,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     report = Report(options.min_size)
     try:
-        reader = Reader(report)
         options.paths = options.paths or archive_of_process(options.pid)
         for path in options.paths:
-            reader.add(path)
+            read_input(report, path)
         where = look_elsewhere(report, options, without_inputs=not options.paths)
-        report.clear()
         write_report(report, where, options)
     except KeyboardInterrupt:
-        report.clear()
         return 130
     return 2 if report.problems else 0
 

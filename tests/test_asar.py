@@ -958,9 +958,10 @@ def test_archive():
 def test_archive_and_its_unpacked_files_are_read_once():
     Path("d").mkdir()
     write_asar("d/app.asar", {"a.js": RUN.encode()}, {"b/c.js": OTHER.encode()})
-    for args in (["d"], ["d/app.asar", "d/app.asar.unpacked"]):
-        paths = [source["path"] for source in told(*args)["sources"]]
-        assert sorted(paths) == ["d/app.asar/a.js", "d/app.asar/b/c.js"]
+    Path("d/b.asar.unpacked").mkdir()
+    Path("d/b.asar.unpacked/e.js").write_text("there is no b.asar")
+    paths = [source["path"] for source in told("d")["sources"]]
+    assert paths == ["d/app.asar/a.js", "d/app.asar/b/c.js", "d/b.asar.unpacked/e.js"]
 
 
 def test_members_do_not_run_into_each_other():
@@ -1357,21 +1358,23 @@ def test_escape_codes_on_a_terminal_alone():
 
 
 def test_progress_on_a_terminal(monkeypatch):
-    """After a second, in one line that is taken away; names are escaped."""
+    """After a second, and each time when twice as much has passed; names are escaped."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    Path("a\x1b[31m.js").write_text(f'"{RUN}"')
+    names = [f"{n}\x1b[31m.js" for n in range(3)]
+    for name in names:
+        Path(name).write_text(f'"{RUN}"')
     report = asar_investigate.Report(256)
+    asar_investigate.read_input(report, names[0])
+    assert sys.stderr.getvalue() == ""
     report.begin -= 10
-    asar_investigate.Reader(report).add("a\x1b[31m.js")
-    report.clear()
-    text = sys.stderr.getvalue()
-    assert r"a\x1b[31m.js" in text and text.endswith("\r\033[K")
-    assert all(len(part.replace("\r\033[K", "")) < 80 for part in text.split("\r\033[K"))
+    asar_investigate.read_input(report, names[1])
+    asar_investigate.read_input(report, names[2])
+    one_line(sys.stderr.getvalue(), "1 file searched", r"1\x1b[31m.js")
 
 
 @pytest.mark.parametrize("reader", ("head -1", "true", "head -c 1"))
