@@ -1532,21 +1532,22 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 # A .heapsnapshot -> its totals by node type, and its strings that hold base64.
 #
 # V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot" with "meta", which
-# names the columns, arrays of numbers, and "strings" last. A text is cut at CUT characters, but for
-# sources of scripts. It is read in pieces, to its end or to where it is no JSON any more.
+# names the columns, arrays of numbers ("nodes", "edges", others), and "strings". A text is cut at CUT
+# characters, but for sources of scripts. It is read in pieces, the strings and then the nodes that
+# have them, to the end or to where it is no JSON any more; what the others hold is passed over.
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 COLUMNS = ("type", "name", "id", "self_size", "edge_count")
 SPACE = rb"[ \t\r\n]*"
-KEY_RE = re.compile(rb'%b([{,])%b"([\w ]{1,64})"%b:%b(?:(?=(\{))|\[)' % (4 * (SPACE,)))
-BRACKET_RE = re.compile(rb"[\[\]]")
+HEAD_RE = re.compile(rb'%b\{%b"snapshot"%b:%b' % (4 * (SPACE,)))
+ARRAY_RE = re.compile(rb'%b,%b"(nodes|edges)"%b:%b\[' % (4 * (SPACE,)))
+STRINGS_RE = re.compile(rb'"strings"%b:%b\[' % (SPACE, SPACE))
+NUMBERS_RE = re.compile(rb'[^"]+|"\w+"')  # and the keys of arrays of them
 TEXT_RE = re.compile(rb'[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*')
 OPENING_RE = re.compile(rb'%b"(%b)' % (SPACE, TEXT_RE.pattern))
 CLOSING_RE = re.compile(rb'"%b([,\]])' % SPACE)
 END_RE = re.compile(rb"%b\}%b" % (SPACE, SPACE))
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
-
-
 SOURCE_SIZE = 2**14  # bytes of a node that is told from others by its size
 
 
@@ -1596,42 +1597,54 @@ class Snapshot:
         if not sound:
             raise Problem(f"byte {self.place}: damaged or cut short{part}")
 
-    def value(self, key: str) -> object:
+    def head(self) -> object:
+        """What "snapshot" says."""
         import json
 
+        self.must(self.take(HEAD_RE), ", or no heap snapshot")
         text = self.source.read(self.place, MIB)
         try:
             found, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
             text[:length].decode()
         except (ValueError, RecursionError):
-            self.must(False, f" within {key}")
+            self.must(False, " within snapshot")
         self.place += length
         return found
 
-    def numbers(self, key: str) -> Iterator[list[float]]:
-        """An array's numbers in pieces, those of arrays in it too."""
+    def numbers(self, key: str) -> Iterator[list[int]]:
+        """The array of numbers that comes next, in pieces."""
         import json
 
-        depth = 1
-        while depth:
+        array, end = self.take(ARRAY_RE), -1
+        self.must(array and array[1].decode() == key, f" before {key}")
+        while end < 0:
             piece = self.source.read(self.place, WINDOW)
-            end = closing_bracket(piece, depth)
+            end = piece.find(b"]")
             used = piece.rfind(b",") if end < 0 else end
-            self.must(used >= 0, f" within {key}")
-            text = piece[:used]
-            depth = depth + text.count(b"[") - text.count(b"]") if end < 0 else 0
-            nested = b"]" in text and key not in ("nodes", "edges")
-            flat = text.replace(b"[]", b"0").translate(None, b"[]") if nested else text
             try:
-                numbers = json.loads(f"[{flat.decode('ascii')}]")
-            except (ValueError, RecursionError):
-                numbers = None
-            self.must(numbers is not None, f" within {key}, here or behind")
+                numbers = json.loads(f"[{piece[:used].decode('ascii')}]")
+                low, high = min(numbers, default=0), max(numbers, default=0)
+                sound = used >= 0 <= low <= high < 2**63 and set(map(type, numbers)) <= {int}
+            except (ValueError, TypeError, RecursionError):
+                sound = False
+            self.must(sound, f" within {key}, here or behind")
             yield numbers
             self.place += used + 1
 
+    def nodes(self, columns: list[int], stride: int) -> Iterator[tuple[int, ...]]:
+        """These columns of each node."""
+        left: list[int] = []
+        for more in self.numbers("nodes"):
+            left += more
+            whole = len(left) - len(left) % stride
+            yield from zip(*(left[column:whole:stride] for column in columns))
+            del left[:whole]
+        self.must(not left, " within nodes")
+
     def strings(self) -> Iterator[tuple[int, int]]:
         """Where the text of each string begins, and its length as it is written."""
+        while not self.take(STRINGS_RE):
+            self.must(self.take(NUMBERS_RE), " before strings")
         separator = b","
         while separator == b",":
             opening = self.take(OPENING_RE)
@@ -1642,84 +1655,53 @@ class Snapshot:
                 closing = self.take(CLOSING_RE)
             yield start, self.place - len(closing[0]) - start
             separator = closing[1]
-
-
-def closing_bracket(piece: bytes, depth: int) -> int:
-    """Where so many open brackets are closed; -1 if nowhere."""
-    for match in BRACKET_RE.finditer(piece) if b"]" in piece else ():
-        depth += 1 if match[0] == b"[" else -1
-        if not depth:
-            return match.start()
-    return -1
+        self.must(self.take(END_RE) and self.place == self.source.size, " behind strings")
 
 
 class Heap:
     """A V8 heap snapshot: number and bytes of its nodes by type, its base64 strings."""
 
     def __init__(self, source: Source, index: Index, count: int) -> None:
-        self.source, self.path, self.index = source, source.path, index
+        self.source, self.index = source, index
         self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
-        self.damage = ""  # what is wrong first; the figures are those of what stands before it
-        self.about: dict = {}  # what "snapshot" says
-        self.arrays: dict[str, tuple[int, int]] = {}  # where each begins, how many are in it
+        self.damage = ""  # what is wrong first; the figures are those of what can be read
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
         self.types: dict[str, list[int]] = {}
         self.strings: list[tuple[bytes | None, dict]] = []  # as Base64.in_node tells of them
         self.texts_by_size: Counter = Counter()  # of nodes that may be a source's text
-        for read in (self.read_parts, self.read_nodes):
+        parts = Snapshot(source)
+        about = parts.head()
+        for read in (self.read_strings, self.read_nodes):
             try:
-                read()
+                read(Snapshot(source, parts.place), about)
             except Problem as problem:
                 self.damage = self.damage or str(problem)
         if not self.types:
             raise Problem(self.damage)
 
-    def read_parts(self) -> None:
-        """Go to the end, and keep where the nodes are, and the base64 in strings."""
-        parts = Snapshot(self.source)
-        while "strings" not in self.arrays:
-            before, match = b"," if parts.place else b"{", parts.take(KEY_RE)
-            sound = match and match[1] == before and len(self.arrays) < 64
-            parts.must(sound, ", or no heap snapshot")
-            key, place, number = match[2].decode(), parts.place, 0
-            if match[3]:  # an object, not an array
-                value = parts.value(key)
-                self.about = value if key == "snapshot" else self.about
-                continue
-            self.arrays[key] = place, 0
-            if key == "strings":
-                for number, text in enumerate(parts.strings(), 1):
-                    self.read_text(number - 1, *text)
-            else:
-                number = sum(map(len, parts.numbers(key)))
-            self.arrays[key] = place, number
-        parts.must(parts.take(END_RE) and parts.place == self.source.size, " behind strings")
+    def read_strings(self, parts: Snapshot, _: object) -> None:
+        """Keep the base64 in strings."""
+        for number, (start, length) in enumerate(parts.strings()):
+            if length >= self.count:
+                string = self.source.part(start, length)
+                runs = long_runs(string, self.count)
+                held = [base64_text(string, *run, self.index) for run in runs]
+                if any(held):
+                    self.texts[number] = [text for text in held if text]
 
-    def read_text(self, number: int, start: int, length: int) -> None:
-        """Keep the base64 in a string."""
-        if length >= self.count:
-            string = self.source.part(start, length)
-            runs = long_runs(string, self.count)
-            held = [base64_text(string, *run, self.index) for run in runs]
-            if any(held):
-                self.texts[number] = [text for text in held if text]
-
-    def read_nodes(self) -> None:
+    def read_nodes(self, parts: Snapshot, about: object) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""
         try:
-            meta, (begin, _) = self.about["meta"], self.arrays["nodes"]
+            meta = about["meta"]
             types = [str(name) for name in meta["node_types"][0]]
             fields, edge_fields = meta["node_fields"], len(meta["edge_fields"])
             columns = [fields.index(name) for name in COLUMNS]
         except (LookupError, TypeError, ValueError, AttributeError):
-            wrong = 'no heap snapshot: "snapshot" does not name the fields, or there are no nodes'
-            raise Problem(f"byte 0: {wrong}") from None
+            raise Problem('byte 0: no heap snapshot: "snapshot" does not name the fields') from None
         totals, edges = [[0, 0] for _ in types], 0
         self.types = dict(zip(types, totals))
-        names = 2**63 if self.damage else self.arrays["strings"][1]
-        limits = len(types), names, 2**63, 2**63, 2**63
-        numbers = Snapshot(self.source, begin).numbers("nodes")
-        for kind, name, node_id, size, to in node_columns(numbers, columns, len(fields), limits):
+        for kind, name, node_id, size, to in parts.nodes(columns, len(fields)):
+            parts.must(kind < len(types), " within nodes")
             totals[kind][0] += 1
             totals[kind][1] += size
             edges += to
@@ -1728,8 +1710,8 @@ class Heap:
             if name in self.texts and types[kind] in STRING_TYPES:
                 self.strings += (text.in_node(node_id, size) for text in self.texts[name])
         nodes = sum(number for number, _ in totals)
-        expected = self.about.get("node_count", nodes), self.about.get("edge_count", edges)
-        there = self.arrays.get("edges", (0, -1))[1]
+        there = sum(map(len, parts.numbers("edges")))
+        expected = about.get("node_count", nodes), about.get("edge_count", edges)
         if expected != (nodes, edges) or there != edges * edge_fields:
             raise Problem(f"{nodes} nodes and {edges} edges, not as many as it says")
 
@@ -1739,7 +1721,7 @@ class Heap:
         base64 = [{**told, "in_inputs": bool(sha)} for sha, told in self.strings if told["whole"]]
         base64.sort(key=lambda told: -told["self_size"])
         return {
-            "path": self.path,
+            "path": self.source.path,
             "complete": not self.damage,
             "nodes": sum(total["count"] for total in types.values()),
             "self_size": sum(total["self_size"] for total in types.values()),
@@ -1768,26 +1750,6 @@ def base64_text(string: Source, start: int, end: int, index: Index) -> Base64 | 
         found, prefix = [content for content, *_ in index.in_run(run)], None
     literals = [index.rows[content].literal for content in found]
     return Base64(literals, prefix, run.size, data.kind)
-
-
-def node_columns(
-    numbers: Iterator[list[float]], columns: list[int], stride: int, limits: Sequence[int]
-) -> Iterator[tuple[int, ...]]:
-    """These columns of each node; Problem if one is no number below its limit."""
-    left, number = [], 0
-    for more in numbers:
-        more = left + more
-        whole = len(more) - len(more) % stride
-        left = more[whole:]
-        values = [more[column:whole:stride] for column in columns]
-        for column, limit in zip(values, limits):
-            no_number = set(map(type, column)) - {int}
-            if no_number or (column and not 0 <= min(column) <= max(column) < limit):
-                raise Problem(f"its nodes from {number} on: a value that cannot be")
-        yield from zip(*values)
-        number += whole // stride
-    if left:
-        raise Problem("its nodes end within a record")
 
 
 # ---------------------------------------------------------------- all of it joined
