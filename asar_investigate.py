@@ -1532,9 +1532,9 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 # A .heapsnapshot -> its totals by node type, and its strings that hold base64.
 #
 # V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot" with "meta", which
-# names the columns, arrays of numbers ("nodes", "edges", others), and "strings". A text is cut at CUT
-# characters, but for sources of scripts. It is read in pieces, the strings and then the nodes that
-# have them, to the end or to where it is no JSON any more; what the others hold is passed over.
+# names the columns, arrays of numbers ("nodes", "edges", others), and "strings". A text is cut at
+# CUT characters, but for sources of scripts. It is read in pieces, the strings and then the nodes
+# that have them, to the end or to where it is no JSON any more; other arrays are passed over.
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 COLUMNS = ("type", "name", "id", "self_size", "edge_count")
