@@ -87,7 +87,7 @@ class Source(NamedTuple):
 
 
 class Literal(NamedTuple):
-    """One base64 run that holds data. Sizes as in the README's table of JSON keys."""
+    """One base64 run that holds data."""
 
     offset: int  # bytes from the start of the file or member; in a process an address
     line: int | None
@@ -218,15 +218,14 @@ def long_runs(
     size = max(WINDOW, 2 * count)
     while position < source.size:
         window = source.read(position, size)
-        short = len(window) < min(size, source.size - position)
-        last = short or position + len(window) == source.size
+        last = len(window) < size
         following = len(window) if last else len(window) - count + 1
         for start, end in window_runs(window, count, alphabet):
             if end == len(window) and not last:
                 end = run_end(source, position + end, alphabet) - position
                 following = end
             yield position + start, position + end
-        if short:  # it has shrunk
+        if last and position + len(window) < source.size:  # it has shrunk
             raise Problem(f"ends at byte {position + len(window)} instead of {source.size}")
         position += following
 
@@ -262,8 +261,7 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
 def run_expression(alphabet: bytes, count: int = 0) -> re.Pattern:
     """Runs of count or more characters; without a count, what is left of one."""
     letters = re.escape(bytes(byte for byte in range(256) if alphabet[byte]))
-    begin = b"(?<![%b])" % letters if count else b""
-    return re.compile(begin + b"[%b]{%d,}" % (letters, count))
+    return re.compile(b"[%b]{%d,}" % (letters, count))
 
 
 def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
@@ -323,7 +321,7 @@ def string_around(before: str, behind: str, depth: int = 0) -> int | None:
     start, end = min(filter(None, found), default=(0, 0))  # the outermost
     if not start:
         return None
-    inside, rest = unescaped(before[start:]), unescaped(behind[:end])
+    inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], behind[:end]))
     inner = None
     if depth < MAX_DEPTH and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
         inner = string_around(inside, rest, depth + 1)
@@ -349,13 +347,9 @@ def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
 def last_quote(before: str, quote: str) -> int:
     """Where the last string begins that a quote without a backslash opens; 0 if there is none."""
     place = before.rfind(quote)
-    while before[max(0, place - 1) : place] == "\\":
+    while place > 0 and before[place - 1] == "\\":
         place = before.rfind(quote, 0, place)
     return place + 1
-
-
-def unescaped(text: str) -> str:
-    return ESCAPE_RE.sub(unescape, text) if "\\" in text else text
 
 
 def unescape(match: re.Match) -> str:
@@ -490,8 +484,6 @@ def ending_of(kind: str) -> str:
 
 NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run
 TEXT_PIECE = 2**13  # bytes: small, as those that are all ASCII cost least
-BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
-ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
 
 
 class Text:
@@ -501,7 +493,7 @@ class Text:
         self.source = source
         self.offset = 0
         self.line = self.column = 1
-        self.characters = self.beyond = self.astral = 0
+        self.characters = self.units = self.beyond = 0
         self.valid = True
         self.pending = b""  # the beginning of a character
 
@@ -523,10 +515,11 @@ class Text:
             text, used = codecs.utf_8_decode(data, "replace", final)
         self.pending = data[used:]
         text = text if self.characters else text.removeprefix("\ufeff")
+        units = len(text)
         if not text.isascii():
-            first_bytes = text.encode().translate(None, BELOW_U0100)
-            self.beyond += len(first_bytes)
-            self.astral += len(first_bytes) - len(first_bytes.translate(None, ASTRAL))
+            self.beyond += units - len(text.encode("latin-1", "ignore"))
+            units = len(text.encode("utf-16-le")) // 2
+        self.units += units
         lines = text.count("\n")
         self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
         self.line += lines
@@ -535,8 +528,8 @@ class Text:
     def script(self) -> Script:
         """How V8 keeps it. Reads to the end."""
         self.go_to(self.source.size)
-        units = self.characters + self.astral
-        size, escaped = units * (2 if self.beyond else 1), units + 5 * (self.beyond + self.astral)
+        size = self.units * (2 if self.beyond else 1)
+        escaped = self.units + 5 * (self.beyond + self.units - self.characters)
         return Script(self.characters, self.beyond, size, escaped, self.valid)
 
 
