@@ -554,7 +554,7 @@ def test_what_is_read_around_runs_is_linear(parts):
 def test_json_and_no_string_at_all():
     found = one(json.dumps({"a": [RUN]}))
     assert found["string_length"] == 256
-    for text in (RUN, f"\\/{RUN}", f"// {RUN}\n", f'"{RUN}', f'{RUN}"', f'"a"\n{RUN}\n"b"'):
+    for text in (RUN, f"\\/{RUN[1:]}", f"// {RUN}\n", f'"{RUN}', f'{RUN}"', f'"a"\n{RUN}\n"b"'):
         assert one(text)["string_length"] is None, text
 
 
