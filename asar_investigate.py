@@ -304,12 +304,6 @@ ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
 )
 
 
-def declared_type(before: bytes) -> str | None:
-    """The type of a data URI whose data follows."""
-    uri = DATA_URI_RE.search(before)
-    return (uri[1] or b"text/plain").decode().lower() if uri else None
-
-
 def escape_length(run: str) -> int:
     """How many characters of a run that follows a backslash are its escape's: the n of \\nAAAA."""
     return 0 if run[0] == "/" else ESCAPE_RE.match(f"\\{run}").end() - 1
@@ -402,14 +396,7 @@ KINDS = (  # kind, what its data begins with
     ("Intel HEX", rb":[0-9A-Fa-f]{10}"),
 )
 KINDS_RE = re.compile(b"|".join(b"(%b)" % beginning for _, beginning in KINDS), re.S)
-ENDINGS = {  # where the kind's second half is no file name's ending
-    "image/jpeg": "jpg",
-    "archive/gzip": "gz",
-    "source map": "map",
-    "Intel HEX": "hex",
-    "text": "txt",
-    "unknown": "bin",
-}
+ENDINGS = {"jpeg": "jpg", "gzip": "gz", "text": "txt", "unknown": "bin"}
 
 
 class Content(NamedTuple):
@@ -475,7 +462,9 @@ def kind_of(head: bytes) -> str:
 
 
 def ending_of(kind: str) -> str:
-    return ENDINGS.get(kind, kind.rpartition("/")[2])
+    """The ending of a file's name: the kind's last word, or what is usual for it."""
+    word = re.split("[/ ]", kind)[-1].lower()
+    return ENDINGS.get(word, word)
 
 
 # ---------------------------------------------------------------- one source
@@ -560,8 +549,9 @@ class Scan:
         content = content_of(self.source, start, end, url_safe)
         if isinstance(content, str):
             return content
-        mime, comment = declared_type(before), SOURCE_MAP_RE.search(before)
-        in_comment = bool(mime and comment)
+        uri, comment = DATA_URI_RE.search(before), SOURCE_MAP_RE.search(before)
+        mime = (uri[1] or b"text/plain").decode().lower() if uri else None
+        in_comment = bool(uri and comment)
         if in_comment:
             string_length = len(comment[1]) + content.length
             if content.kind == "json":  # with its keys in another order
