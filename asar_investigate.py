@@ -5,19 +5,13 @@
 # ///
 """Which big base64 literals a bundle, a folder or an app.asar holds, and where they sit in memory.
 
-    $ ./asar_investigate.py --top 3 --in $(tests/scratch3 --old --bundle)
+    $ ./asar_investigate.py --top 1 --in $(tests/scratch3 --old --bundle)
     .../1.bundle.js
       18.5 MiB: 91 base64 literals of 256 characters or more, 3500516 characters, 18.1 %
-
-    The largest of 91 contents
+    ...
          characters  string  decoded  times  kind                    place
       1      603480  603480   452608      1  font/ttf                .../1.bundle.js:189249:19
-      2      296508  296508   222380      1  font/otf                .../1.bundle.js:189255:19
-      3      278368  278368   208776      1  font/ttf                .../1.bundle.js:189273:19
     ...
-    As V8 keeps it
-      characters  beyond Latin-1  in memory   with \\u  first at  script
-        18948992          292248   36.1 MiB  19.5 MiB  28037:57  .../1.bundle.js
       1 script, 36.1 MiB in memory; two bytes a character: 1; \\u escapes would save 16.7 MiB
 
 Data goes one way: path -> sources -> literals -> (their copies in processes, core files and heap
@@ -95,7 +89,7 @@ class Source(NamedTuple):
 
 
 class Literal(NamedTuple):
-    """One base64 run that holds data. Sizes as in the README's table of JSON keys."""
+    """One base64 run that holds data."""
 
     offset: int  # bytes from the start of the file or member; in a process an address
     line: int | None
@@ -116,7 +110,6 @@ class Script(NamedTuple):
     beyond_latin1: int
     size: int  # bytes in memory
     escaped_size: int  # bytes if each unit beyond Latin-1 were written as \\uXXXX
-    first: tuple[int, int] | None  # line and column of the first one beyond Latin-1
     valid_utf8: bool
 
 
@@ -180,7 +173,6 @@ EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, 
 )
 FEW = 24  # samples that a run has at least
 MAX_VAIN = 1000  # times in a window that samples in a row are no run
-LONG = 2**16  # runs of more characters are found as runs of so many, to keep the windows small
 Span = tuple[int, int]  # start and end, without padding
 Run = tuple[int, int, bool]  # the same, and whether it is of the URL-safe alphabet
 
@@ -198,9 +190,8 @@ def stride_for(count: int) -> int:
 
 def find_runs(source: Source, count: int) -> Iterator[Run]:
     """Each run of the reference."""
-    for start, end in long_runs(source, min(count, LONG)):
-        if end - start >= count:
-            yield from runs_by_alphabet(source, start, end, count)
+    for start, end in long_runs(source, count):
+        yield from runs_by_alphabet(source, start, end, count)
 
 
 def runs_by_alphabet(source: Source, start: int, end: int, count: int) -> Iterator[Run]:
@@ -208,13 +199,10 @@ def runs_by_alphabet(source: Source, start: int, end: int, count: int) -> Iterat
     if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
         yield start, end, False
         return
-    part, size = source._replace(size=end), min(count, LONG)
-    standard, url_safe = (
-        [run for run in long_runs(part, size, alphabet, start) if run[1] - run[0] >= count]
-        for alphabet in (IN_STANDARD, IN_URL_SAFE)
-    )
+    part = source._replace(size=end)
+    standard = list(long_runs(part, count, IN_STANDARD, start))
     found = [(*run, False) for run in standard]
-    for run in url_safe:
+    for run in long_runs(part, count, IN_URL_SAFE, start):
         at = bisect.bisect(standard, run)
         neighbours = standard[max(0, at - 1) : at + 1]
         if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
@@ -232,15 +220,14 @@ def long_runs(
     size = max(WINDOW, 2 * count)
     while position < source.size:
         window = source.read(position, size)
-        short = len(window) < min(size, source.size - position)
-        last = short or position + len(window) == source.size
+        last = len(window) < size
         following = len(window) if last else len(window) - count + 1
         for start, end in window_runs(window, count, alphabet):
             if end == len(window) and not last:
                 end = run_end(source, position + end, alphabet) - position
                 following = end
             yield position + start, position + end
-        if short:  # it has shrunk
+        if last and position + len(window) < source.size:  # it has shrunk
             raise Problem(f"ends at byte {position + len(window)} instead of {source.size}")
         position += following
 
@@ -276,8 +263,7 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
 def run_expression(alphabet: bytes, count: int = 0) -> re.Pattern:
     """Runs of count or more characters; without a count, what is left of one."""
     letters = re.escape(bytes(byte for byte in range(256) if alphabet[byte]))
-    begin = b"(?<![%b])" % letters if count else b""
-    return re.compile(begin + b"[%b]{%d,}" % (letters, count))
+    return re.compile(b"[%b]{%d,}" % (letters, count))
 
 
 def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
@@ -294,12 +280,11 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
-NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run, at least and at most
 MAX_DEPTH = 4  # strings of code within strings of code
-MAX_QUOTES = 64  # escaped ones that are passed over on the way to the one that counts
-DATA_URI_RE = re.compile(rb"data:([\w.+-]{1,127}/[\w.+-]{1,127})?(?:;[\w.-]+=[^;,]*)*;", re.I)
-SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}$")
-VALUE_END_RE = re.compile(rb"[\s\"'\\*]")
+DATA_URI_RE = re.compile(  # RFC 2397
+    rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z", re.I
+)
+SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
 CLOSING_QUOTE_RE = {  # the rest of a string, and its end
     '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*(")?', re.S),
     "'": re.compile(r"[^'\\\n]*(?:\\.[^'\\\n]*)*(')?", re.S),
@@ -314,69 +299,37 @@ CODE_BEFORE_RE = re.compile(  # what code has before a string, and behind it
 CODE_BEHIND_RE = re.compile(
     r"\s*(?:[\])},;:+.?=&|!*%\[-]|$|//|/\*|(?:in|of|instanceof|from)\b)|[ \t\r]*\n"
 )
-ASTRAL_RE = re.compile(r"[\U00010000-\U0010ffff]")
 ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
-    r"\\(?:u\{[0-9A-Fa-f]+\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|\r\n|[0-7]{1,3}|.)", re.S
+    r"\\(?:u\{(?:[0-9A-Fa-f]{1,5}|10[0-9A-Fa-f]{4})\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}"
+    r"|[0-7]{1,3}|\r\n|.)",
+    re.S,
 )
-ESCAPE_IN_RUN_RE = re.compile(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[0-7]{1,3}|[^/]")
 
 
-def look_around(
-    source: Source, start: int, end: int, reach: int, is_text: bool
-) -> tuple[int | None, str | None, bool, int]:
-    """What stands around a run, within reach.
+def escape_length(before: bytes, run: str) -> int:
+    """How many characters of a run are of an escape before it: the n of \\nAAAA, no slash.
 
-    The length of the string or comment value, the declared type, whether it is a comment, and how
-    many characters of the run belong to an escape before it: the n of \\nAAAA.
+    In code within a string each backslash is doubled, and the quotes have one.
     """
-    before = source.read(max(0, start - reach), min(reach, start))
-    mime = declared_type(before[-512:])
-    comment, name, value = before[-NEAR:].rpartition(b"sourceMappingURL=")
-    if mime and name and SOURCE_MAP_RE.search(comment[-12:]) and not VALUE_END_RE.search(value):
-        behind = source.read(end, NEAR)
-        rest = VALUE_END_RE.search(behind)
-        more = rest.start() if rest else len(behind)
-        return len(value) + end - start + more, mime, True, 0
-    if not is_text:
-        return None, mime, False, 0
-    head = source.read(start, min(8, end - start))  # an escape may end in it: \u002bAAA
-    text = (before + head).decode("utf-8", "replace")
-    found = string_around(text, source.read(end, reach).decode("utf-8", "replace"))
-    length, depth = found or (None, 0)
-    if found:
-        length += end - start - len(head)
-    escape = escape_length(text, len(text) - len(head), depth) if before[-1:] == b"\\" else 0
-    return length, mime, False, escape
+    text = before.rstrip(b"\\")
+    quote = text[: max(0, *map(text.rfind, (b'"', b"'", b"`")))]
+    doubled = 2 * (1 + len(quote) - len(quote.rstrip(b"\\")))
+    if (len(before) - len(text)) % doubled == 0 or run[0] == "/":
+        return 0
+    return ESCAPE_RE.match(f"\\{run}").end() - 1
 
 
-def declared_type(before: bytes) -> str | None:
-    """The type of a data URI (RFC 2397) whose data follows."""
-    if before[-7:].lower() != b"base64,":
-        return None
-    uri = DATA_URI_RE.fullmatch(before, before.lower().rfind(b"data:"), len(before) - 7)
-    return (uri[1] or b"text/plain").decode().lower() if uri else None
-
-
-def escape_length(text: str, start: int, depth: int) -> int:
-    """How many characters of a run at start end an escape, but for the slash of \\/."""
-    before = text[max(0, start - 16) : start]
-    backslashes = len(before) - len(before.rstrip("\\"))
-    escape = ESCAPE_IN_RUN_RE.match(text, start)
-    return escape.end() - start if escape and backslashes & ((2 << depth) - 1) else 0
-
-
-def string_around(before: str, behind: str, depth: int = 0) -> tuple[int, int] | None:
-    """UTF-16 units and depth of the innermost string of code that goes on from before to behind."""
+def string_around(before: str, behind: str, depth: int = 0) -> int | None:
+    """UTF-16 units of the innermost string of code that goes on from before to behind."""
     found = [string_in(quote, before, behind) for quote in CLOSING_QUOTE_RE]
     start, end = min(filter(None, found), default=(0, 0))  # the outermost
     if not start:
         return None
-    inside, rest = unescaped(before[start:]), unescaped(behind[:end])
-    opening = before[max(0, start - 120) : start - 1]
+    inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], behind[:end]))
     inner = None
-    if depth < MAX_DEPTH and "eval" in opening and EVAL_RE.search(opening):
+    if depth < MAX_DEPTH and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
         inner = string_around(inside, rest, depth + 1)
-    return inner or (units(inside) + units(rest), depth)
+    return inner or len((inside + rest).encode("utf-16-le", "surrogatepass")) // 2
 
 
 def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
@@ -397,33 +350,21 @@ def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
 
 def last_quote(before: str, quote: str) -> int:
     """Where the last string begins that a quote without a backslash opens; 0 if there is none."""
-    place = len(before)
-    for _ in range(MAX_QUOTES):
+    place = before.rfind(quote)
+    while place > 0 and before[place - 1] == "\\":
         place = before.rfind(quote, 0, place)
-        text = before[max(0, place - 16) : max(0, place)]
-        if place < 0 or not (len(text) - len(text.rstrip("\\"))) & 1:
-            return place + 1
-    return 0
-
-
-def unescaped(text: str) -> str:
-    return ESCAPE_RE.sub(unescape, text) if "\\" in text else text
+    return place + 1
 
 
 def unescape(match: re.Match) -> str:
     body = match[0][1:]
     if body[0] in "ux" and len(body) > 1:
-        code = int(body[1:].strip("{}"), 16)
-        return chr(code) if code <= sys.maxunicode else "?"
-    if body in ("\n", "\r\n", "\u2028", "\u2029"):
-        return ""  # a line that goes on
+        return chr(int(body[1:].strip("{}"), 16))
     if body[0] in "01234567":
         return chr(int(body, 8))
-    return {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"}.get(body, body)
-
-
-def units(text: str) -> int:
-    return len(text) if text.isascii() else len(text) + len(ASTRAL_RE.findall(text))
+    if body in ("\n", "\r\n", "\u2028", "\u2029"):
+        return ""  # a line that goes on
+    return {"n": "\n", "t": "\t", "r": "\r"}.get(body, body)
 
 
 # ---------------------------------------------------------------- what a run holds
@@ -436,57 +377,52 @@ TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 HEX_RE = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
 JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
-MAGIC = (  # kind, offset, first bytes there
-    ("font/ttf", 0, (b"\0\1\0\0", b"true")),
-    ("font/ttc", 0, (b"ttcf",)),
-    ("font/otf", 0, (b"OTTO",)),
-    ("font/woff2", 0, (b"wOF2",)),
-    ("font/woff", 0, (b"wOFF",)),
-    ("image/png", 0, (b"\x89PNG",)),
-    ("image/jpeg", 0, (b"\xff\xd8\xff",)),
-    ("image/gif", 0, (b"GIF8",)),
-    ("image/webp", 8, (b"WEBP",)),
-    ("image/tiff", 0, (b"II*\0", b"MM\0*")),
-    ("image/ico", 0, (b"\0\0\1\0",)),
-    ("image/avif", 4, (b"ftypavi",)),
-    ("image/heic", 4, (b"ftyphe", b"ftypmif1")),
-    ("audio/m4a", 4, (b"ftypM4A",)),
-    ("video/mp4", 4, (b"ftyp",)),
-    ("audio/wav", 8, (b"WAVE",)),
-    ("audio/mp3", 0, (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa")),
-    ("audio/aac", 0, (b"\xff\xf1", b"\xff\xf9")),
-    ("audio/ogg", 0, (b"OggS",)),
-    ("audio/flac", 0, (b"fLaC",)),
-    ("audio/midi", 0, (b"MThd",)),
-    ("video/webm", 0, (b"\x1aE\xdf\xa3",)),
-    ("wasm", 0, (b"\0asm",)),
-    ("archive/zip", 0, (b"PK\3\4",)),
-    ("archive/gzip", 0, (b"\x1f\x8b\x08",)),
-    ("archive/zstd", 0, (b"\x28\xb5\x2f\xfd",)),
-    ("document/pdf", 0, (b"%PDF",)),
-    ("model/glb", 0, (b"glTF",)),
-    ("database/sqlite", 0, (b"SQLite",)),
-    ("program/elf", 0, (b"\x7fELF",)),
+KINDS = (  # kind, what its data begins with
+    ("font/ttf", rb"\0\x01\0\0|true"),
+    ("font/ttc", rb"ttcf"),
+    ("font/otf", rb"OTTO"),
+    ("font/woff2", rb"wOF2"),
+    ("font/woff", rb"wOFF"),
+    ("font/eot", rb".{8}[\0-\x02]\0[\x01\x02]\0.{22}LP"),
+    ("image/png", rb"\x89PNG"),
+    ("image/jpeg", rb"\xff\xd8\xff"),
+    ("image/gif", rb"GIF8"),
+    ("image/webp", rb"RIFF.{4}WEBP"),
+    ("image/tiff", rb"II\*\0|MM\0\*"),
+    ("image/ico", rb"\0\0\x01\0"),
+    ("image/bmp", rb"BM.{4}\0{4}"),
+    ("image/avif", rb".{4}ftypavi"),
+    ("image/heic", rb".{4}ftyp(?:he|mif1)"),
+    ("audio/m4a", rb".{4}ftypM4A"),
+    ("video/mp4", rb".{4}ftyp"),
+    ("video/webm", rb"\x1aE\xdf\xa3"),
+    ("audio/wav", rb"RIFF.{4}WAVE"),
+    ("audio/mp3", rb"ID3|\xff[\xfa\xfb\xf2\xf3]"),
+    ("audio/aac", rb"\xff[\xf1\xf9]"),
+    ("audio/midi", rb"MThd"),
+    ("audio/ogg", rb"OggS"),
+    ("audio/flac", rb"fLaC"),
+    ("wasm", rb"\0asm"),
+    ("archive/zip", rb"PK\x03\x04"),
+    ("archive/gzip", rb"\x1f\x8b\x08"),
+    ("archive/zlib", rb"x[\x01\x9c\xda]"),
+    ("archive/zstd", rb"\x28\xb5\x2f\xfd"),
+    ("document/pdf", rb"%PDF"),
+    ("model/glb", rb"glTF"),
+    ("database/sqlite", rb"SQLite"),
+    ("program/elf", rb"\x7fELF"),
+    ("image/svg", rb"(?i:(?=<(?:svg|\?xml|!doctype svg|!--)).*?<svg)"),
+    ("xml", rb"(?i:<\?xml)"),
+    ("html", rb"(?i:<(?:!doctype )?html)"),
+    ("source map", rb'\{\s*"version"\s*:\s*3\b'),
+    ("Intel HEX", rb":[0-9A-Fa-f]{10}"),
 )
-WEAK_MAGIC = (  # where it is no text
-    ("image/bmp", 0, (b"BM",)),
-    ("font/eot", 34, (b"LP",)),
-    ("archive/zlib", 0, (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")),
-)
-TEXT_KINDS = (
-    ("image/svg", re.compile(rb"(?=<(?:svg|\?xml|!doctype svg|!--)).*?<svg", re.I | re.S)),
-    ("xml", re.compile(rb"<\?xml", re.I)),
-    ("html", re.compile(rb"<(?:!doctype )?html", re.I)),
-    ("source map", re.compile(rb'\{\s*"version"\s*:\s*3\b')),
-    ("Intel HEX", re.compile(rb":[0-9A-Fa-f]{10}")),
-)
-ENDINGS = {  # where the kind's second half is no file name's ending
-    "image/jpeg": "jpg",
-    "archive/gzip": "gz",
-    "archive/zstd": "zst",
-    "audio/midi": "mid",
-    "source map": "map",
-    "Intel HEX": "hex",
+KINDS_RE = re.compile(b"|".join(b"(%b)" % beginning for _, beginning in KINDS), re.S)
+ENDINGS = {  # where the kind's last word is none
+    "jpeg": "jpg",
+    "gzip": "gz",
+    "zstd": "zst",
+    "midi": "mid",
     "text": "txt",
     "unknown": "bin",
 }
@@ -542,34 +478,30 @@ def decoded(piece: bytes, url_safe: bool) -> bytes:
 
 
 def kind_of(head: bytes) -> str:
-    """The kind of data that begins with these bytes (the table in MAGIC, then texts)."""
-    for kind, offset, magic in MAGIC:
-        if head.startswith(magic, offset) and (offset != 8 or head[:4] == b"RIFF"):
-            return kind
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for kind, expression in TEXT_KINDS:
-        if expression.match(text):
-            return kind
+    """The kind of data that begins with these bytes, white space before them aside."""
+    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    match = KINDS_RE.match(begin)
+    if match:
+        return KINDS[match.lastindex - 1][0]
     with contextlib.suppress(UnicodeDecodeError):
-        shown, _ = codecs.utf_8_decode(text, "strict", len(head) < HEAD)  # it may be cut within one
-        if shown and all(c.isprintable() or c in "\n\r\t" for c in shown):
-            return "json" if JSON_RE.match(text) else "text"
-    weak = (kind for kind, offset, magic in WEAK_MAGIC if head.startswith(magic, offset))
-    return next(weak, "unknown")
+        text, _ = codecs.utf_8_decode(head, "strict", len(head) < HEAD)  # it may be cut within one
+        if text and all(c.isprintable() or c in "\n\r\t" for c in text):
+            return "json" if JSON_RE.match(begin) else "text"
+    return "unknown"
 
 
 def ending_of(kind: str) -> str:
-    return ENDINGS.get(kind, kind.rpartition("/")[2])
+    """The ending of a file's name: the kind's last word, or what is usual for it."""
+    word = re.split("[/ ]", kind)[-1].lower()
+    return ENDINGS.get(word, word)
 
 
 # ---------------------------------------------------------------- one source
 #
 # In: a source. Out: all that it holds, with line and column of each literal.
 
+NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run
 TEXT_PIECE = 2**13  # bytes: small, as those that are all ASCII cost least
-BELOW_U0100 = bytes(range(0xC4))  # in UTF-8 all bytes but the first ones of U+0100 and beyond
-ASTRAL = bytes(range(0xF0, 0x100))  # the first bytes of U+10000 and beyond: two UTF-16 units
-BEYOND_RE = re.compile(r"[^\0-\xff]")
 
 
 class Text:
@@ -579,50 +511,44 @@ class Text:
         self.source = source
         self.offset = 0
         self.line = self.column = 1
-        self.characters = self.beyond = self.astral = 0
-        self.first: tuple[int, int] | None = None
+        self.characters = self.units = self.beyond = 0
         self.valid = True
         self.pending = b""  # the beginning of a character
 
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
-        for start, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
-            self.take(self.pending + piece, start == 0, final=False)
-        if self.pending:  # what follows is ASCII or nothing
-            self.take(self.pending, False, final=True)
-        self.offset = max(offset, self.offset)
+        for _, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
+            self.take(piece)
+        self.take(b"", final=True)  # what follows is ASCII or nothing
+        self.offset = offset
         return self.line, self.column
 
-    def take(self, piece: bytes, at_start: bool, final: bool) -> None:
+    def take(self, piece: bytes, final: bool = False) -> None:
         """Count. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
+        data = self.pending + piece
         try:
-            text, used = codecs.utf_8_decode(piece, "strict", final)
+            text, used = codecs.utf_8_decode(data, "strict", final)
         except UnicodeDecodeError:
             self.valid = False
-            text, used = codecs.utf_8_decode(piece, "replace", final)
-        self.pending = piece[used:]
-        text = text.removeprefix("\ufeff") if at_start else text
+            text, used = codecs.utf_8_decode(data, "replace", final)
+        self.pending = data[used:]
+        text = text if self.characters else text.removeprefix("\ufeff")
+        units = len(text)
         if not text.isascii():
-            first_bytes = text.encode().translate(None, BELOW_U0100)
-            self.beyond += len(first_bytes)
-            self.astral += len(first_bytes) - len(first_bytes.translate(None, ASTRAL))
-            if first_bytes and not self.first:
-                self.first = self.after(text[: BEYOND_RE.search(text).start()])
-        self.characters += len(text)
-        self.line, self.column = self.after(text)
-
-    def after(self, text: str) -> tuple[int, int]:
-        """Line and column behind a text that begins here."""
+            self.beyond += units - len(text.encode("latin-1", "ignore"))
+            units = len(text.encode("utf-16-le")) // 2
+        self.units += units
         lines = text.count("\n")
-        column = len(text) - text.rfind("\n") if lines else self.column + len(text)
-        return self.line + lines, column
+        self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
+        self.line += lines
+        self.characters += len(text)
 
     def script(self) -> Script:
         """How V8 keeps it. Reads to the end."""
         self.go_to(self.source.size)
-        units = self.characters + self.astral
-        size, escaped = units * (2 if self.beyond else 1), units + 5 * (self.beyond + self.astral)
-        return Script(self.characters, self.beyond, size, escaped, self.first, self.valid)
+        size = self.units * (2 if self.beyond else 1)
+        escaped = self.units + 5 * (self.beyond + self.units - self.characters)
+        return Script(self.characters, self.beyond, size, escaped, self.valid)
 
 
 class Scan:
@@ -632,7 +558,7 @@ class Scan:
         self.source, self.count = source, count
         self.found = Scanned(source._replace(fd=-1), left_out)
         self.text = None if b"\0" in source.read(0, 8192) else Text(source)
-        self.previous, self.credit = 0, 16 * FAR  # where the run before began; see around()
+        self.far_looks = 0
 
     def run(self) -> None:
         """Find all of it. Raises Problem; what was found before that counts too."""
@@ -644,39 +570,50 @@ class Scan:
 
     def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
         """A run that holds data; or why it is left out."""
-        escaped = start and self.source.read(start - 1, 1) == b"\\"
-        around = self.around(start, end) if escaped else None
-        start += around[3] if around else 0
-        if end - start < self.count:
-            return "too short without the escape before it"
+        before = self.source.read(max(0, start - 512), min(512, start))
+        if self.text and before.endswith(b"\\"):
+            start += escape_length(before, self.source.read(start, 8).decode("latin-1"))
+            if end - start < self.count:
+                return "too short without the escape before it"
         content = content_of(self.source, start, end, url_safe)
-        if isinstance(content, str):  # most that is no data needs no look around
+        if isinstance(content, str):
             return content
-        string_length, mime, in_comment, _ = around or self.around(start, end)
-        if in_comment and content.kind == "json":
-            content = content._replace(kind="source map")  # with its keys in another order
+        uri, comment = DATA_URI_RE.search(before), SOURCE_MAP_RE.search(before)
+        mime = (uri[1] or b"text/plain").decode().lower() if uri else None
+        in_comment = bool(uri and comment)
+        if in_comment:
+            string_length = len(comment[1]) + content.length
+            if content.kind == "json":  # with its keys in another order
+                content = content._replace(kind="source map")
+        else:
+            string_length = self.string_length(start, end) if self.text else None
         line, column = self.text.go_to(start) if self.text else (None, None)
         return Literal(start, line, column, string_length, mime, in_comment, *content)
 
-    def around(self, start: int, end: int) -> tuple:
-        """What stands around a run, near it or farther away.
+    def string_length(self, start: int, end: int) -> int | None:
+        """The length of the string around a run, if it is seen near the run or farther away.
 
-        A look far away has to be earned by the way since the last one: so all of them are linear.
+        Looks far away have to be earned by the way that lies behind: so all of them are linear.
         """
-        is_text = self.text is not None
-        self.credit += start - self.previous
-        self.previous = start
-        found = look_around(self.source, start, end, NEAR, is_text)
-        if is_text and found[0] is None and self.credit >= FAR:
-            self.credit -= FAR
-            found = look_around(self.source, start, end, FAR, is_text)
-        return found
+        length = self.string_within(NEAR, start, end)
+        if length is None and self.far_looks < 16 + start // FAR:
+            self.far_looks += 1
+            length = self.string_within(FAR, start, end)
+        return length
+
+    def string_within(self, reach: int, start: int, end: int) -> int | None:
+        """The same with as many bytes on each side."""
+        first = max(0, start - reach)
+        before = self.source.read(first, start + 1 - first)  # the run's first may be escaped: \/
+        behind = self.source.read(end, reach)
+        length = string_around(before.decode("utf-8", "replace"), behind.decode("utf-8", "replace"))
+        return length and length + end - start - 1
 
 
 # ---------------------------------------------------------------- archives
 #
-# In: an open file. Out: its members as sources, each checked against the file's size, or what is
-# wrong with one. Links are passed over: what they lead to is read where it is.
+# In: an open file. Out: its members as sources, each checked against the file's size. Links are
+# passed over: what they lead to is read where it is.
 
 MAX_HEADER = 100 * MIB  # some 300,000 files; json needs three times as much
 MAX_PATH = 4096  # characters of a member's path, as of a file's
@@ -694,73 +631,53 @@ def archive_of(source: Source) -> tuple[object, int] | None:
     consistent = four == 4 and pickled == length - 4 and start[16:] == b"{"
     if not (consistent or source.path.lower().endswith(".asar")):
         return None
-    if not consistent or length > source.size - 8 or json_length > length - 8:
-        raise Problem("byte 0: no header of an ASAR archive; searched as a plain file")
-    if json_length > MAX_HEADER:
-        raise Problem(f"byte 12: a header of {size_text(json_length)}; searched as a plain file")
-    import json
+    if consistent and json_length <= min(length - 8, MAX_HEADER):
+        import json
 
-    try:
-        header = json.loads(source.read(16, json_length), object_pairs_hook=without_hashes)
-    except (RecursionError, ValueError) as error:
-        wrong = f"byte 16: the header is no JSON ({error}); searched as a plain file"
-        raise Problem(wrong) from None
-    return header, 8 + length
+        with contextlib.suppress(RecursionError, ValueError):
+            text = source.read(16, json_length)
+            return json.loads(text, object_hook=without_hashes), 8 + length
+    raise Problem("byte 0: no sound header of an ASAR archive; searched as a plain file")
 
 
-def without_hashes(pairs: list[tuple[str, object]]) -> dict[str, object] | None:
+def without_hashes(entry: dict[str, object]) -> dict[str, object] | None:
     """An object of the header, unless it says how to verify a file: that is half of a header."""
-    is_integrity = pairs and pairs[0][0] == "algorithm" and isinstance(pairs[0][1], str)
-    return None if is_integrity else dict(pairs)
+    return None if isinstance(entry.get("algorithm"), str) else entry
 
 
-def archive_members(
-    archive: Source, header: object, data: int
-) -> Iterator[tuple[str, Source | str]]:
-    """Each file of an archive, or what is wrong with an entry. No recursion."""
-    todo: list[tuple[str, object]] = [("", header)]
-    total = 0
+def archive_entries(header: object) -> Iterator[tuple[str, object]]:
+    """Path and entry of each file of an archive; None where the name is no file's. No recursion."""
+    todo = [("", header)]
     while todo:
         path, entry = todo.pop()
-        shown = f"{archive.path}/{path}" if path else archive.path
-        files = entry.pop("files", None) if isinstance(entry, dict) else None
-        if isinstance(files, dict):
-            for name in sorted(files, reverse=True):
-                below = f"{path}/{name}" if path else name
-                if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > MAX_PATH:
-                    yield f"{shown}/{name:.40}", "the name is none of a file, or too long; not read"
-                else:
-                    todo.append((below, files[name]))
-        elif not isinstance(entry, dict) or not path:
-            yield shown, "the entry is no object"
-        elif "link" not in entry:
-            found = member(archive, data, path, entry)
-            packed = isinstance(found, Source) and found.file == archive.file
-            total += found.size if packed else 0
-            if total > 4 * archive.size:
-                yield shown, "the files before it lie in the same bytes; not read, nor the rest"
-                return
-            yield shown, found
+        files = entry.get("files") if isinstance(entry, dict) else None
+        for name in sorted(files, reverse=True) if isinstance(files, dict) else ():
+            below = f"{path}/{name}" if path else name
+            if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > MAX_PATH:
+                todo.append((below[: len(path) + 40], None))
+            else:
+                todo.append((below, files[name]))
+        if not isinstance(files, dict) and not (isinstance(entry, dict) and "link" in entry):
+            yield path, entry
 
 
-def member(archive: Source, data: int, path: str, entry: dict) -> Source | str:
-    """One file of an archive, checked against the archive's size; or what is wrong with it."""
-    size, offset, shown = entry.get("size"), entry.get("offset"), f"{archive.path}/{path}"
-    if type(size) is not int or not 0 <= size < 2**63:
-        return '"size" is no number of bytes'
-    if entry.get("unpacked") is True:  # it lies beside the archive
-        folder = f"{archive.file}.unpacked"
-        file = os.path.join(folder, path)
-        with contextlib.suppress(ValueError):  # a name that no file can have
-            if not os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), "")):
-                return "an unpacked file outside of the archive's folder; not read"
-        return Source(shown, file, 0, size)
-    if not isinstance(offset, str) or not NUMBER_RE.fullmatch(offset):
-        return '"offset" is no number in a string'
-    start = data + int(offset)
-    if start + size > archive.size:
-        return f"bytes {start} to {start + size} are beyond the archive's end at {archive.size}"
-    return Source(shown, archive.file, start, size, archive.fd)
+def member(archive: Source, data: int, path: str, entry: object) -> Source:
+    """One file of an archive, checked against the archive's size; not open if it lies beside it."""
+    shown, beside = f"{archive.path}/{path}", f"{archive.file}.unpacked"
+    known = entry if isinstance(entry, dict) else {}
+    size, offset = known.get("size"), known.get("offset")
+    if type(size) is int and 0 <= size < 2**63:
+        if known.get("unpacked") is True:
+            if os.path.realpath(f"{beside}/{path}") != f"{os.path.realpath(beside)}/{path}":
+                raise Problem("there is a symbolic link in its path; not read")
+            return Source(shown, f"{beside}/{path}", 0, size)
+        if isinstance(offset, str) and NUMBER_RE.fullmatch(offset):
+            start = data + int(offset)
+            if start + size <= archive.size:
+                return Source(shown, archive.file, start, size, archive.fd)
+            end = f"the archive's end at byte {archive.size}"
+            raise Problem(f"bytes {start} to {start + size} are beyond {end}; not read")
+    raise Problem("its name, size or offset in the archive's header cannot be; not read")
 
 
 # ---------------------------------------------------------------- inputs
@@ -777,11 +694,10 @@ class Report:
         self.left_out: Counter = Counter()  # why runs are no data, and how many
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
-        self.begin, self.shown = time.monotonic(), 0.0
+        self.begin, self.quiet_until = time.monotonic(), 1.0  # seconds, to the next progress
 
     def problem(self, path: str, text: str) -> None:
         """Say at once what could not be read, and go on."""
-        self.clear()
         self.problems.append((path, text))
         say(f"{path}: {text}")
 
@@ -792,20 +708,10 @@ class Report:
             yield
         except (Problem, OSError, UnicodeEncodeError) as error:
             self.problem(path, getattr(error, "strerror", None) or str(error))
-        self.progress(path)
-
-    def progress(self, path: str) -> None:
-        """On a terminal, after a second and five times a second at most: how far it is."""
-        now = time.monotonic()
-        if now - self.begin > 1 and now - self.shown > 0.2 and sys.stderr and sys.stderr.isatty():
-            self.shown = now
-            text = f"\r\033[K{len(self.scanned)} files, {printable(path)}"
-            print(text[:79], end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self.shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-            self.shown = 0.0
+        passed = time.monotonic() - self.begin
+        if passed > self.quiet_until and sys.stderr and sys.stderr.isatty():
+            self.quiet_until = 2 * passed
+            say(f"{count_text(len(self.scanned), 'file')} searched, now {path}")
 
 
 def say(message: str) -> None:
@@ -830,90 +736,95 @@ def write_text(text: str, stream: TextIO | None) -> bool:
     return True
 
 
-class Reader:
-    """Reads inputs into a report: files, folders, archives, pipes."""
+def read_input(report: Report, path: str) -> None:
+    """Scan a file, folder, archive or pipe."""
+    begin = len(report.scanned)
+    with report.saying(path):
+        if path == "-" or stat.S_ISFIFO(os.stat(path).st_mode):
+            read_pipe(report, path)
+        elif os.path.isdir(path):
+            read_folder(report, path)
+        else:
+            with open_regular(path) as source:
+                read_file(report, source)
+        report.inputs.append((path, begin, len(report.scanned)))
 
-    def __init__(self, report: Report) -> None:
-        self.report = report
-        self.unpacked: set[tuple[int, int]] = set()  # devices and inodes of members, read already
 
-    def add(self, path: str) -> None:
-        begin = len(self.report.scanned)
-        with self.report.saying(path):
-            if path == "-" or stat.S_ISFIFO(os.stat(path).st_mode):
-                self.add_pipe(path)
-            elif os.path.isdir(path):
-                self.add_folder(path)
-            else:
-                self.add_file(path)
-            self.report.inputs.append((path, begin, len(self.report.scanned)))
+def read_folder(report: Report, folder: str) -> None:
+    """Scan the regular files below a folder, by name. Symbolic links are not followed.
 
-    def add_folder(self, folder: str) -> None:
-        """Scan the regular files below a folder, by name. Symbolic links are not followed."""
-        todo, files = [folder], 0
-        while todo:
-            path = todo.pop()
-            with self.report.saying(path):
-                entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-                todo += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
-                for entry in entries:
-                    if entry.is_file(follow_symlinks=False):
-                        files += 1
-                        with self.report.saying(entry.path):
-                            self.add_file(entry.path, os.O_NOFOLLOW)
-        if not files:
-            raise Problem("there is no file in this folder")
+    Nor is NAME.asar.unpacked entered: the archive's header says what is in it.
+    """
+    todo, files = [folder], 0
+    while todo:
+        path = todo.pop()
+        with report.saying(path):
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+            archives = (e.name for e in entries if e.is_file() and e.name.endswith(".asar"))
+            beside = {f"{name}.unpacked" for name in archives}
+            folders = (e for e in reversed(entries) if e.is_dir(follow_symlinks=False))
+            todo += [entry.path for entry in folders if entry.name not in beside]
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    files += 1
+                    with report.saying(entry.path), open_regular(entry.path) as source:
+                        read_file(report, source)
+    if not files:
+        raise Problem("there is no file in this folder")
 
-    def add_pipe(self, path: str) -> None:
-        """Scan what comes through a pipe: kept without a name in /var/tmp, as /tmp may be RAM."""
-        import shutil
-        import tempfile
 
-        fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
-        with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir="/var/tmp") as kept:
-            shutil.copyfileobj(pipe, kept, WINDOW)
-            kept.flush()
-            fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
-        shown = "stdin" if path == "-" else path
-        self.add_open(Source(shown, f"/dev/fd/{fd}", 0, os.fstat(fd).st_size, fd))
+def read_pipe(report: Report, path: str) -> None:
+    """Scan what comes through a pipe: kept without a name in /var/tmp, as /tmp may be RAM."""
+    import shutil
+    import tempfile
 
-    def add_file(self, path: str, flags: int = 0) -> None:
-        """Scan a file, unless it was read already with the archive that it lies beside."""
-        with open_regular(path, flags) as source:
-            if identity(source) not in self.unpacked:
-                self.add_open(source)
+    fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
+    with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir="/var/tmp") as kept:
+        shutil.copyfileobj(pipe, kept, WINDOW)
+        kept.flush()
+        fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
+    shown = "stdin" if path == "-" else path
+    read_file(report, Source(shown, f"/dev/fd/{fd}", 0, os.fstat(fd).st_size, fd))
 
-    def add_open(self, source: Source) -> None:
-        """Scan an open file, or each member if it is an archive."""
-        archive = None
-        with self.report.saying(source.path):
-            archive = archive_of(source)
-        if not archive:
-            self.scan(source)
+
+def read_file(report: Report, source: Source) -> None:
+    """Scan an open file, or each member if it is an archive."""
+    archive, total = None, 0
+    with report.saying(source.path):
+        archive = archive_of(source)
+    if not archive:
+        scan(report, source)
+        return
+    header, data = archive
+    for path, entry in archive_entries(header):
+        shown = f"{source.path}/{path}"
+        with report.saying(shown):
+            found = member(source, data, path, entry)
+            if found.fd < 0:
+                with open_regular(found.file) as beside:
+                    scan(report, beside._replace(path=shown))
+                continue
+            total += found.size
+            if total <= 4 * source.size:
+                scan(report, found)
+        if total > 4 * source.size:
+            report.problem(shown, "the files before it lie in the same bytes; the rest is not read")
             return
-        for shown, found in archive_members(source, *archive):
-            if isinstance(found, str):
-                self.report.problem(shown, found)
-            elif found.file == source.file:
-                self.scan(found)
-            else:
-                with self.report.saying(shown), open_regular(found.file, os.O_NOFOLLOW) as beside:
-                    self.unpacked.add(identity(beside))
-                    self.scan(beside._replace(path=shown))
 
-    def scan(self, source: Source) -> None:
-        if source.read(0, 3) == b"\x1f\x8b\x08":
-            self.report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
-        scan = Scan(source, self.report.min_size, self.report.left_out)
-        self.report.scanned.append(scan.found)
-        with self.report.saying(source.path):
-            scan.run()
+
+def scan(report: Report, source: Source) -> None:
+    if source.read(0, 3) == b"\x1f\x8b\x08":
+        report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
+    found = Scan(source, report.min_size, report.left_out)
+    report.scanned.append(found.found)
+    with report.saying(source.path):
+        found.run()
 
 
 @contextlib.contextmanager
-def open_regular(path: str, flags: int = 0) -> Iterator[Source]:
+def open_regular(path: str) -> Iterator[Source]:
     """A regular file as a source, until the end of the block."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
@@ -921,11 +832,6 @@ def open_regular(path: str, flags: int = 0) -> Iterator[Source]:
         yield Source(path, path, 0, found.st_size, fd)
     finally:
         os.close(fd)
-
-
-def identity(source: Source) -> tuple[int, int]:
-    found = os.fstat(source.fd)
-    return found.st_dev, found.st_ino
 
 
 # ---------------------------------------------------------------- base64 in memory
@@ -1727,21 +1633,10 @@ class Heap:
 
     def numbers(self, key: str) -> Iterator[array]:
         """An array's numbers in pieces. Problem at the end if they are not as many as it says."""
-        import json
-
-        place, length, end = self.arrays[key], 0, -1
-        while end < 0:
-            piece = self.source.read(place, WINDOW)
-            end = piece.find(b"]")
-            try:
-                used = piece.rindex(b",") if end < 0 else end
-                numbers = array("Q", json.loads(f"[{piece[:used].decode()}]"))
-            except (ValueError, TypeError, OverflowError, RecursionError):
-                wrong = f"damaged or cut short within {key}, here or behind"
-                raise Problem(f"byte {place}: {wrong}") from None
-            yield numbers
-            length += len(numbers)
-            place += used + 1
+        length = 0
+        for piece in number_array(self.source, self.arrays[key], key):
+            yield piece
+            length += len(piece)
         if length != self.lengths[key]:
             raise Problem(f"{length} numbers in {key}, not as many as it says")
 
@@ -1763,6 +1658,23 @@ class Heap:
             },
             "types": types,
         }
+
+
+def number_array(source: Source, place: int, key: str) -> Iterator[array]:
+    """The numbers from a place on to a closing bracket, in pieces."""
+    import json
+
+    end = -1
+    while end < 0:
+        piece = source.read(place, WINDOW)
+        end = piece.find(b"]")
+        try:
+            used = piece.rindex(b",") if end < 0 else end
+            yield array("Q", json.loads(f"[{piece[:used].decode()}]"))
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            wrong = f"damaged or cut short within {key}, here or behind"
+            raise Problem(f"byte {place}: {wrong}") from None
+        place += used + 1
 
 
 # ---------------------------------------------------------------- all of it joined
@@ -2226,13 +2138,12 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
         for one in report.scanned
         if one.script and (alone or one.source.path.lower().endswith(SCRIPT_ENDINGS))
     ]
-    cells = [("characters", "beyond Latin-1", "in memory", "with \\u", "first at", "script")]
+    cells = [("characters", "beyond Latin-1", "in memory", "with \\u", "script")]
     for _, path, script in sorted(found)[: min(top, 5)]:
         escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
-        first = "{}:{}".format(*script.first) if script.first else None
         name = elide(printable(path), 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
         size = size_text(script.size)
-        cells.append((script.characters, script.beyond_latin1, size, escaped, first, name))
+        cells.append((script.characters, script.beyond_latin1, size, escaped, name))
     two = sum(script.beyond_latin1 > 0 for *_, script in found)
     size = size_text(sum(script.size for *_, script in found))
     saved = size_text(-sum(change for change, *_ in found))
@@ -2629,15 +2540,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     report = Report(options.min_size)
     try:
-        reader = Reader(report)
         options.paths = options.paths or archive_of_process(options.pid)
         for path in options.paths:
-            reader.add(path)
+            read_input(report, path)
         where = look_elsewhere(report, options, without_inputs=not options.paths)
-        report.clear()
         write_report(report, where, options)
     except KeyboardInterrupt:
-        report.clear()
         return 130
     return 2 if report.problems else 0
 

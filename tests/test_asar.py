@@ -273,7 +273,8 @@ def test_content(data, url_safe, padded):
 NOISE = noise(300)
 KINDS = [
     ("font/ttf", b"\0\1\0\0"), ("font/ttf", b"true"), ("font/ttc", b"ttcf"), ("font/otf", b"OTTO"),
-    ("font/woff", b"wOFF"), ("font/woff2", b"wOF2"), ("font/eot", b"\x80\1" + bytes(32) + b"LP"),
+    ("font/woff", b"wOFF"), ("font/woff2", b"wOF2"),
+    ("font/eot", b"\x80\1" + bytes(6) + b"\1\0\2\0" + bytes(22) + b"LP"),
     ("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff\xe0"),
     ("image/gif", b"GIF89a"), ("image/gif", b"GIF87a"), ("image/webp", b"RIFF\x24\1\0\0WEBPVP8 "),
     ("image/bmp", b"BM\x36\1\0\0\0\0\0\0\x36\0\0\0"), ("image/ico", b"\0\0\1\0\1\0"),
@@ -287,7 +288,7 @@ KINDS = [
     ("audio/ogg", b"OggS"), ("audio/flac", b"fLaC"),
     ("audio/midi", b"MThd"), ("video/webm", b"\x1a\x45\xdf\xa3"), ("wasm", b"\0asm\1\0\0\0"),
     ("archive/zip", b"PK\3\4"), ("archive/gzip", b"\x1f\x8b\x08"),
-    ("archive/zlib", b"\x78\x01"), ("archive/zlib", b"\x78\x5e"), ("archive/zlib", b"\x78\x9c"),
+    ("archive/zlib", b"\x78\x01"), ("archive/zlib", b"\x78\x9c"),
     ("archive/zlib", b"\x78\xda"), ("archive/zstd", b"\x28\xb5\x2f\xfd"),
     ("document/pdf", b"%PDF-1.7"), ("model/glb", b"glTF\2"), ("program/elf", b"\x7fELF\2\1"),
     ("database/sqlite", b"SQLite format 3\0"), ("unknown", b""), ("unknown", b"RIFF\x24\1\0\0XXXX"),
@@ -533,7 +534,7 @@ def counted(monkeypatch):
 def test_what_is_looked_at_is_linear(counted, before, behind):
     """Once for each kind of quote, before and behind, at each of five depths."""
     Counted.total = 0
-    asar_investigate.string_around(before + RUN[:8], behind)
+    asar_investigate.string_around(before + RUN[:1], behind)
     assert Counted.total <= 40 * (len(before) + len(behind) + 100)
 
 
@@ -560,7 +561,7 @@ def test_what_is_read_around_runs_is_linear(parts):
 def test_json_and_no_string_at_all():
     found = one(json.dumps({"a": [RUN]}))
     assert found["string_length"] == 256
-    for text in (RUN, f"// {RUN}\n", f'"{RUN}', f'{RUN}"', f'"a"\n{RUN}\n"b"'):
+    for text in (RUN, f"\\/{RUN[1:]}", f"// {RUN}\n", f'"{RUN}', f'{RUN}"', f'"a"\n{RUN}\n"b"'):
         assert one(text)["string_length"] is None, text
 
 
@@ -707,9 +708,6 @@ def check_script(data: bytes) -> None:
     assert script.valid_utf8 == valid
     assert script.size == units * (2 if beyond else 1)
     assert script.escaped_size == units + 5 * sum(1 + (c > "\uffff") for c in beyond)
-    if beyond:
-        before = text[: text.index(beyond[0])]
-        assert script.first == (before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 @quick
@@ -738,13 +736,12 @@ def test_two_byte_is_reported():
     assert source["two_byte"] is True and source["beyond_latin1"] == 2
     assert source["characters"] == 27
     text = call("a.js")[1]
-    assert (
-        re.search(r" 27 +2 +56 B +43 B +2:10  a\.js\n", text) and "two bytes a character: 1" in text
-    )
+    assert re.search(r" 27 +2 +56 B +43 B  a\.js\n", text)
+    assert "two bytes a character: 1" in text
     Path("a.js").write_text("var a = 'é';\n")
     source = told("a.js")["sources"][0]
     assert source["two_byte"] is False and source["beyond_latin1"] == 0
-    assert re.search(r" 13 +0 +13 B +- +-  a\.js\n", call("a.js")[1])
+    assert re.search(r" 13 +0 +13 B +-  a\.js\n", call("a.js")[1])
     Path("a.js").write_bytes(b"var a = '\xe9';\n")
     assert "no valid UTF-8" in call("a.js")[1]
 
@@ -968,9 +965,10 @@ def test_archive():
 def test_archive_and_its_unpacked_files_are_read_once():
     Path("d").mkdir()
     write_asar("d/app.asar", {"a.js": RUN.encode()}, {"b/c.js": OTHER.encode()})
-    for args in (["d"], ["d/app.asar", "d/app.asar.unpacked"]):
-        paths = [source["path"] for source in told(*args)["sources"]]
-        assert sorted(paths) == ["d/app.asar/a.js", "d/app.asar/b/c.js"]
+    Path("d/b.asar.unpacked").mkdir()
+    Path("d/b.asar.unpacked/e.js").write_text("there is no b.asar")
+    paths = [source["path"] for source in told("d")["sources"]]
+    assert paths == ["d/app.asar/a.js", "d/app.asar/b/c.js", "d/b.asar.unpacked/e.js"]
 
 
 def test_members_do_not_run_into_each_other():
@@ -1367,21 +1365,23 @@ def test_escape_codes_on_a_terminal_alone():
 
 
 def test_progress_on_a_terminal(monkeypatch):
-    """After a second, in one line that is taken away; names are escaped."""
+    """After a second, and each time when twice as much has passed; names are escaped."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    Path("a\x1b[31m.js").write_text(f'"{RUN}"')
+    names = [f"{n}\x1b[31m.js" for n in range(3)]
+    for name in names:
+        Path(name).write_text(f'"{RUN}"')
     report = asar_investigate.Report(256)
+    asar_investigate.read_input(report, names[0])
+    assert sys.stderr.getvalue() == ""
     report.begin -= 10
-    asar_investigate.Reader(report).add("a\x1b[31m.js")
-    report.clear()
-    text = sys.stderr.getvalue()
-    assert r"a\x1b[31m.js" in text and text.endswith("\r\033[K")
-    assert all(len(part.replace("\r\033[K", "")) < 80 for part in text.split("\r\033[K"))
+    asar_investigate.read_input(report, names[1])
+    asar_investigate.read_input(report, names[2])
+    one_line(sys.stderr.getvalue(), "1 file searched", r"1\x1b[31m.js")
 
 
 @pytest.mark.parametrize("reader", ("head -1", "true", "head -c 1"))

@@ -631,7 +631,7 @@ def test_whole_copies(data):
     texts = [base64_of(size, seed).decode() for seed, size in enumerate((400, 1200, 5000, 9000))]
     Path("b.js").write_text("".join(f'"{text}"\n' for text in texts))
     report = asar_investigate.Report(256)
-    asar_investigate.Reader(report).add("b.js")
+    asar_investigate.read_input(report, "b.js")
     number = data.draw(st.integers(0, 3))
     text = texts[::-1][number]
     start = data.draw(st.sampled_from([0, 0, 0, 1]))
