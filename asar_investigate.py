@@ -114,8 +114,6 @@ class Script(NamedTuple):
 class Scanned:
     """What one source holds. Literals are packed: some 150 bytes each where a tuple takes 500."""
 
-    __slots__ = ("characters", "left_out", "packed", "script", "source")
-
     def __init__(self, source: Source, left_out: Counter) -> None:
         self.source = source
         self.script: Script | None = None  # None: no text
@@ -1653,29 +1651,29 @@ class Heap:
         self.strings: list[tuple[bytes | None, dict]] = []  # as Base64.in_node tells of them
         self.texts_by_size: Counter = Counter()  # of nodes that may be a source's text
         parts = Snapshot(source)
-        about = parts.head()
+        self.about = parts.head()
         for read in (self.read_strings, self.read_nodes):
             try:
-                read(Snapshot(source, parts.place), about)
+                read(Snapshot(source, parts.place))
             except Problem as problem:
                 self.damage = self.damage or str(problem)
         if not self.types:
             raise Problem(self.damage)
 
-    def read_strings(self, parts: Snapshot, _: object) -> None:
+    def read_strings(self, parts: Snapshot) -> None:
         """Keep the base64 in strings."""
-        for number, (start, length) in enumerate(parts.strings()):
+        for number, (place, length) in enumerate(parts.strings()):
             if length >= self.count:
-                string = self.source.part(start, length)
-                runs = long_runs(string, self.count)
-                held = [base64_text(string, *run, self.index) for run in runs]
-                if any(held):
-                    self.texts[number] = [text for text in held if text]
+                string = self.source.part(place, length)
+                for start, end in long_runs(string, self.count):
+                    text = base64_text(string, start, end, self.index)
+                    if text:
+                        self.texts.setdefault(number, []).append(text)
 
-    def read_nodes(self, parts: Snapshot, about: object) -> None:
+    def read_nodes(self, parts: Snapshot) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""
         try:
-            meta = about["meta"]
+            meta = self.about["meta"]
             types = [str(name) for name in meta["node_types"][0]]
             fields, edge_fields = meta["node_fields"], len(meta["edge_fields"])
             columns = [fields.index(name) for name in COLUMNS]
@@ -1694,8 +1692,8 @@ class Heap:
                 self.strings += (text.in_node(node_id, size) for text in self.texts[name])
         nodes = sum(number for number, _ in totals)
         there = sum(map(len, parts.numbers("edges")))
-        expected = about.get("node_count", nodes), about.get("edge_count", edges)
-        if expected != (nodes, edges) or there != edges * edge_fields:
+        said = self.about.get("node_count", nodes), self.about.get("edge_count", edges)
+        if said != (nodes, edges) or there != edges * edge_fields:
             raise Problem(f"{nodes} nodes and {edges} edges, not as many as it says")
 
     def as_json(self) -> dict[str, object]:
