@@ -259,7 +259,8 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
 def run_expression(alphabet: bytes, count: int = 0) -> re.Pattern:
     """Runs of count or more characters; without a count, what is left of one."""
     letters = re.escape(bytes(byte for byte in range(256) if alphabet[byte]))
-    return re.compile(b"[%b]{%d,}" % (letters, count))
+    begin = b"(?<![%b])" % letters if count else b""  # so that a run too short is tried once
+    return re.compile(begin + b"[%b]{%d,}" % (letters, count))
 
 
 def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
