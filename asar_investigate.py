@@ -278,8 +278,8 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
 MAX_DEPTH = 4  # strings of code within strings of code
-DATA_URI_RE = re.compile(  # RFC 2397
-    rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z", re.I
+DATA_URI_RE = re.compile(  # RFC 2397, in lower case
+    rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z"
 )
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
 CLOSING_QUOTE_RE = {  # the rest of a string, and its end
@@ -548,8 +548,8 @@ class Scan:
         content = content_of(self.source, start, end, url_safe)
         if isinstance(content, str):
             return content
-        uri, comment = DATA_URI_RE.search(before), SOURCE_MAP_RE.search(before)
-        mime = (uri[1] or b"text/plain").decode().lower() if uri else None
+        uri, comment = DATA_URI_RE.search(before.lower()), SOURCE_MAP_RE.search(before)
+        mime = (uri[1] or b"text/plain").decode() if uri else None
         in_comment = bool(uri and comment)
         if in_comment:
             string_length = len(comment[1]) + content.length
