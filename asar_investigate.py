@@ -116,8 +116,6 @@ class Script(NamedTuple):
 class Scanned:
     """What one source holds. Literals are packed: some 150 bytes each where a tuple takes 500."""
 
-    __slots__ = ("characters", "left_out", "packed", "script", "source")
-
     def __init__(self, source: Source, left_out: Counter) -> None:
         self.source = source
         self.script: Script | None = None  # None: no text
@@ -263,7 +261,8 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
 def run_expression(alphabet: bytes, count: int = 0) -> re.Pattern:
     """Runs of count or more characters; without a count, what is left of one."""
     letters = re.escape(bytes(byte for byte in range(256) if alphabet[byte]))
-    return re.compile(b"[%b]{%d,}" % (letters, count))
+    begin = b"(?<![%b])" % letters if count else b""  # so that a run too short is tried once
+    return re.compile(begin + b"[%b]{%d,}" % (letters, count))
 
 
 def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
@@ -281,8 +280,8 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
 MAX_DEPTH = 4  # strings of code within strings of code
-DATA_URI_RE = re.compile(  # RFC 2397
-    rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z", re.I
+DATA_URI_RE = re.compile(  # RFC 2397, in lower case
+    rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z"
 )
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
 CLOSING_QUOTE_RE = {  # the rest of a string, and its end
@@ -578,8 +577,8 @@ class Scan:
         content = content_of(self.source, start, end, url_safe)
         if isinstance(content, str):
             return content
-        uri, comment = DATA_URI_RE.search(before), SOURCE_MAP_RE.search(before)
-        mime = (uri[1] or b"text/plain").decode().lower() if uri else None
+        uri, comment = DATA_URI_RE.search(before.lower()), SOURCE_MAP_RE.search(before)
+        mime = (uri[1] or b"text/plain").decode() if uri else None
         in_comment = bool(uri and comment)
         if in_comment:
             string_length = len(comment[1]) + content.length
