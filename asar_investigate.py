@@ -417,14 +417,7 @@ KINDS = (  # kind, what its data begins with
     ("Intel HEX", rb":[0-9A-Fa-f]{10}"),
 )
 KINDS_RE = re.compile(b"|".join(b"(%b)" % beginning for _, beginning in KINDS), re.S)
-ENDINGS = {  # where the kind's last word is none
-    "jpeg": "jpg",
-    "gzip": "gz",
-    "zstd": "zst",
-    "midi": "mid",
-    "text": "txt",
-    "unknown": "bin",
-}
+ENDINGS = {"jpeg": "jpg", "gzip": "gz", "text": "txt", "unknown": "bin"}
 
 
 class Content(NamedTuple):
@@ -594,19 +587,15 @@ class Scan:
 
         Looks far away have to be earned by the way that lies behind: so all of them are linear.
         """
-        length = self.string_within(NEAR, start, end)
-        if length is None and self.far_looks < 16 + start // FAR:
-            self.far_looks += 1
-            length = self.string_within(FAR, start, end)
-        return length
-
-    def string_within(self, reach: int, start: int, end: int) -> int | None:
-        """The same with as many bytes on each side."""
-        first = max(0, start - reach)
-        before = self.source.read(first, start + 1 - first)  # the run's first may be escaped: \/
-        behind = self.source.read(end, reach)
-        length = string_around(before.decode("utf-8", "replace"), behind.decode("utf-8", "replace"))
-        return length and length + end - start - 1
+        for reach in (NEAR, FAR) if self.far_looks < 16 + start // FAR else (NEAR,):
+            self.far_looks += reach == FAR
+            first = max(0, start - reach)
+            parts = self.source.read(first, start + 1 - first), self.source.read(end, reach)
+            # with the run's first character, which may be escaped: \/
+            length = string_around(*(part.decode("utf-8", "replace") for part in parts))
+            if length:
+                return length + end - start - 1
+        return None
 
 
 # ---------------------------------------------------------------- archives
