@@ -95,6 +95,119 @@ def while_held(path: str) -> pandas.Series:
     return sums[(sums.index > end - 1.7) & (sums.index < end - 0.2)].median()
 
 
+PAGE = memory.PAGE_SIZE
+# 150 pages resident, of which 100 are anonymous: 70 of these are its part, 30 that of others
+READ = memory.Reading(
+    memory.Memory(*(PAGE * n for n in (150, 100, 80, 5, 70, 20, 10))),
+    100 * PAGE,
+    50 * PAGE,
+    1000,
+    30 * PAGE,
+)
+
+
+@pytest.mark.parametrize(
+    ("anon", "mapped", "carried"),
+    [
+        (100, 50, (150, 100, 80, 5, 70, 20, 10)),
+        (110, 50, (160, 110, 90, 5, 80, 20, 10)),  # grown: all its own
+        (90, 50, (140, 90, 70, 5, 60, 20, 10)),
+        (10, 50, (60, 30, 0, 5, 0, 20, 10)),  # nothing is less than nothing
+        (100, 100, (200, 130, 80, 5, 70, 40, 20)),  # of what is mapped it has the same part
+        (100, 0, (100, 70, 70, 5, 70, 0, 0)),  # USS is a part of PSS
+    ],
+)
+def test_a_reading_is_carried_forward(anon, mapped, carried):
+    found = memory.carried(READ, anon * PAGE, mapped * PAGE)
+    assert found == tuple(PAGE * n for n in carried)
+    unread = READ._replace(memory=memory.Memory(150 * PAGE))
+    assert memory.carried(unread, anon * PAGE, mapped * PAGE) == (
+        (anon + mapped) * PAGE,
+        *[None] * 6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("anon", "mapped", "faults", "pages"),
+    [
+        (100, 50, 0, 0),
+        (110, 50, 10, 0),  # each fault is a new page
+        (100, 60, 10, 6),  # new to the tree or not: its part of what is mapped is 3 of 5
+        (110, 50, 25, 15),  # of these faults 15 may have copied what was shared
+        (110, 60, 25, 5 + 6),
+        (100, 50, 70, 60),  # at most what is shared, and once more what was copied of that
+        (93, 50, 0, 7),  # what was freed may have been shared
+        (93, 50, 4, 11),
+        (100, 43, 0, 7),
+        (100, 10, 0, 30),  # it has no more than 30 in the sum
+    ],
+)
+def test_what_a_reading_carried_forward_leaves_open(anon, mapped, faults, pages):
+    now = anon * PAGE, mapped * PAGE, 1000 + faults
+    assert memory.unexplained(READ, *now) == pages * PAGE
+    assert memory.unexplained(READ._replace(blurred=9 * PAGE), *now) == (pages + 9) * PAGE
+    assert memory.unexplained(READ._replace(memory=memory.Memory(150 * PAGE)), *now) == 0
+    if mapped > 50:  # with a part of 1 in 5 they may be others'
+        few = READ.memory._replace(file=10 * PAGE, shmem=0)
+        more = memory.unexplained(READ._replace(memory=few), *now) - pages * PAGE
+        assert more == (8 - 6) * PAGE
+
+
+def test_of_a_process_that_is_not_read_yet_what_it_has_mapped_is_open():
+    nothing = memory.Reading(memory.Memory(0, 0, 0, 0, 0, 0, 0), 0, 0, 0, 0)
+    assert memory.carried(nothing, 8 * PAGE, 5 * PAGE) == (
+        13 * PAGE,
+        8 * PAGE,
+        8 * PAGE,
+        0,
+        8 * PAGE,
+        0,
+        0,
+    )
+    assert memory.unexplained(nothing, 8 * PAGE, 5 * PAGE, 13) == 5 * PAGE
+
+
+def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkeypatch):
+    """Of two processes that stand still one is said to be uncertain by a part of the sum."""
+    monkeypatch.setattr(memory, "REFRESH_SECONDS", 3600)
+    full_read, read = memory.full_read, []
+
+    def counted(process):
+        read.append(process.pid)
+        return full_read(process)
+
+    with Workload("--private", 50) as workload:
+        sampler = sampler_of(workload.pid)
+        sampler.sample()
+        monkeypatch.setattr(memory, "full_read", counted)
+        pids = list(sampler.tree.known)
+        process, total = sampler.tree.known[pids[-1]], sampler.peak
+
+        def reads(part, tokens=memory.READ_BURST, idle=0.0, peak=total, forced_until=0.0) -> list:
+            """What is read then: it was idle for so long."""
+            read.clear()
+            process.uncertain, sampler.tokens = round(total * part), tokens
+            sampler.now, sampler.peak = time.monotonic() - idle, peak
+            sampler.forced_until = forced_until
+            sampler.sample()
+            return list(read)
+
+        one, spent, later = [process.pid], -memory.READ_BURST / 2, time.monotonic() + 3600
+        assert len(pids) > 1 and reads(0) == []
+        assert reads(0.008) == [] and reads(0.015) == one
+        assert 0 < sampler.tokens < memory.READ_BURST
+        assert reads(0.015, spent) == [] and sampler.uncertain == 0
+        assert reads(0.015, spent, idle=5) == one
+        assert reads(0.03, spent) == one and sampler.uncertain == 0
+        assert sampler.tokens < spent
+        assert reads(0.03, spent, forced_until=later) == []
+        assert sampler.uncertain == round(total * 0.03)
+        assert reads(0.008, peak=0) == one and reads(0.001, peak=0) == []  # a new peak
+        assert reads(0.03, spent, peak=0, forced_until=later) == one
+        sampler.unassigned = round(total * 0.015)  # some process's
+        assert sorted(reads(0)) == sorted(pids) and sampler.unassigned == 0
+
+
 def test_every_process_is_named_and_in_the_tree():
     words = [*TREE, "--daemon", "30", "--thread", "30", "--seconds", "1"]
     assert run("--json", "s.json", "--interval", "0.1", *words).returncode == 0
