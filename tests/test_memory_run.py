@@ -167,6 +167,46 @@ def test_of_a_process_that_is_not_read_yet_what_it_has_mapped_is_open():
     assert memory.unexplained(nothing, 8 * PAGE, 5 * PAGE, 13) == 5 * PAGE
 
 
+@pytest.mark.parametrize(("before", "shared"), [(0, 40), (40, 0)])
+def test_what_moved_between_the_poll_and_the_read_stays_uncertain(before, shared):
+    """By 9 faults, as if they had come since: of memory that is shared now, or was before."""
+    with Workload(
+        *(["--shared", shared, "--forks", 1] if shared else ["--private", 40])
+    ) as workload:
+        sampler = sampler_of(workload.pid)
+        sampler.sample()
+        process = max(sampler.sample(), key=lambda process: process.memory.rss)
+        assert (process.reading.shared_anon > 15 * MIB) == (shared > 0)
+        assert memory.full_read(process).blurred == 0
+        faults = process.stat.faults
+        process.reading = process.reading._replace(shared_anon=before * MIB)
+        process.stat = process.stat._replace(faults=faults - 9)
+        process.high_water = 0
+        found = memory.full_read(process)
+        assert found.blurred == 9 * PAGE and process.stat.faults == found.faults == faults
+        assert process.high_water >= process.stat.rss == sum(process.resident) > 40 * MIB
+
+
+def test_counters_that_moved_while_they_were_read_are_not_taken(monkeypatch):
+    """The kernel's counters were at 50 MiB before smaps_rollup, and are at 90 behind it."""
+    read_file = memory.read_file
+
+    def grown(path):
+        text = read_file(path)
+        return (
+            text.replace(b"RssAnon:", b"RssAnon:\t   92160 kB\nWas:") if "status" in path else text
+        )
+
+    with Workload("--private", 50) as workload:
+        sampler = sampler_of(workload.pid)
+        process = max(sampler.sample(), key=lambda process: process.memory.rss)
+        before = memory.full_read(process)
+        monkeypatch.setattr(memory, "read_file", grown)
+        found = memory.full_read(process)
+    assert process.resident[0] == 90 * MIB  # now
+    assert (found.anon, found.mapped) == pytest.approx((before.anon, before.mapped), abs=MIB)
+
+
 def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkeypatch):
     """Of two processes that stand still one is said to be uncertain by a part of the sum."""
     monkeypatch.setattr(memory, "REFRESH_SECONDS", 3600)
