@@ -207,6 +207,50 @@ def test_counters_that_moved_while_they_were_read_are_not_taken(monkeypatch):
     assert (found.anon, found.mapped) == pytest.approx((before.anon, before.mapped), abs=MIB)
 
 
+def test_what_one_that_ends_has_shared_goes_to_the_largest_until_that_is_read():
+    """Polled, nothing is read: the sum of PSS is less by its USS only."""
+    with Workload("--shared", 80, "--forks", 3) as workload:
+        sampler = sampler_of(workload.pid)
+        living = sampler.sample()
+        total, size = sampler.peak, max(process.memory.rss for process in living)
+        *_, ended = [p for p in living if p.reading.shared_anon > 20 * MIB and p.memory.rss < size]
+        its = ended.memory
+        os.kill(ended.pid, signal.SIGKILL)
+        wait_for(lambda: not alive(ended.pid))
+        living = sampler.poll()
+        assert ended not in living and ended.memory is None
+        assert ended.uncertain == ended.largest == ended.high_water == 0
+        assert sampler.unassigned == its.pss - its.uss > 10 * MIB
+        assert sampler.sums(living)[0] == pytest.approx(total - its.uss, abs=MIB)
+        assert sampler.sums(living)[1] >= sampler.unassigned
+        sampler.sample()
+        assert sampler.unassigned == 0 and sampler.sums(living)[1] < MIB
+        assert sampler.sums(living)[0] == pytest.approx(total - its.uss, abs=MIB)
+
+
+def test_a_process_begins_anew_when_it_execs():
+    code = "import os; a = bytearray(60 << 20); print(); input(); os.execlp('sleep', 'sleep', '60')"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    child = subprocess.Popen([sys.executable, "-uc", code], **pipes)
+    try:
+        child.stdout.readline()
+        sampler = sampler_of(child.pid)
+        (process,) = sampler.sample()
+        assert process.largest > 60 * MIB and process.name.startswith("python")
+        process.name_due = float("inf")
+        child.stdin.write(b"\n")
+        child.stdin.close()
+        wait_for(lambda: process.handle.name() == "sleep")
+        assert sampler.sample() == [process]
+        assert process.name == "sleep" and process.memory.rss <= process.largest < 10 * MIB
+        assert process.high_water < 10 * MIB and sampler.kernel_peak > 60 * MIB
+        assert sampler.largest > 60 * MIB
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
 def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkeypatch):
     """Of two processes that stand still one is said to be uncertain by a part of the sum."""
     monkeypatch.setattr(memory, "REFRESH_SECONDS", 3600)
