@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import memory
-from conftest import MIB, TREE, Workload, alive, load, run, start, wait_for
+from conftest import LIMIT, MIB, TREE, Workload, alive, load, run, start, wait_for
 
 SUMS = ("rss", "pss", "uss")
 
@@ -500,9 +500,7 @@ def test_unreadable_processes_are_said_and_never_0():
     assert rows and all(int(row.split(",")[3]) > 10 * MIB for row in rows)
 
 
-def test_a_fork_in_the_middle_of_a_sample_does_not_count_twice(monkeypatch):
-    """The parent is read with 80 MiB of its own, then forks: without more they would be 160."""
-    code = """
+FORKS = """
 import mmap, os, time
 a = mmap.mmap(-1, 80 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 for n in range(0, len(a), 4096): a[n] = 1
@@ -512,30 +510,56 @@ for _ in range(3):
     if os.fork() == 0: break
 time.sleep(60)
 """
+
+
+@contextlib.contextmanager
+def forks_while_it_is_read(monkeypatch, when: str) -> Iterator[memory.Sampler]:
+    """A sampler of a process of 80 MiB that forks three times between its poll and its read.
+
+    Or "after" its read, or "around" it: the children have ended then.
+    """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    parent = subprocess.Popen([sys.executable, "-c", code], **pipes)
+    parent = subprocess.Popen([sys.executable, "-c", FORKS], **pipes)
+    full_read, handle = memory.full_read, psutil.Process(parent.pid)
+
+    def fork() -> None:
+        parent.stdin.write(b"\n")
+        parent.stdin.close()
+        wait_for(lambda: len(handle.children()) == 3)
+
+    def read_and_fork(process):
+        if parent.stdin.closed:
+            return full_read(process)
+        if when != "after":
+            fork()
+        found = full_read(process)
+        if when == "after":
+            fork()
+        for child in handle.children() if when == "around" else ():
+            child.kill()
+            wait_for(lambda child=child: not alive(child.pid))
+        return found
+
+    monkeypatch.setattr(memory, "full_read", read_and_fork)
     try:
         parent.stdout.readline()
-        sampler, full_read = sampler_of(parent.pid), memory.full_read
-
-        def read_and_fork(process):
-            found = full_read(process)
-            if process.pid == parent.pid and not parent.stdin.closed:
-                parent.stdin.write(b"\n")
-                parent.stdin.close()
-                wait_for(lambda: len(process.handle.children()) == 3)
-            return found
-
-        monkeypatch.setattr(memory, "full_read", read_and_fork)
-        for _ in range(2):
-            living = sampler.sample()
-            assert 80 * MIB < sum(process.memory.pss for process in living) < 100 * MIB
-        assert len(living) == 4
+        yield sampler_of(parent.pid)
     finally:
-        for process in [*psutil.Process(parent.pid).children(recursive=True), parent]:
+        for process in [*handle.children(recursive=True), parent]:
             process.kill()
         parent.wait()
         parent.stdout.close()
+
+
+@pytest.mark.parametrize("when", ["before", "after", "around"])
+def test_a_fork_in_the_middle_of_a_sample_counts_once(monkeypatch, when):
+    """Without more the sum would be 20 MiB, 160, or 20 although it has 80 again."""
+    monkeypatch.setattr(memory, "READ_SECONDS", LIMIT)
+    with forks_while_it_is_read(monkeypatch, when) as sampler:
+        for _ in range(2):
+            living = sampler.sample()
+            assert 80 * MIB < sum(process.memory.pss for process in living) < 100 * MIB
+        assert len(living) == (1 if when == "around" else 4)
 
 
 FORKS_LATE = """
