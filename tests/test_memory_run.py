@@ -562,6 +562,16 @@ def test_a_fork_in_the_middle_of_a_sample_counts_once(monkeypatch, when):
         assert len(living) == (1 if when == "around" else 4)
 
 
+def test_a_fork_that_is_too_late_to_be_found_is_said_in_bytes(monkeypatch):
+    """The sample has taken its time: its sum is 20 MiB, and 60 uncertain; the next one is right."""
+    monkeypatch.setattr(memory, "READ_SECONDS", 0)
+    with forks_while_it_is_read(monkeypatch, "before") as sampler:
+        total = sum(process.memory.pss for process in sampler.sample())
+        assert total < 30 * MIB and total + sampler.uncertain > 80 * MIB
+        total = sum(process.memory.pss for process in sampler.sample())
+        assert 80 * MIB < total < 100 * MIB and sampler.uncertain == 0
+
+
 FORKS_LATE = """
 import mmap, os, time
 a = mmap.mmap(-1, 200 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
