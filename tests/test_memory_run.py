@@ -501,7 +501,9 @@ def test_unreadable_processes_are_said_and_never_0():
 
 
 FORKS = """
-import mmap, os, time
+import mmap, os, signal, subprocess, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombie tells of a child that was there
+subprocess.Popen(["sleep", "60"])
 a = mmap.mmap(-1, 80 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 for n in range(0, len(a), 4096): a[n] = 1
 print("ready", flush=True)
@@ -516,7 +518,7 @@ time.sleep(60)
 def forks_while_it_is_read(monkeypatch, when: str) -> Iterator[memory.Sampler]:
     """A sampler of a process of 80 MiB that forks three times between its poll and its read.
 
-    Or "after" its read, or "around" it: the children have ended then.
+    Or "after" its read, or "around" it: the children are gone then. It has a small child, too.
     """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     parent = subprocess.Popen([sys.executable, "-c", FORKS], **pipes)
@@ -525,19 +527,19 @@ def forks_while_it_is_read(monkeypatch, when: str) -> Iterator[memory.Sampler]:
     def fork() -> None:
         parent.stdin.write(b"\n")
         parent.stdin.close()
-        wait_for(lambda: len(handle.children()) == 3)
+        wait_for(lambda: len(handle.children()) == 4)
 
     def read_and_fork(process):
-        if parent.stdin.closed:
+        if parent.stdin.closed or process.pid != parent.pid:
             return full_read(process)
         if when != "after":
             fork()
         found = full_read(process)
         if when == "after":
             fork()
-        for child in handle.children() if when == "around" else ():
+        for child in handle.children()[1:] if when == "around" else ():
             child.kill()
-            wait_for(lambda child=child: not alive(child.pid))
+            wait_for(lambda child=child: not child.is_running())
         return found
 
     monkeypatch.setattr(memory, "full_read", read_and_fork)
@@ -559,7 +561,7 @@ def test_a_fork_in_the_middle_of_a_sample_counts_once(monkeypatch, when):
         for _ in range(2):
             living = sampler.sample()
             assert 80 * MIB < sum(process.memory.pss for process in living) < 100 * MIB
-        assert len(living) == (1 if when == "around" else 4)
+        assert len(living) == (2 if when == "around" else 5)
 
 
 def test_a_fork_that_is_too_late_to_be_found_is_said_in_bytes(monkeypatch):
@@ -570,6 +572,26 @@ def test_a_fork_that_is_too_late_to_be_found_is_said_in_bytes(monkeypatch):
         assert total < 30 * MIB and total + sampler.uncertain > 80 * MIB
         total = sum(process.memory.pss for process in sampler.sample())
         assert 80 * MIB < total < 100 * MIB and sampler.uncertain == 0
+
+
+def test_what_is_shared_with_others_outside_of_the_tree_is_looked_for_once(monkeypatch):
+    full_read, read = memory.full_read, []
+
+    def counted(process):
+        read.append(process.pid)
+        return full_read(process)
+
+    monkeypatch.setattr(memory, "full_read", counted)
+    with at_rest("--shared", 80, "--forks", 1) as workload:
+        *_, fork = psutil.Process(workload.pid).children(recursive=True)
+        sampler = sampler_of(fork.pid)
+        (process,) = sampler.sample()
+        assert 1 < len(read) <= 1 + memory.UNSEEN_TRIES
+        assert sampler.outsiders_share == process.reading.shared_anon > 30 * MIB
+        read.clear()
+        sampler.all_read_at = 0
+        sampler.sample()
+        assert read == [fork.pid] and sampler.uncertain == 0
 
 
 FORKS_LATE = """
