@@ -114,6 +114,19 @@ def at_rest(*words: object) -> Iterator[Workload]:
                     process.resume()
 
 
+@pytest.fixture
+def read(monkeypatch) -> list[int]:
+    """The pids of which smaps_rollup is read, in turn."""
+    full_read, pids = memory.full_read, []
+
+    def counted(process):
+        pids.append(process.pid)
+        return full_read(process)
+
+    monkeypatch.setattr(memory, "full_read", counted)
+    return pids
+
+
 PAGE = memory.PAGE_SIZE
 # 150 pages resident, of which 100 are anonymous: 70 of these are its part, 30 that of others
 READ = memory.Reading(
@@ -231,7 +244,8 @@ def test_what_one_that_ends_has_shared_goes_to_the_largest_until_that_is_read():
         its = ended.memory
         os.kill(ended.pid, signal.SIGKILL)
         wait_for(lambda: not alive(ended.pid))
-        living = sampler.poll()
+        for _ in range(2):  # a zombie has nothing more to leave
+            living = sampler.poll()
         assert ended not in living and ended.memory is None
         assert ended.uncertain == ended.largest == ended.high_water == 0
         assert sampler.unassigned == its.pss - its.uss > 10 * MIB
@@ -265,20 +279,13 @@ def test_a_process_begins_anew_when_it_execs():
         child.stdout.close()
 
 
-def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkeypatch):
+def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkeypatch, read):
     """Of two processes that stand still one is said to be uncertain by a part of the sum."""
     monkeypatch.setattr(memory, "REFRESH_SECONDS", 3600)
     monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
-    full_read, read = memory.full_read, []
-
-    def counted(process):
-        read.append(process.pid)
-        return full_read(process)
-
     with at_rest("--private", 50) as workload:
         sampler = sampler_of(workload.pid)
         sampler.sample()
-        monkeypatch.setattr(memory, "full_read", counted)
         pids = list(sampler.tree.known)
         process, total = sampler.tree.known[pids[-1]], sampler.peak
 
@@ -305,6 +312,21 @@ def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkey
         assert reads(0.03, spent, peak=0, forced_until=later) == one
         sampler.unassigned = round(total * 0.015)  # some process's
         assert sorted(reads(0)) == sorted(pids) and sampler.unassigned == 0
+
+
+def test_everything_is_read_anew_as_often_as_that_is_cheap(monkeypatch, read):
+    monkeypatch.setattr(memory, "REFRESH_SECONDS", 100)
+    monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
+    with at_rest("--private", 50) as workload:
+        sampler = sampler_of(workload.pid)
+        processes = sampler.sample()
+        for cost, ago, due in ((0, 50, 0), (0, 150, 1), (0.7, 80, 0), (1.4, 150, 0), (1.4, 250, 1)):
+            for process in processes:
+                process.read_cost = cost / len(processes)
+            read.clear()
+            sampler.all_read_at = time.monotonic() - ago
+            sampler.sample()
+            assert sorted(read) == sorted(sampler.tree.known) * due
 
 
 def test_every_process_is_named_and_in_the_tree():
@@ -574,14 +596,7 @@ def test_a_fork_that_is_too_late_to_be_found_is_said_in_bytes(monkeypatch):
         assert 80 * MIB < total < 100 * MIB and sampler.uncertain == 0
 
 
-def test_what_is_shared_with_others_outside_of_the_tree_is_looked_for_once(monkeypatch):
-    full_read, read = memory.full_read, []
-
-    def counted(process):
-        read.append(process.pid)
-        return full_read(process)
-
-    monkeypatch.setattr(memory, "full_read", counted)
+def test_what_is_shared_with_others_outside_of_the_tree_is_looked_for_once(read):
     with at_rest("--shared", 80, "--forks", 1) as workload:
         *_, fork = psutil.Process(workload.pid).children(recursive=True)
         sampler = sampler_of(fork.pid)
