@@ -314,6 +314,24 @@ def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkey
         assert sorted(reads(0)) == sorted(pids) and sampler.unassigned == 0
 
 
+@pytest.mark.parametrize(("seconds", "uncertain"), [(LIMIT, 0), (0, 40 * MIB)])
+def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, seconds, uncertain):
+    """The first of two processes is said to have moved by 40 MiB when it was read at first."""
+    full_read = memory.full_read
+
+    def moved(process):
+        found = full_read(process)
+        return found._replace(blurred=40 * MIB) if len(read) == 1 else found
+
+    monkeypatch.setattr(memory, "READ_SECONDS", seconds)
+    monkeypatch.setattr(memory, "full_read", moved)
+    with at_rest("--private", 50) as workload:
+        sampler = sampler_of(workload.pid)
+        sampler.sample()
+        assert read.count(read[0]) == (1 if uncertain else 2)
+        assert sampler.uncertain == pytest.approx(uncertain, abs=MIB)
+
+
 def test_everything_is_read_anew_as_often_as_that_is_cheap(monkeypatch, read):
     monkeypatch.setattr(memory, "REFRESH_SECONDS", 100)
     monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
