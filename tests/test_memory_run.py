@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas
@@ -555,42 +555,61 @@ time.sleep(60)
 
 
 @contextlib.contextmanager
-def forks_while_it_is_read(monkeypatch, when: str) -> Iterator[memory.Sampler]:
-    """A sampler of a process of 80 MiB that forks three times between its poll and its read.
-
-    Or "after" its read, or "around" it: the children are gone then. It has a small child, too.
-    """
+def forking() -> Iterator[tuple[memory.Sampler, Callable[[], None]]]:
+    """A sampler of a process of 80 MiB with a small child, and what makes it fork three times."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     parent = subprocess.Popen([sys.executable, "-c", FORKS], **pipes)
-    full_read, handle = memory.full_read, psutil.Process(parent.pid)
+    handle = psutil.Process(parent.pid)
 
     def fork() -> None:
         parent.stdin.write(b"\n")
         parent.stdin.close()
         wait_for(lambda: len(handle.children()) == 4)
 
+    try:
+        parent.stdout.readline()
+        yield sampler_of(parent.pid), fork
+    finally:
+        for process in [*handle.children(recursive=True), parent]:
+            process.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+@contextlib.contextmanager
+def forks_while_it_is_read(monkeypatch, when: str) -> Iterator[memory.Sampler]:
+    """The process forks "before" its first read, "after" it, or "around" it: they are gone then."""
+    full_read, read = memory.full_read, []
+
     def read_and_fork(process):
-        if parent.stdin.closed or process.pid != parent.pid:
+        read.append(process)
+        if len(read) > 1:
             return full_read(process)
         if when != "after":
             fork()
         found = full_read(process)
         if when == "after":
             fork()
-        for child in handle.children()[1:] if when == "around" else ():
+        for child in process.handle.children()[1:] if when == "around" else ():
             child.kill()
             wait_for(lambda child=child: not child.is_running())
         return found
 
     monkeypatch.setattr(memory, "full_read", read_and_fork)
-    try:
-        parent.stdout.readline()
-        yield sampler_of(parent.pid)
-    finally:
-        for process in [*handle.children(recursive=True), parent]:
-            process.kill()
-        parent.wait()
-        parent.stdout.close()
+    with forking() as (sampler, fork):
+        yield sampler
+
+
+def test_a_fork_that_is_found_has_nothing_of_its_own_and_shares_all():
+    with forking() as (sampler, fork):
+        sampler.sample()
+        fork()
+        sampler.tree.find(time.monotonic())
+        parent, _, *forks = living = sampler.poll()
+        assert len(forks) == 3 and [child.memory.pss for child in forks] == [0, 0, 0]
+        for process in (parent, *forks):  # what they write to from now on is a copy
+            assert process.reading.shared_anon == process.resident[0] > 80 * MIB
+        assert sampler.sums(living)[0] == pytest.approx(sampler.peak, abs=MIB)
 
 
 @pytest.mark.parametrize("when", ["before", "after", "around"])
