@@ -316,7 +316,7 @@ def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkey
 
 @pytest.mark.parametrize(("seconds", "uncertain"), [(LIMIT, 0), (0, 40 * MIB)])
 def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, seconds, uncertain):
-    """The first of two processes is said to have moved by 40 MiB when it was read at first."""
+    """One of two processes is read, and is said to have moved by 40 MiB: then both are."""
     full_read = memory.full_read
 
     def moved(process):
@@ -324,11 +324,17 @@ def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, s
         return found._replace(blurred=40 * MIB) if len(read) == 1 else found
 
     monkeypatch.setattr(memory, "READ_SECONDS", seconds)
-    monkeypatch.setattr(memory, "full_read", moved)
+    monkeypatch.setattr(memory, "REFRESH_SECONDS", 3600)
+    monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
     with at_rest("--private", 50) as workload:
         sampler = sampler_of(workload.pid)
+        process, other = sampler.sample()
+        read.clear()
+        process.uncertain, sampler.forced_until = 20 * MIB, 0
+        monkeypatch.setattr(memory, "full_read", moved)
         sampler.sample()
-        assert read.count(read[0]) == (1 if uncertain else 2)
+        again = [] if uncertain else [process.pid, other.pid]
+        assert read == [process.pid, *again]
         assert sampler.uncertain == pytest.approx(uncertain, abs=MIB)
 
 
@@ -610,6 +616,20 @@ def test_a_fork_that_is_found_has_nothing_of_its_own_and_shares_all():
         for process in (parent, *forks):  # what they write to from now on is a copy
             assert process.reading.shared_anon == process.resident[0] > 80 * MIB
         assert sampler.sums(living)[0] == pytest.approx(sampler.peak, abs=MIB)
+
+
+def test_a_read_tells_by_how_much_others_must_have_changed():
+    """Four share 80 MiB: a process has 80 of its own less, and 20 in its PSS that it shares."""
+    with forking() as (sampler, fork):
+        parent = sampler.sample()[0]
+        assert sampler.read_one(parent) < MIB
+        fork()
+        assert 100 * MIB < sampler.read_one(parent) < 110 * MIB
+        assert sampler.read_one(parent) < MIB
+        for child in parent.handle.children()[1:]:
+            child.kill()
+            wait_for(lambda child=child: not child.is_running())
+        assert 20 * MIB < sampler.read_one(parent) < 25 * MIB
 
 
 @pytest.mark.parametrize("when", ["before", "after", "around"])
