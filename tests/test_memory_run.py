@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas
 import psutil
@@ -336,6 +337,26 @@ def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, s
         again = [] if uncertain else [process.pid, other.pid]
         assert read == [process.pid, *again]
         assert sampler.uncertain == pytest.approx(uncertain, abs=MIB)
+
+
+def test_new_huge_pages_leave_open_what_has_not_grown(monkeypatch):
+    """Of the kernel's counts, which are the whole machine's, as they are given here."""
+    counts = [3, 7]
+    monkeypatch.setattr(memory, "HUGE_PAGES_RE", SimpleNamespace(findall=lambda _: counts))
+    monkeypatch.setattr(memory, "HUGE_PAGE_SIZE", "size")
+    Path("size").write_text(f"{2 * MIB}\n")
+    with at_rest("--shared", 80, "--forks", 1) as workload:
+        sampler = sampler_of(workload.pid)
+        living = sampler.sample()
+        shared = sum(process.reading.shared_anon for process in living)
+        assert sampler.huge_pages == 10 and shared > 40 * MIB
+        left = ((0, 0, 0), (10, 0, 20 * MIB), (10, 15, 5 * MIB), (10, 40, 0), (10, -15, 20 * MIB))
+        for pages, grown, expected in (*left, (1000, 0, shared)):
+            counts[0] += pages
+            sampler.rss -= grown * MIB
+            sampler.unassigned = 0
+            sampler.count_huge_pages(living)
+            assert sampler.unassigned == expected
 
 
 def test_everything_is_read_anew_as_often_as_that_is_cheap(monkeypatch, read):
