@@ -639,6 +639,22 @@ def test_a_fork_that_is_found_has_nothing_of_its_own_and_shares_all():
         assert sampler.sums(living)[0] == pytest.approx(sampler.peak, abs=MIB)
 
 
+def test_one_that_is_gone_without_a_zombie_leaves_what_it_shared_and_is_forgotten():
+    with forking() as (sampler, fork):
+        sampler.sample()
+        fork()
+        living = sampler.sample(everything=True)
+        ended, total = living[-1], sampler.sums(living)[0]
+        its = ended.memory
+        ended.handle.kill()
+        wait_for(lambda: not ended.handle.is_running())
+        living = sampler.poll()
+        assert len(living) == 4 and ended.pid not in sampler.tree.known
+        assert sampler.unassigned == pytest.approx(its.pss - its.uss, abs=MIB)
+        assert sampler.unassigned > 15 * MIB
+        assert sampler.sums(living)[0] == pytest.approx(total - its.uss, abs=MIB)
+
+
 def test_a_read_tells_by_how_much_others_must_have_changed():
     """Four share 80 MiB: a process has 80 of its own less, and 20 in its PSS that it shares."""
     with forking() as (sampler, fork):
