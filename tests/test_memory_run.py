@@ -655,6 +655,25 @@ def test_one_that_is_gone_without_a_zombie_leaves_what_it_shared_and_is_forgotte
         assert sampler.sums(living)[0] == pytest.approx(total - its.uss, abs=MIB)
 
 
+def test_one_that_ends_between_its_poll_and_its_read_is_not_counted(monkeypatch):
+    full_read = memory.full_read
+
+    def ending(process):
+        if process is ended:
+            ended.handle.kill()
+            wait_for(lambda: not ended.handle.is_running())
+        return full_read(process)
+
+    with forking() as (sampler, fork):
+        sampler.sample()
+        fork()
+        *_, ended = sampler.sample()
+        monkeypatch.setattr(memory, "full_read", ending)
+        living = sampler.sample(everything=True)
+        assert len(living) == 4 and ended not in living
+        assert ended.pid not in sampler.tree.known
+
+
 def test_a_read_tells_by_how_much_others_must_have_changed():
     """Four share 80 MiB: a process has 80 of its own less, and 20 in its PSS that it shares."""
     with forking() as (sampler, fork):
