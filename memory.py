@@ -639,6 +639,8 @@ class Sampler(Poller):
             self.tree.find(time.monotonic())
             new = {process for process in self.tree.known.values() if not process.stat}
             late = time.monotonic() - self.now > READ_SECONDS
+            if late:  # what they do not account for is not looked for
+                self.unassigned += max(0, alone - self.outsiders_share)
             if late or (not new and alone <= self.outsiders_share + least):
                 break
             living += [process for process in self.poll() if process not in living]

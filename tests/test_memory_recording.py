@@ -186,7 +186,7 @@ def test_uncertainty_of_a_killed_run_stands_in_its_recording(recording, capsys):
 def test_the_end_is_from_before_the_exits(recording, capsys):
     """Of the last two seconds the last sample with the most processes."""
     rows = ""
-    for now, pids in (("0.0", 6), ("5.0", 4), ("6.8", 4), ("7.0", 3), ("7.2", 1)):
+    for now, pids in (("0.0", 6), ("5.0", 5), ("6.8", 4), ("7.0", 3), ("7.2", 1)):
         for pid in range(1, pids + 1):
             size = 100 * pids + pid
             rows += f'{now},{pid},"a",{size},{size},{size},0,{size},0,0,0\n'
@@ -347,6 +347,12 @@ def test_what_comes_after_the_last_whole_sample_is_ignored(recording, capsys):
     text = capsys.readouterr().out
     assert "! the recording is not whole (row 12 is cut off or damaged)" in text
     assert memory.Run(str(path)).metrics["pss"]["peak"] == 250
+
+
+@pytest.mark.parametrize("text", ["", "# command: de", HEAD, HEAD[:-1]])
+def test_a_head_that_is_cut_off_is_said(recording, text):
+    cut = memory.Run(str(recording(text))).meta["cut"]
+    assert cut == ("it has no end" if text == HEAD else "its head is cut off")
 
 
 def test_line_ends_and_byte_order_mark_of_windows(recording, capsys):
@@ -539,9 +545,11 @@ def test_missing_values_are_not_0(recording, capsys):
     ],
 )
 def test_absurd_values(recording, capsys, line):
+    """A row of them ends the recording there."""
     path = recording(HEAD + BODY[: BODY.index("1.000")] + line + BODY[BODY.index("1.000") :])
     assert memory.main(["--in", str(path), "--json", "s.json", "--out", "g.png"]) == 0
     assert "Traceback" not in capsys.readouterr().err
+    assert json.loads(Path("s.json").read_text())["samples"] == (4 if line[0] == "#" else 1)
 
 
 def test_a_run_of_very_many_processes_stays_small(recording, monkeypatch):
@@ -558,6 +566,8 @@ def test_a_run_of_very_many_processes_stays_small(recording, monkeypatch):
     assert run.ranking[0]["pid"] == 555
     assert sum(use["pss_at_peak"] for use in run.ranking) == run.metrics["pss"]["peak"]
     assert "19988 more processes" in memory.summary(run)
+    run = memory.Run(str(recording(HEAD + "".join(rows[:110]))))
+    assert run.forgotten == 0 and len(run.uses) == 100  # as many as are told apart
 
 
 def test_graph_with_strange_names(recording):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas
 import psutil
 import pytest
 
 import memory
-from conftest import MIB, TREE, Workload, alive, load, run, start, wait_for
+from conftest import LIMIT, MIB, TREE, Workload, alive, load, run, start, wait_for
 
 SUMS = ("rss", "pss", "uss")
 
@@ -93,6 +96,282 @@ def while_held(path: str) -> pandas.Series:
     sums = rows.groupby("time")[list(FIELDS)].sum()
     end = sums.index.max()
     return sums[(sums.index > end - 1.7) & (sums.index < end - 0.2)].median()
+
+
+@contextlib.contextmanager
+def at_rest(*words: object) -> Iterator[Workload]:
+    """A workload whose processes are stopped: not even a page fault is in between."""
+    with Workload(*words) as workload:
+        parent = psutil.Process(workload.pid)
+        processes = [parent, *parent.children(recursive=True)]
+        try:
+            for process in processes:
+                process.suspend()
+                wait_for(lambda process=process: process.status() == psutil.STATUS_STOPPED)
+            yield workload
+        finally:
+            for process in processes:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
+
+
+@pytest.fixture
+def read(monkeypatch) -> list[int]:
+    """The pids of which smaps_rollup is read, in turn."""
+    full_read, pids = memory.full_read, []
+
+    def counted(process):
+        pids.append(process.pid)
+        return full_read(process)
+
+    monkeypatch.setattr(memory, "full_read", counted)
+    return pids
+
+
+PAGE = memory.PAGE_SIZE
+# 150 pages resident, of which 100 are anonymous: 70 of these are its part, 30 that of others
+READ = memory.Reading(
+    memory.Memory(*(PAGE * n for n in (150, 100, 80, 5, 70, 20, 10))),
+    100 * PAGE,
+    50 * PAGE,
+    1000,
+    30 * PAGE,
+)
+
+
+@pytest.mark.parametrize(
+    ("anon", "mapped", "carried"),
+    [
+        (100, 50, (150, 100, 80, 5, 70, 20, 10)),
+        (110, 50, (160, 110, 90, 5, 80, 20, 10)),  # grown: all its own
+        (90, 50, (140, 90, 70, 5, 60, 20, 10)),
+        (10, 50, (60, 30, 0, 5, 0, 20, 10)),  # nothing is less than nothing
+        (100, 100, (200, 130, 80, 5, 70, 40, 20)),  # of what is mapped it has the same part
+        (100, 0, (100, 70, 70, 5, 70, 0, 0)),  # USS is a part of PSS
+    ],
+)
+def test_a_reading_is_carried_forward(anon, mapped, carried):
+    found = memory.carried(READ, anon * PAGE, mapped * PAGE)
+    assert found == tuple(PAGE * n for n in carried)
+    unread = READ._replace(memory=memory.Memory(150 * PAGE))
+    assert memory.carried(unread, anon * PAGE, mapped * PAGE) == (
+        (anon + mapped) * PAGE,
+        *[None] * 6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("anon", "mapped", "faults", "pages"),
+    [
+        (100, 50, 0, 0),
+        (110, 50, 10, 0),  # each fault is a new page
+        (100, 60, 10, 6),  # new to the tree or not: its part of what is mapped is 3 of 5
+        (110, 50, 25, 15),  # of these faults 15 may have copied what was shared
+        (110, 60, 25, 5 + 6),
+        (100, 50, 70, 60),  # at most what is shared, and once more what was copied of that
+        (93, 50, 0, 7),  # what was freed may have been shared
+        (93, 50, 4, 11),
+        (100, 43, 0, 7),
+        (100, 10, 0, 30),  # it has no more than 30 in the sum
+    ],
+)
+def test_what_a_reading_carried_forward_leaves_open(anon, mapped, faults, pages):
+    now = anon * PAGE, mapped * PAGE, 1000 + faults
+    assert memory.unexplained(READ, *now) == pages * PAGE
+    assert memory.unexplained(READ._replace(blurred=9 * PAGE), *now) == (pages + 9) * PAGE
+    assert memory.unexplained(READ._replace(memory=memory.Memory(150 * PAGE)), *now) == 0
+    if mapped > 50:  # with a part of 1 in 5 they may be others'
+        few = READ.memory._replace(file=10 * PAGE, shmem=0)
+        more = memory.unexplained(READ._replace(memory=few), *now) - pages * PAGE
+        assert more == (8 - 6) * PAGE
+
+
+def test_of_a_process_that_is_not_read_yet_what_it_has_mapped_is_open():
+    nothing = memory.Reading(memory.Memory(0, 0, 0, 0, 0, 0, 0), 0, 0, 0, 0)
+    assert memory.carried(nothing, 8 * PAGE, 5 * PAGE) == (
+        13 * PAGE,
+        8 * PAGE,
+        8 * PAGE,
+        0,
+        8 * PAGE,
+        0,
+        0,
+    )
+    assert memory.unexplained(nothing, 8 * PAGE, 5 * PAGE, 13) == 5 * PAGE
+
+
+@pytest.mark.parametrize(("before", "shared"), [(0, True), (40, False)])
+def test_what_moved_between_the_poll_and_the_read_stays_uncertain(before, shared):
+    """By 9 faults, as if they had come since: of memory that is shared now, or was before."""
+    with at_rest(*(["--shared", 40, "--forks", 1] if shared else ["--private", 40])) as workload:
+        process = max(sampler_of(workload.pid).sample(), key=lambda process: process.memory.rss)
+        assert (process.reading.shared_anon > 15 * MIB) == shared
+        assert memory.full_read(process).blurred == 0
+        faults = process.stat.faults
+        process.reading = process.reading._replace(shared_anon=before * MIB)
+        process.stat = process.stat._replace(faults=faults - 9)
+        process.high_water = 0
+        found = memory.full_read(process)
+        assert found.blurred == 9 * PAGE and process.stat.faults == found.faults == faults
+        assert process.high_water >= process.stat.rss == sum(process.resident) > 40 * MIB
+
+
+def test_counters_that_moved_while_they_were_read_are_not_taken(monkeypatch):
+    """The kernel's counters were at 50 MiB before smaps_rollup, and are at 90 behind it."""
+    read_file = memory.read_file
+
+    def grown(path):
+        text = read_file(path)
+        return (
+            text.replace(b"RssAnon:", b"RssAnon:\t   92160 kB\nWas:") if "status" in path else text
+        )
+
+    with at_rest("--private", 50) as workload:
+        process = max(sampler_of(workload.pid).sample(), key=lambda process: process.memory.rss)
+        before = memory.full_read(process)
+        monkeypatch.setattr(memory, "read_file", grown)
+        found = memory.full_read(process)
+    assert process.resident[0] == 90 * MIB  # now
+    assert (found.anon, found.mapped) == pytest.approx((before.anon, before.mapped), abs=MIB)
+
+
+def test_what_one_that_ends_has_shared_goes_to_the_largest_until_that_is_read():
+    """Polled, nothing is read: the sum of PSS is less by its USS only."""
+    with at_rest("--shared", 80, "--forks", 3) as workload:
+        sampler = sampler_of(workload.pid)
+        living = sampler.sample()
+        total, size = sampler.peak, max(process.memory.rss for process in living)
+        *_, ended = [p for p in living if p.reading.shared_anon > 20 * MIB and p.memory.rss < size]
+        its = ended.memory
+        os.kill(ended.pid, signal.SIGKILL)
+        wait_for(lambda: not alive(ended.pid))
+        for _ in range(2):  # a zombie has nothing more to leave
+            living = sampler.poll()
+        assert ended not in living and ended.memory is None
+        assert ended.uncertain == ended.largest == ended.high_water == 0
+        assert sampler.unassigned == its.pss - its.uss > 10 * MIB
+        assert sampler.sums(living)[0] == pytest.approx(total - its.uss, abs=MIB)
+        assert sampler.sums(living)[1] >= sampler.unassigned
+        sampler.sample()
+        assert sampler.unassigned == 0 and sampler.sums(living)[1] < MIB
+        assert sampler.sums(living)[0] == pytest.approx(total - its.uss, abs=MIB)
+
+
+def test_a_process_begins_anew_when_it_execs():
+    code = "import os; a = bytearray(60 << 20); print(); input(); os.execlp('sleep', 'sleep', '60')"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    child = subprocess.Popen([sys.executable, "-uc", code], **pipes)
+    try:
+        child.stdout.readline()
+        sampler = sampler_of(child.pid)
+        (process,) = sampler.sample()
+        assert process.largest > 60 * MIB and process.name.startswith("python")
+        process.name_due = float("inf")
+        child.stdin.write(b"\n")
+        child.stdin.close()
+        wait_for(lambda: process.handle.name() == "sleep")
+        assert sampler.sample() == [process]
+        assert process.name == "sleep" and process.memory.rss <= process.largest < 10 * MIB
+        assert process.high_water < 10 * MIB and sampler.kernel_peak > 60 * MIB
+        assert sampler.largest > 60 * MIB
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkeypatch, read):
+    """Of two processes that stand still one is said to be uncertain by a part of the sum."""
+    monkeypatch.setattr(memory, "REFRESH_SECONDS", 3600)
+    monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
+    with at_rest("--private", 50) as workload:
+        sampler = sampler_of(workload.pid)
+        sampler.sample()
+        pids = list(sampler.tree.known)
+        process, total = sampler.tree.known[pids[-1]], sampler.peak
+
+        def reads(part, tokens=memory.READ_BURST, idle=0.0, peak=total, forced_until=0.0) -> list:
+            """What is read then: it was idle for so long."""
+            read.clear()
+            process.uncertain, sampler.tokens = round(total * part), tokens
+            sampler.now, sampler.peak = time.monotonic() - idle, peak
+            sampler.forced_until = forced_until
+            sampler.sample()
+            return list(read)
+
+        one, spent, later = [process.pid], -memory.READ_BURST / 2, time.monotonic() + 3600
+        assert len(pids) > 1 and reads(0) == []
+        assert reads(0.008) == [] and reads(0.015) == one
+        assert 0 < sampler.tokens < memory.READ_BURST
+        assert reads(0.015, spent) == [] and sampler.uncertain == 0
+        assert reads(0.015, spent, idle=5) == one
+        assert reads(0.03, spent) == one and sampler.uncertain == 0
+        assert sampler.tokens < spent
+        assert reads(0.03, spent, forced_until=later) == []
+        assert sampler.uncertain == pytest.approx(total * 0.03, abs=memory.SMALL)
+        assert reads(0.008, peak=0) == one and reads(0.001, peak=0) == []  # a new peak
+        assert reads(0.03, spent, peak=0, forced_until=later) == one
+        sampler.unassigned = round(total * 0.015)  # some process's
+        assert sorted(reads(0)) == sorted(pids) and sampler.unassigned == 0
+
+
+@pytest.mark.parametrize(("seconds", "uncertain"), [(LIMIT, 0), (0, 40 * MIB)])
+def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, seconds, uncertain):
+    """One of two processes is read, and is said to have moved by 40 MiB: then both are."""
+    full_read = memory.full_read
+
+    def moved(process):
+        found = full_read(process)
+        return found._replace(blurred=40 * MIB) if len(read) == 1 else found
+
+    monkeypatch.setattr(memory, "READ_SECONDS", seconds)
+    monkeypatch.setattr(memory, "REFRESH_SECONDS", 3600)
+    monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
+    with at_rest("--private", 50) as workload:
+        sampler = sampler_of(workload.pid)
+        process, other = sampler.sample()
+        read.clear()
+        process.uncertain, sampler.forced_until = 20 * MIB, 0
+        monkeypatch.setattr(memory, "full_read", moved)
+        sampler.sample()
+        again = [] if uncertain else [process.pid, other.pid]
+        assert read == [process.pid, *again]
+        assert sampler.uncertain == pytest.approx(uncertain, abs=MIB)
+
+
+def test_new_huge_pages_leave_open_what_has_not_grown(monkeypatch):
+    """Of the kernel's counts, which are the whole machine's, as they are given here."""
+    counts = [3, 7]
+    monkeypatch.setattr(memory, "HUGE_PAGES_RE", SimpleNamespace(findall=lambda _: counts))
+    monkeypatch.setattr(memory, "HUGE_PAGE_SIZE", "size")
+    Path("size").write_text(f"{2 * MIB}\n")
+    with at_rest("--shared", 80, "--forks", 1) as workload:
+        sampler = sampler_of(workload.pid)
+        living = sampler.sample()
+        shared = sum(process.reading.shared_anon for process in living)
+        assert sampler.huge_pages == 10 and shared > 40 * MIB
+        left = ((0, 0, 0), (10, 0, 20 * MIB), (10, 15, 5 * MIB), (10, 40, 0), (10, -15, 20 * MIB))
+        for pages, grown, expected in (*left, (1000, 0, shared)):
+            counts[0] += pages
+            sampler.rss -= grown * MIB
+            sampler.unassigned = 0
+            sampler.count_huge_pages(living)
+            assert sampler.unassigned == expected
+
+
+def test_everything_is_read_anew_as_often_as_that_is_cheap(monkeypatch, read):
+    monkeypatch.setattr(memory, "REFRESH_SECONDS", 100)
+    monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
+    with at_rest("--private", 50) as workload:
+        sampler = sampler_of(workload.pid)
+        processes = sampler.sample()
+        for cost, ago, due in ((0, 50, 0), (0, 150, 1), (0.7, 80, 0), (1.4, 150, 0), (1.4, 250, 1)):
+            for process in processes:
+                process.read_cost = cost / len(processes)
+            read.clear()
+            sampler.all_read_at = time.monotonic() - ago
+            sampler.sample()
+            assert sorted(read) == sorted(sampler.tree.known) * due
 
 
 def test_every_process_is_named_and_in_the_tree():
@@ -288,10 +567,10 @@ def test_unreadable_processes_are_said_and_never_0():
     assert rows and all(int(row.split(",")[3]) > 10 * MIB for row in rows)
 
 
-def test_a_fork_in_the_middle_of_a_sample_does_not_count_twice(monkeypatch):
-    """The parent is read with 80 MiB of its own, then forks: without more they would be 160."""
-    code = """
-import mmap, os, time
+FORKS = """
+import mmap, os, signal, subprocess, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombie tells of a child that was there
+subprocess.Popen(["sleep", "60"])
 a = mmap.mmap(-1, 80 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 for n in range(0, len(a), 4096): a[n] = 1
 print("ready", flush=True)
@@ -300,30 +579,147 @@ for _ in range(3):
     if os.fork() == 0: break
 time.sleep(60)
 """
+
+
+@contextlib.contextmanager
+def forking() -> Iterator[tuple[memory.Sampler, Callable[[], None]]]:
+    """A sampler of a process of 80 MiB with a small child, and what makes it fork three times."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    parent = subprocess.Popen([sys.executable, "-c", code], **pipes)
+    parent = subprocess.Popen([sys.executable, "-c", FORKS], **pipes)
+    handle = psutil.Process(parent.pid)
+
+    def fork() -> None:
+        parent.stdin.write(b"\n")
+        parent.stdin.close()
+        wait_for(lambda: len(handle.children()) == 4)
+
     try:
         parent.stdout.readline()
-        sampler, full_read = sampler_of(parent.pid), memory.full_read
-
-        def read_and_fork(process):
-            found = full_read(process)
-            if process.pid == parent.pid and not parent.stdin.closed:
-                parent.stdin.write(b"\n")
-                parent.stdin.close()
-                wait_for(lambda: len(process.handle.children()) == 3)
-            return found
-
-        monkeypatch.setattr(memory, "full_read", read_and_fork)
-        for _ in range(2):
-            living = sampler.sample()
-            assert 80 * MIB < sum(process.memory.pss for process in living) < 100 * MIB
-        assert len(living) == 4
+        yield sampler_of(parent.pid), fork
     finally:
-        for process in [*psutil.Process(parent.pid).children(recursive=True), parent]:
+        for process in [*handle.children(recursive=True), parent]:
             process.kill()
         parent.wait()
         parent.stdout.close()
+
+
+@contextlib.contextmanager
+def forks_while_it_is_read(monkeypatch, when: str) -> Iterator[memory.Sampler]:
+    """The process forks "before" its first read, "after" it, or "around" it: they are gone then."""
+    full_read, read = memory.full_read, []
+
+    def read_and_fork(process):
+        read.append(process)
+        if len(read) > 1:
+            return full_read(process)
+        if when != "after":
+            fork()
+        found = full_read(process)
+        if when == "after":
+            fork()
+        for child in process.handle.children()[1:] if when == "around" else ():
+            child.kill()
+            wait_for(lambda child=child: not child.is_running())
+        return found
+
+    monkeypatch.setattr(memory, "full_read", read_and_fork)
+    with forking() as (sampler, fork):
+        yield sampler
+
+
+def test_a_fork_that_is_found_has_nothing_of_its_own_and_shares_all():
+    with forking() as (sampler, fork):
+        sampler.sample()
+        fork()
+        sampler.tree.find(time.monotonic())
+        parent, _, *forks = living = sampler.poll()
+        assert len(forks) == 3 and [child.memory.pss for child in forks] == [0, 0, 0]
+        for process in (parent, *forks):  # what they write to from now on is a copy
+            assert process.reading.shared_anon == process.resident[0] > 80 * MIB
+        assert sampler.sums(living)[0] == pytest.approx(sampler.peak, abs=MIB)
+
+
+def test_one_that_is_gone_without_a_zombie_leaves_what_it_shared_and_is_forgotten():
+    with forking() as (sampler, fork):
+        sampler.sample()
+        fork()
+        living = sampler.sample(everything=True)
+        ended, total = living[-1], sampler.sums(living)[0]
+        its = ended.memory
+        ended.handle.kill()
+        wait_for(lambda: not ended.handle.is_running())
+        living = sampler.poll()
+        assert len(living) == 4 and ended.pid not in sampler.tree.known
+        assert sampler.unassigned == pytest.approx(its.pss - its.uss, abs=MIB)
+        assert sampler.unassigned > 15 * MIB
+        assert sampler.sums(living)[0] == pytest.approx(total - its.uss, abs=MIB)
+
+
+def test_one_that_ends_between_its_poll_and_its_read_is_not_counted(monkeypatch):
+    full_read = memory.full_read
+
+    def ending(process):
+        if process is ended:
+            ended.handle.kill()
+            wait_for(lambda: not ended.handle.is_running())
+        return full_read(process)
+
+    with forking() as (sampler, fork):
+        sampler.sample()
+        fork()
+        *_, ended = sampler.sample()
+        monkeypatch.setattr(memory, "full_read", ending)
+        living = sampler.sample(everything=True)
+        assert len(living) == 4 and ended not in living
+        assert ended.pid not in sampler.tree.known
+
+
+def test_a_read_tells_by_how_much_others_must_have_changed():
+    """Four share 80 MiB: a process has 80 of its own less, and 20 in its PSS that it shares."""
+    with forking() as (sampler, fork):
+        parent = sampler.sample()[0]
+        assert sampler.read_one(parent) < MIB
+        fork()
+        assert 100 * MIB < sampler.read_one(parent) < 110 * MIB
+        assert sampler.read_one(parent) < MIB
+        for child in parent.handle.children()[1:]:
+            child.kill()
+            wait_for(lambda child=child: not child.is_running())
+        assert 20 * MIB < sampler.read_one(parent) < 25 * MIB
+
+
+@pytest.mark.parametrize("when", ["before", "after", "around"])
+def test_a_fork_in_the_middle_of_a_sample_counts_once(monkeypatch, when):
+    """Without more the sum would be 20 MiB, 160, or 20 although it has 80 again."""
+    monkeypatch.setattr(memory, "READ_SECONDS", LIMIT)
+    with forks_while_it_is_read(monkeypatch, when) as sampler:
+        for _ in range(2):
+            living = sampler.sample()
+            assert 80 * MIB < sum(process.memory.pss for process in living) < 100 * MIB
+        assert len(living) == (2 if when == "around" else 5)
+
+
+def test_a_fork_that_is_too_late_to_be_found_is_said_in_bytes(monkeypatch):
+    """The sample has taken its time: its sum is 20 MiB, and 60 uncertain; the next one is right."""
+    monkeypatch.setattr(memory, "READ_SECONDS", 0)
+    with forks_while_it_is_read(monkeypatch, "before") as sampler:
+        total = sum(process.memory.pss for process in sampler.sample())
+        assert total < 30 * MIB and total + sampler.uncertain > 80 * MIB
+        total = sum(process.memory.pss for process in sampler.sample())
+        assert 80 * MIB < total < 100 * MIB and sampler.uncertain == 0
+
+
+def test_what_is_shared_with_others_outside_of_the_tree_is_looked_for_once(read):
+    with at_rest("--shared", 80, "--forks", 1) as workload:
+        *_, fork = psutil.Process(workload.pid).children(recursive=True)
+        sampler = sampler_of(fork.pid)
+        (process,) = sampler.sample()
+        assert 1 < len(read) <= 1 + memory.UNSEEN_TRIES
+        assert sampler.outsiders_share == process.reading.shared_anon > 30 * MIB
+        read.clear()
+        sampler.all_read_at = 0
+        sampler.sample()
+        assert read == [fork.pid] and sampler.uncertain == 0
 
 
 FORKS_LATE = """
