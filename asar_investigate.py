@@ -1774,19 +1774,19 @@ class Search:
         self.seen: dict[tuple, set[int]] = {}  # pages of files: file -> places in it
         self.in_files: dict[tuple, set[Match]] = {}  # copies in them, with places as addresses
 
-    @contextlib.contextmanager
-    def looking(self, column: str, path: str) -> Iterator[None]:
-        """Say what goes wrong with a process or a file, and that not all was looked at; go on."""
-        before = len(self.report.problems)
-        with self.report.saying(path):
-            yield
-        if len(self.report.problems) > before:
-            self.where.partly.add(column)
+    def tree(self, pid: int) -> None:
+        """Look in a process and its descendants, this one left out."""
+        with self.report.saying(f"process {pid}"):
+            pids = process_tree(pid)
+            known = {os.getpid(), *(process["pid"] for process in self.where.processes)}
+            for one in pids:
+                if one not in known:
+                    self.process(one, named=one == pids[0])
 
     def process(self, pid: int, named: bool) -> None:
         """Look in a process. One that has ended is said if it is named."""
         process = process_of(pid)
-        with self.looking("RAM", f"process {pid} ({process['name']})"):
+        with self.report.saying(f"process {pid} ({process['name']})"):
             try:
                 with contextlib.closing(Pages(pid)) as pages:
                     pages.path += f" {process['name']}"  # as what is found in it is told
@@ -1801,7 +1801,8 @@ class Search:
         self.where.processes.append(process)
 
     def core(self, path: str) -> None:
-        with self.looking("cores", path), open_regular(path) as source:
+        """Look in a core file."""
+        with self.report.saying(path), open_regular(path) as source:
             core = Core(source)
             self.memory("cores", core, {"path": path})
             self.where.cores.append(core.as_json())
@@ -1810,7 +1811,8 @@ class Search:
 
     def heap(self, path: str) -> None:
         """Find the strings of a heap snapshot that hold literals."""
-        with self.looking("heaps", path), open_regular(path) as source:
+        self.index = self.index or Index(self.report)
+        with self.report.saying(path), open_regular(path) as source:
             heap, copies = Heap(source, self.index, self.report.min_size), []
             for content, told in heap.strings:
                 size = told["self_size"] if told["whole"] else 0
@@ -1910,20 +1912,19 @@ def look_elsewhere(report: Report, options: argparse.Namespace) -> Where:
     where = Where(options)
     if not where.asked:
         return where
-    search, trees = Search(report, where), []
-    for pid in dict.fromkeys(options.pid):
-        with search.looking("RAM", f"process {pid}"):
-            trees.append(process_tree(pid))
-    named = {tree[0] for tree in trees}
-    for pid in dict.fromkeys(chain.from_iterable(trees)):
-        if pid != os.getpid():
-            search.process(pid, pid in named)
-    for path in dict.fromkeys(options.core):
-        search.core(path)
-    search.index = search.index or Index(report)
-    for path in dict.fromkeys(options.heap):
-        search.heap(path)
-    for path in search.index.gone.values():
+    search = Search(report, where)
+    stages = (
+        ("RAM", search.tree, options.pid),
+        ("cores", search.core, options.core),
+        ("heaps", search.heap, options.heap),
+    )
+    for column, look, given in stages:
+        before = len(report.problems)
+        for one in dict.fromkeys(given):
+            look(one)
+        if len(report.problems) > before:
+            where.partly.add(column)
+    for path in search.index.gone.values() if search.index else ():
         where.partly.update(where.asked)
         report.problem(path, "it has ended, or is gone: its literals were not looked for")
     return where
@@ -1933,12 +1934,8 @@ def look_elsewhere(report: Report, options: argparse.Namespace) -> Where:
 #
 # In: a Report and where its literals sit. Out: text, in sections of lines under 100 columns.
 
-MANY_INPUTS = 8  # more are summed, not listed
 SCRIPT_ENDINGS = (".js", ".mjs", ".cjs", ".jsx")
-COREDUMP_FILTER = (  # core(5), bit by bit
-    *("anonymous", "shared anonymous", "private file", "shared file"),
-    *("ELF headers", "huge", "shared huge", "DAX", "shared DAX"),
-)
+DUMPED = ("anonymous", "shared anonymous", "private file", "shared file")  # core(5), by bit
 
 
 class Row(NamedTuple):
@@ -1955,12 +1952,6 @@ class Row(NamedTuple):
             return elide(f"{path}:{self.literal.line}:{self.literal.column}", width)
         is_process = self.source.file.startswith("/proc/")
         return elide(f"{path} at {offset:#x}" if is_process else f"{path} at byte {offset}", width)
-
-    def kind(self) -> str:
-        """The kind, and the declared type where it says something else."""
-        kind, mime = self.literal.kind, self.literal.mime
-        half = {"audio/mp3": "mpeg", "source map": "json"}.get(kind, kind.rpartition("/")[2])
-        return kind if not mime or half in mime else f"{kind} ({mime})"
 
 
 class Rows:
@@ -2043,7 +2034,7 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
 
 def input_lines(report: Report, where: Where) -> list[str]:
     inputs, lines = report.inputs, []
-    if len(inputs) > MANY_INPUTS:
+    if len(inputs) > 8:
         inputs = [(f"{len(inputs)} inputs", 0, len(report.scanned))]
     for path, begin, end in inputs:
         part = report.scanned[begin:end]
@@ -2062,7 +2053,9 @@ def largest_lines(rows: Rows, top: int) -> list[str | tuple]:
     """The table: characters with padding, the string around in UTF-16 units, decoded bytes."""
     lines = [("", "characters", "string", "decoded", "times", f"{'kind':24}place")]
     for number, row in enumerate(islice(rows, top), 1):
-        literal, kind = row.literal, row.kind()
+        literal, kind, mime = row.literal, row.literal.kind, row.literal.mime
+        half = {"audio/mp3": "mpeg", "source map": "json"}.get(kind, kind.rpartition("/")[2])
+        kind = f"{kind} ({mime})" if mime and half not in mime else kind  # the declared type
         kind = kind if len(kind) < 24 else kind[:20] + "..."
         sizes = literal.length, literal.string_length, literal.decoded, row.times
         lines.append((number, *sizes, f"{kind:24}{row.place(32)}"))
@@ -2100,25 +2093,21 @@ def map_lines(report: Report) -> list[str | tuple]:
 
 def script_lines(report: Report, top: int) -> list[str | tuple]:
     """How V8 keeps the texts that are, or may be, scripts: those with the most to save first."""
-    alone = len(report.scanned) == 1
-    found = [
-        (max(0, one.script.size - one.script.escaped_size), one.source.path, one.script)
-        for one in report.scanned
-        if one.script and (alone or one.source.path.lower().endswith(SCRIPT_ENDINGS))
-    ]
-    if not found:
-        return []
+    texts = [(one.script, one.source.path) for one in report.scanned if one.script]
+    if len(report.scanned) > 1:
+        texts = [one for one in texts if one[1].lower().endswith(SCRIPT_ENDINGS)]
+    texts.sort(key=lambda one: one[0].escaped_size - one[0].size)
     lines = [("characters", "beyond Latin-1", "in memory", "with \\u", "script")]
-    for _, path, script in sorted(found, key=lambda one: -one[0])[: min(top, 5)]:
+    for script, path in texts[: min(top, 5)]:
         escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
         name = elide(printable(path), 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
         size = size_text(script.size)
         lines.append((script.characters, script.beyond_latin1, size, escaped, name))
-    saved, _, scripts = zip(*found)
-    size, saved = size_text(sum(script.size for script in scripts)), size_text(sum(saved))
-    two = sum(script.beyond_latin1 > 0 for script in scripts)
-    last = f"  {count_text(len(found), 'script')}, {size} in memory; two bytes a character: {two}"
-    return [*lines, f"{last}; \\u escapes would save {saved}"]
+    size = size_text(sum(script.size for script, _ in texts))
+    saved = size_text(sum(max(0, script.size - script.escaped_size) for script, _ in texts))
+    two = sum(script.beyond_latin1 > 0 for script, _ in texts)
+    last = f"  {count_text(len(texts), 'script')}, {size} in memory; two bytes a character: {two}"
+    return [*lines, f"{last}; \\u escapes would save {saved}"] if texts else []
 
 
 def file_lines(report: Report, where: Where) -> list[tuple]:
@@ -2144,8 +2133,7 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
     for number, length, name, key in found if where.copies else ():
         cells = [number, length]
         for column, (size, copies) in where.sizes(key).items():
-            unknown = column in where.partly or (column == "heaps" and not number)
-            none = "?" if unknown else "-"
+            none = "?" if column in where.partly else "-"
             cells.append(f"{size} in {copies}" if copies else none)
         lines += [(*cells, elide(printable(name), 40)), *owner_lines(where, key)]
     if where.copies:
@@ -2154,7 +2142,7 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
         runs, size = where.other
         other = "base64 in memory that is in none of the inputs"
         lines.append(f"  {other}: {runs} runs, {size_text(size)}")
-    if any("?" in line for line in lines):
+    if where.partly & where.copies.keys():
         lines.append("  ?: not in what could be read, and not all could be")
     return lines
 
@@ -2216,8 +2204,8 @@ def process_lines(where: Where) -> list[str | tuple]:
         texts = (None if size is None else size_text(size) for size in sizes)
         lines.append((process["pid"], *texts, printable(process["name"])[:50]))
     for bits in sorted({process["coredump_filter"] for process in where.processes} - {None}):
-        dumped = [name for n, name in enumerate(COREDUMP_FILTER) if bits >> n & 1]
-        lines.append(f"  coredump_filter {bits:#x}: a core dump has {', '.join(dumped)}")
+        dumped = ", ".join(name for n, name in enumerate(DUMPED) if bits >> n & 1)
+        lines.append(f"  coredump_filter {bits:#x}: a core dump has {dumped or 'no'} memory")
     return lines
 
 
@@ -2288,16 +2276,6 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
         "other": dict(zip(("runs", "bytes"), where.other)),
     }
     yield "], " + json.dumps(rest)[1:]
-
-
-def write_json(report: Report, rows: Rows, where: Where, out: str) -> None:
-    """The report for programs, to a file or (-) to stdout, as it is made."""
-    lines = (f"{line}\n" for line in json_lines(report, rows, where))
-    if out != "-":
-        with open(out, "w", encoding="utf-8") as file:
-            file.writelines(lines)
-    elif not all(write_text(line, sys.stdout) for line in lines):
-        report.problem("stdout", "could not be written")
 
 
 def extract(report: Report, rows: Rows, folder: str) -> None:
@@ -2386,6 +2364,18 @@ def number(least: int, text: str) -> int:
     return found
 
 
+def picture(text: str) -> str:
+    """The name of a picture that can be made, for argparse."""
+    from importlib.util import find_spec
+
+    if not text.lower().endswith((".png", ".svg", ".pdf")):
+        raise argparse.ArgumentTypeError(f"{text}: the ending must be one of .png, .svg, .pdf")
+    if not find_spec("matplotlib"):
+        wanted = "apt install python3-matplotlib (or pip install it)"
+        raise argparse.ArgumentTypeError(f"needs matplotlib: {wanted}")
+    return text
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line, as the README's table tells it."""
     result = argparse.ArgumentParser(
@@ -2413,24 +2403,10 @@ def parser() -> argparse.ArgumentParser:
     add("--top", metavar="N", type=partial(number, 0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
-    add("--out", metavar="FILE", help="a picture: the largest, and where they sit")
+    add("--out", metavar="FILE", type=picture, help="a picture: the largest, and where they sit")
     add("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
-
-
-def cannot_start(options: argparse.Namespace) -> str:
-    """What is known to fail before the work; empty if it may succeed."""
-    if not (options.paths or options.pid or options.core or options.heap):
-        return "give files, folders or .asar archives (see --help)"
-    if options.out is not None:
-        from importlib.util import find_spec
-
-        if not options.out.lower().endswith((".png", ".svg", ".pdf")):
-            return f"--out {options.out}: the ending must be one of .png, .svg, .pdf"
-        if not find_spec("matplotlib"):
-            return "--out needs matplotlib: apt install python3-matplotlib (or pip install it)"
-    return ""
 
 
 def write_report(report: Report, where: Where, options: argparse.Namespace) -> None:
@@ -2438,26 +2414,32 @@ def write_report(report: Report, where: Where, options: argparse.Namespace) -> N
     rows = Rows(report)
     if options.json != "-":
         bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        if not write_text(report_text(report, rows, where, options.top, bold), sys.stdout):
-            report.problem("stdout", "could not be written")
+        to_stdout(report, [report_text(report, rows, where, options.top, bold)])
     if options.extract:
         with report.saying(options.extract):
             extract(report, rows, options.extract)
     if options.out:
         with report.saying(options.out):
             save_picture(report, rows, where, options.out, options.top)
-    if options.json:
-        with report.saying(options.json):
-            write_json(report, rows, where, options.json)
+    lines = (f"{line}\n" for line in json_lines(report, rows, where))
+    if options.json == "-":
+        to_stdout(report, lines)
+    elif options.json:
+        with report.saying(options.json), open(options.json, "w", encoding="utf-8") as file:
+            file.writelines(lines)
+
+
+def to_stdout(report: Report, texts: Iterable[str]) -> None:
+    if not all(write_text(text, sys.stdout) for text in texts):
+        report.problem("stdout", "could not be written")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search and report. Returns 0, or 2 when something could not be read or written."""
     options = parser().parse_args(argv)
     options.paths += options.more
-    trouble = cannot_start(options)
-    if trouble:
-        say(trouble)
+    if not (options.paths or options.pid or options.core or options.heap):
+        say("give files, folders or .asar archives (see --help)")
         return 2
     report = Report(options.min_size)
     try:
