@@ -1694,12 +1694,10 @@ class Where:
 
     def __init__(self, options: argparse.Namespace) -> None:
         asked = {"RAM": options.pid, "cores": options.core, "heaps": options.heap}
-        self.asked = [column for column, given in asked.items() if given]
+        self.asked = {column: given for column, given in asked.items() if given}
         self.with_inputs = bool(options.paths)  # without them there are no sources to look for
         self.partly: set[str] = set()  # of the columns: not all that was asked for could be read
-        self.processes: list[dict] = []
-        self.cores: list[dict] = []
-        self.heaps: list[dict] = []
+        self.told: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}
         self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # of columns looked at
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
         self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
@@ -1729,7 +1727,7 @@ class Where:
 
     def closing(self) -> dict[str, int | None] | None:
         """What the resident anonymous memory of the processes is made of, each byte once."""
-        sizes = [one["anonymous"] for one in self.processes if one["searched"] is not None]
+        sizes = [one["anonymous"] for one in self.told["processes"] if one["searched"] is not None]
         if not sizes or None in sizes:
             return None
         texts: set[tuple] = set()  # of sources: owner, start, end
@@ -1747,7 +1745,8 @@ class Where:
         for size, number in self.heap_texts.items():  # characters and a header, rounded up
             held += size * min(number, sum(lengths[size - header] for header in range(24)))
         sources = covered(texts) if self.with_inputs else None
-        heap = sum(one["self_size"] for one in self.heaps) - held if self.heaps else None
+        heaps = self.told["heaps"]
+        heap = sum(one["self_size"] for one in heaps) - held if heaps else None
         found = {"anonymous": sum(sizes), "sources": sources, "base64": base64, "heap": heap}
         return {**found, "rest": sum(sizes) - (sources or 0) - base64 - (heap or 0)}
 
@@ -1778,7 +1777,7 @@ class Search:
         """Look in a process and its descendants, this one left out."""
         with self.report.saying(f"process {pid}"):
             pids = process_tree(pid)
-            known = {os.getpid(), *(process["pid"] for process in self.where.processes)}
+            known = {os.getpid(), *(one["pid"] for one in self.where.told["processes"])}
             for one in pids:
                 if one not in known:
                     self.process(one, named=one == pids[0])
@@ -1798,14 +1797,13 @@ class Search:
                 raise Problem("it has ended; none of its memory is in the report") from None
             except PermissionError:
                 raise Problem(UNREADABLE) from None
-        self.where.processes.append(process)
+        self.where.told["processes"].append(process)
 
     def core(self, path: str) -> None:
-        """Look in a core file."""
         with self.report.saying(path), open_regular(path) as source:
             core = Core(source)
             self.memory("cores", core, {"path": path})
-            self.where.cores.append(core.as_json())
+            self.where.told["cores"].append(core.as_json())
             if core.damage:
                 raise Problem(core.damage)
 
@@ -1817,9 +1815,10 @@ class Search:
             for content, told in heap.strings:
                 size = told["self_size"] if told["whole"] else 0
                 copy = Copy({"path": path, **told}, size, (path, told["node_id"]))
-                copies += [(content, copy)] if content else []
+                if content:
+                    copies.append((content, copy))
             self.where.add("heaps", copies)
-            self.where.heaps.append(heap.as_json())
+            self.where.told["heaps"].append(heap.as_json())
             self.where.heap_texts += heap.texts_by_size
             if heap.damage:
                 raise Problem(heap.damage)
@@ -1841,7 +1840,8 @@ class Search:
             inside = any(one.start <= match.address < one.end for one in extents)
             told = {**owner, "address": match.address, "width": match.width, "in_source": inside}
             copy = copy_at(space, told, match.size)
-            copies += [(match.sha256, copy)] if match.whole or not copy.size else []
+            if match.whole or not copy.size:
+                copies.append((match.sha256, copy))
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
                 there = match._replace(address=match.address - mapping.start + mapping.offset)
@@ -1889,8 +1889,8 @@ def base64_in(
                 parts[run.width].add(content)
                 continue
             address, size = run.base + run.width * start, run.width * content.length
-            place = space.place_of(address)
-            parts[run.width].add(Literal(place, None, None, None, None, False, *content))
+            begin = space.place_of(address), None, None, None, None, False
+            parts[run.width].add(Literal(*begin, *content))
             found.add(Match(content.sha256, address, run.width, size, True))
     parts[1].source = one._replace(size=space.searched)
     return list(parts.values()), found
@@ -1913,15 +1913,11 @@ def look_elsewhere(report: Report, options: argparse.Namespace) -> Where:
     if not where.asked:
         return where
     search = Search(report, where)
-    stages = (
-        ("RAM", search.tree, options.pid),
-        ("cores", search.core, options.core),
-        ("heaps", search.heap, options.heap),
-    )
-    for column, look, given in stages:
+    looks = {"RAM": search.tree, "cores": search.core, "heaps": search.heap}
+    for column, given in where.asked.items():
         before = len(report.problems)
         for one in dict.fromkeys(given):
-            look(one)
+            looks[column](one)
         if len(report.problems) > before:
             where.partly.add(column)
     for path in search.index.gone.values() if search.index else ():
@@ -1943,7 +1939,7 @@ class Row(NamedTuple):
 
     literal: Literal
     source: Source
-    times: int = 1
+    times: int
 
     def place(self, width: int) -> str:
         """'path:line:column' of a text, 'path at byte offset' of what is none."""
@@ -2014,10 +2010,8 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
         "": input_lines(report, where),
         f"The largest of {count_text(len(rows), 'content')}": largest_lines(rows, top),
         "By kind": kind_lines(report),
-        "Source maps in line": map_lines(report),
         "Where they sit: the whole copies of each": where_lines(report, where, rows, top),
-        "Processes": process_lines(where),
-        "Core files": core_lines(where),
+        "What was searched": searched_lines(where),
         "Heap snapshots": heap_lines(where, top),
         "What the anonymous memory is made of": closing_lines(where),
         "As V8 keeps it": script_lines(report, top),
@@ -2066,29 +2060,22 @@ def largest_lines(rows: Rows, top: int) -> list[str | tuple]:
     return lines
 
 
-def kind_lines(report: Report) -> list[tuple]:
+def kind_lines(report: Report) -> list[str | tuple]:
+    """Totals by kind, and what in-line source maps take, which are seldom meant."""
     whole = sum(one.source.size for one in report.scanned)
-    kinds: dict[str, Counter] = {}
+    kinds, maps = {}, []
     for literal in chain.from_iterable(one.literals() for one in report.scanned):
-        found = {"length": literal.length, "decoded": literal.decoded, "number": 1}
-        kinds.setdefault(literal.kind, Counter()).update(found)
-    rows = [
-        (total["length"], total["decoded"], share(total["length"], whole), total["number"], kind)
-        for kind, total in kinds.items()
-    ]
-    return [("characters", "decoded", "share", "number", "kind"), *sorted(rows, reverse=True)]
-
-
-def map_lines(report: Report) -> list[str | tuple]:
-    """In-line source maps: V8 keeps each a second time, and they are seldom meant."""
-    pairs = ((literal, one.source) for one in report.scanned for literal in one.literals())
-    maps = [Row(literal, source) for literal, source in pairs if literal.in_comment]
-    length = sum(row.literal.length for row in maps)
-    return maps and [
-        f"  {len(maps)} in comments, {length} characters ({size_text(length)}). V8 keeps each",
-        "  value as a string of its own, besides the source. Often they are there by mistake.",
-        *((row.literal.length, row.place(78)) for row in maps[:5]),
-    ]
+        length, decoded, number = kinds.get(literal.kind, (0, 0, 0))
+        kinds[literal.kind] = length + literal.length, decoded + literal.decoded, number + 1
+        if literal.in_comment:
+            maps.append(literal.length)
+    lines = [("characters", "decoded", "share", "number", "kind")]
+    for kind, (length, decoded, number) in sorted(kinds.items(), key=lambda one: -one[1][0]):
+        lines.append((length, decoded, share(length, whole), number, kind))
+    if maps:
+        text = f"{count_text(len(maps), 'source map')} in line, {sum(maps)} characters"
+        lines.append(f"  {text}: V8 keeps each once more as a string; often it is a mistake")
+    return lines
 
 
 def script_lines(report: Report, top: int) -> list[str | tuple]:
@@ -2123,25 +2110,24 @@ def file_lines(report: Report, where: Where) -> list[tuple]:
 
 def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str | tuple]:
     """For literals and sources the strings of heaps that hold them, copies in RAM and in cores."""
-    found = []
-    for number, (literal, _, _) in enumerate(islice(rows, top), 1):
-        found.append((number, literal.length, literal.kind, literal.sha256))
+    found = [(n, row.literal) for n, row in enumerate(islice(rows, top), 1)]
+    keys = [(n, one.length, one.kind, one.sha256) for n, one in found]
     for n, (source, script) in enumerate((one.source, one.script) for one in report.scanned):
         if any(n in copies for copies in where.copies.values()):
-            found.append(("", script.characters, source.path, n))
+            keys.append(("", script.characters, source.path, n))
     lines = [("", "characters", *(f"in {column}" for column in where.copies), "what")]
-    for number, length, name, key in found if where.copies else ():
+    for number, length, name, key in keys if where.copies else ():
         cells = [number, length]
         for column, (size, copies) in where.sizes(key).items():
             none = "?" if column in where.partly else "-"
+            none = none if number or column != "heaps" else ""  # sources are not looked for there
             cells.append(f"{size} in {copies}" if copies else none)
         lines += [(*cells, elide(printable(name), 40)), *owner_lines(where, key)]
+    runs, size = where.other
     if where.copies:
         lines.append(f"  {totals(rows, where)}")
-    if {"RAM", "cores"} & where.copies.keys():
-        runs, size = where.other
-        other = "base64 in memory that is in none of the inputs"
-        lines.append(f"  {other}: {runs} runs, {size_text(size)}")
+    if runs:
+        lines.append(f"  base64 in memory, in none of the inputs: {runs} runs, {size_text(size)}")
     if where.partly & where.copies.keys():
         lines.append("  ?: not in what could be read, and not all could be")
     return lines
@@ -2159,7 +2145,7 @@ def totals(rows: Rows, where: Where) -> str:
 
 def owner_lines(where: Where, key: bytes | int) -> list[str]:
     """Copies by process or file, backing and width; those in heaps that are no string alone."""
-    owners: dict[str, Counter] = {}
+    found: Counter = Counter()
     for column, copies in where.copies.items():
         for told, size, _ in copies.get(key, ()):
             owner = "{process} {pid}".format(**told) if "pid" in told else told["path"]
@@ -2169,12 +2155,8 @@ def owner_lines(where: Where, key: bytes | int) -> list[str]:
             kind += " in a source" if told.get("in_source") else ""
             kind += " in part" if told.get("bytes") and not told["whole"] else ""
             if column != "heaps" or not size:
-                owners.setdefault(owner, Counter())[kind] += 1
-    lines = []
-    for owner, kinds in owners.items():
-        text = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-        lines.append(f"{'':14}{elide(printable(owner), 40)}: {text}"[:98])
-    return lines
+                found[elide(printable(owner), 30), kind] += 1
+    return [f"{'':14}{owner}: {number} {kind}" for (owner, kind), number in found.items()]
 
 
 def closing_lines(where: Where) -> list[str | tuple]:
@@ -2197,28 +2179,26 @@ def closing_lines(where: Where) -> list[str | tuple]:
     return lines
 
 
-def process_lines(where: Where) -> list[str | tuple]:
-    lines = [("pid", "PSS", "searched", "in swap", "process")]
-    for process in where.processes:
+def searched_lines(where: Where) -> list[str | tuple]:
+    """The processes and core files that were searched."""
+    lines = [("pid", "PSS", "searched", "in swap", "process or core file")]
+    for process in where.told["processes"]:
         sizes = (process[key] for key in ("pss", "searched", "swap"))
         texts = (None if size is None else size_text(size) for size in sizes)
         lines.append((process["pid"], *texts, printable(process["name"])[:50]))
-    for bits in sorted({process["coredump_filter"] for process in where.processes} - {None}):
+    for path, *sizes in (core.values() for core in where.told["cores"]):
+        searched, mapped, dumped = map(size_text, sizes)
+        has = f"with {dumped} of {mapped} of file mappings"
+        lines.append((None, None, searched, None, f"{elide(printable(path), 24)} {has}"))
+    for bits in sorted({one["coredump_filter"] for one in where.told["processes"]} - {None}):
         dumped = ", ".join(name for n, name in enumerate(DUMPED) if bits >> n & 1)
         lines.append(f"  coredump_filter {bits:#x}: a core dump has {dumped or 'no'} memory")
     return lines
 
 
-def core_lines(where: Where) -> list[tuple]:
-    lines = [("searched", "of file mappings", "in it", "core file")]
-    for path, *sizes in (core.values() for core in where.cores):
-        lines.append((*map(size_text, sizes), elide(printable(path), 60)))
-    return lines
-
-
 def heap_lines(where: Where, top: int) -> list[str | tuple]:
     lines = [("bytes", "share", "nodes", "type")]
-    for heap in where.heaps:
+    for heap in where.told["heaps"]:
         base64, whole = heap["base64"], heap["self_size"]
         lines += [
             f"  {elide(printable(heap['path']), 96)}",
@@ -2233,11 +2213,6 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
         for text in [text for text in base64["largest"] if not text["in_inputs"]][: min(top, 5)]:
             name = f"{text['kind']} in none of the inputs, @{text['node_id']}"
             lines.append((text["self_size"], None, 1, name))
-    pss = sum(process["pss"] or 0 for process in where.processes)
-    if where.heaps and pss:
-        total = sum(heap["self_size"] for heap in where.heaps)
-        of_pss = f"{share(total, pss)} of the processes' PSS, {size_text(pss)}"
-        lines.append(f"  heaps {size_text(total)}, {of_pss}")
     return lines
 
 
@@ -2257,9 +2232,8 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     for number, scanned in enumerate(report.scanned):
         script = scanned.script
         head = script._asdict() if script else dict.fromkeys(Script._fields)
-        head.update(path=scanned.source.path, size=scanned.source.size)
         head["two_byte"] = bool(script.beyond_latin1) if script else None
-        head.update(where.as_json(number))
+        head.update(path=scanned.source.path, size=scanned.source.size, **where.as_json(number))
         yield f'{"," if number else ""}{json.dumps(head)[:-1]}, "literals": ['
         for n, literal in enumerate(scanned.literals()):
             found = {**literal._asdict(), "sha256": literal.sha256.hex()}
@@ -2269,9 +2243,7 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     rest = {
         "left_out": report.left_out,
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
-        "heaps": where.heaps,
-        "processes": where.processes,
-        "cores": where.cores,
+        **where.told,
         "closing": where.closing(),
         "other": dict(zip(("runs", "bytes"), where.other)),
     }
@@ -2282,9 +2254,8 @@ def extract(report: Report, rows: Rows, folder: str) -> None:
     """Write each content to a file of its own: 001-font-ttf.ttf, the largest first."""
     os.makedirs(folder, exist_ok=True)
     for number, row in enumerate(rows, 1):
-        kind = row.literal.kind
-        name = f"{number:03}-{re.sub('[/ ]', '-', kind).lower()}.{ending_of(kind)}"
-        path = os.path.join(folder, name)
+        name = re.sub("[/ ]", "-", row.literal.kind).lower()
+        path = os.path.join(folder, f"{number:03}-{name}.{ending_of(row.literal.kind)}")
         try:
             extract_content(row, path)
         except (Problem, OSError) as error:
@@ -2295,24 +2266,22 @@ def extract(report: Report, rows: Rows, folder: str) -> None:
 
 def extract_content(row: Row, path: str) -> None:
     """Write one content to a new file, piece by piece; none is left that is not whole."""
-    digest, whole = sha256(), False
+    digest = sha256()
     with open(row.source.file, "rb") as file, open(path, "xb") as out:
         source = row.source._replace(fd=file.fileno())
         literal = source.part(row.literal.offset, row.literal.length)
         try:
-            for _, piece in literal.pieces(0, literal.size, PIECE):
-                data = decoded(piece.rstrip(b"="), url_safe=True)
-                digest.update(data)
-                out.write(data)
+            with contextlib.suppress(ValueError):  # no base64 any more
+                for _, piece in literal.pieces(0, literal.size, PIECE):
+                    data = decoded(piece.rstrip(b"="), url_safe=True)
+                    digest.update(data)
+                    out.write(data)
             out.flush()
-            whole = digest.digest() == row.literal.sha256
-        except ValueError:  # no base64 any more
-            pass
-        finally:
-            if not whole:
-                os.unlink(path)
-    if not whole:
-        raise Problem(f"{row.source.file} has changed since it was searched; not written")
+            if digest.digest() != row.literal.sha256:
+                raise Problem(f"{row.source.file} has changed since it was searched; not written")
+        except BaseException:
+            os.unlink(path)
+            raise
 
 
 def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -> None:
@@ -2371,8 +2340,7 @@ def picture(text: str) -> str:
     if not text.lower().endswith((".png", ".svg", ".pdf")):
         raise argparse.ArgumentTypeError(f"{text}: the ending must be one of .png, .svg, .pdf")
     if not find_spec("matplotlib"):
-        wanted = "apt install python3-matplotlib (or pip install it)"
-        raise argparse.ArgumentTypeError(f"needs matplotlib: {wanted}")
+        raise argparse.ArgumentTypeError("needs matplotlib: apt install python3-matplotlib")
     return text
 
 
@@ -2412,24 +2380,19 @@ def parser() -> argparse.ArgumentParser:
 def write_report(report: Report, where: Where, options: argparse.Namespace) -> None:
     """The report on stdout, and the files that were asked for."""
     rows = Rows(report)
-    if options.json != "-":
-        bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        to_stdout(report, [report_text(report, rows, where, options.top, bold)])
     if options.extract:
         with report.saying(options.extract):
             extract(report, rows, options.extract)
     if options.out:
         with report.saying(options.out):
             save_picture(report, rows, where, options.out, options.top)
-    lines = (f"{line}\n" for line in json_lines(report, rows, where))
-    if options.json == "-":
-        to_stdout(report, lines)
-    elif options.json:
+    texts = (f"{line}\n" for line in json_lines(report, rows, where))
+    if options.json and options.json != "-":
         with report.saying(options.json), open(options.json, "w", encoding="utf-8") as file:
-            file.writelines(lines)
-
-
-def to_stdout(report: Report, texts: Iterable[str]) -> None:
+            file.writelines(texts)
+    if options.json != "-":
+        bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        texts = [report_text(report, rows, where, options.top, bold)]
     if not all(write_text(text, sys.stdout) for text in texts):
         report.problem("stdout", "could not be written")
 
