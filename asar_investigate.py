@@ -1778,9 +1778,8 @@ class Search:
         with self.report.saying(f"process {pid}"):
             pids = process_tree(pid)
             known = {os.getpid(), *(one["pid"] for one in self.where.told["processes"])}
-            for one in pids:
-                if one not in known:
-                    self.process(one, named=one == pids[0])
+            for one in sorted(set(pids) - known):
+                self.process(one, named=one == pids[0])
 
     def process(self, pid: int, named: bool) -> None:
         """Look in a process. One that has ended is said if it is named."""
@@ -2005,7 +2004,6 @@ def share(part: int, whole: int) -> str:
 
 def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) -> str:
     """The whole report. Never a literal's content."""
-    reasons = sorted(report.left_out.items())
     sections = {
         "": input_lines(report, where),
         f"The largest of {count_text(len(rows), 'content')}": largest_lines(rows, top),
@@ -2015,8 +2013,8 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
         "Heap snapshots": heap_lines(where, top),
         "What the anonymous memory is made of": closing_lines(where),
         "As V8 keeps it": script_lines(report, top),
-        "Left out: no data": [("number", "why"), *((n, why) for why, n in reasons)],
-        "The largest files, whatever they hold": file_lines(report, where),
+        "Left out: no data": [("number", "why"), *((n, why) for why, n in report.left_out.items())],
+        "The largest files, whatever they hold": file_lines(report) if where.with_inputs else [],
     }
     lines = []
     for title, section in sections.items():
@@ -2097,10 +2095,9 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
     return [*lines, f"{last}; \\u escapes would save {saved}"] if texts else []
 
 
-def file_lines(report: Report, where: Where) -> list[tuple]:
+def file_lines(report: Report) -> list[tuple]:
     """The largest files of folders and archives."""
-    inputs = report.inputs if where.with_inputs else []
-    parts = [report.scanned[begin:end] for _, begin, end in inputs if end - begin > 1]
+    parts = [report.scanned[begin:end] for _, begin, end in report.inputs if end - begin > 1]
     sources = [one.source for one in chain.from_iterable(parts)]
     whole = sum(source.size for source in sources)
     largest = nlargest(10, sources, key=lambda source: source.size)
@@ -2298,9 +2295,10 @@ def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -
             panel.barh(y, width, 0.9 * height, color=COLOURS[place], label=label)
             copies = f", {number} copies" if number > 1 else ""
             panel.text(width, y, f" {size_text(size)}{copies}", va="center", size=7)
-    names = (f"{row.literal.kind}  {row.place(32)}".replace("$", r"\$") for row in shown)
+    places = ((row.literal.kind, row.literal.line, row.literal.offset) for row in shown)
+    labels = [f"{kind}, line {n}" if n else f"{kind}, byte {offset}" for kind, n, offset in places]
     panel.set_yticks([n + 0.4 - height / 2 for n in range(len(shown))])
-    panel.set_yticklabels(list(names), size=8)
+    panel.set_yticklabels(labels, size=9)
     panel.invert_yaxis()
     panel.margins(x=0.15, y=0.01)
     if shown:
