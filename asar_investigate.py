@@ -36,7 +36,7 @@ import time
 from array import array
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from heapq import nlargest
@@ -1673,7 +1673,6 @@ def number_array(source: Source, place: int, key: str) -> Iterator[array]:
 class Copy(NamedTuple):
     """A literal, or a source's text, in RAM, in a core file or in a heap snapshot."""
 
-    column: str  # of the report: RAM, cores, heaps
     told: dict[str, object]  # as the JSON has it
     size: int  # bytes; 0: it is in swap, or but a part of a heap's string
     place: tuple  # what tells its memory from other memory
@@ -1682,79 +1681,71 @@ class Copy(NamedTuple):
 class Where:
     """The copies of literals, by the hash of what they hold, and of sources, by their number."""
 
-    def __init__(self, asked: set[str], with_inputs: bool) -> None:
-        self.asked = asked  # of pid, core, heap
-        self.with_inputs = with_inputs  # without them there are no sources to look for
+    def __init__(self, options: argparse.Namespace) -> None:
+        asked = {"RAM": options.pid, "cores": options.core, "heaps": options.heap}
+        self.asked = {column: given for column, given in asked.items() if given}
+        self.with_inputs = bool(options.paths)  # without them there are no sources to look for
         self.partly: set[str] = set()  # of the columns: not all that was asked for could be read
-        self.processes: list[dict] = []
-        self.cores: list[dict] = []
-        self.heaps: list[dict] = []
-        self.copies: dict[bytes | int, list[Copy]] = {}
+        self.told: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}
+        self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # of columns looked at
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
         self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
 
-    def columns(self) -> list[str]:
-        """What was asked for and could be looked at."""
-        searched = any(process["searched"] is not None for process in self.processes)
-        columns = (("heaps", self.heaps), ("RAM", searched), ("cores", self.cores))
-        return [name for name, found in columns if found]
+    def add(self, column: str, copies: Iterable[tuple[bytes | int, Copy]]) -> None:
+        """Keep what was found in a column, which may be nothing."""
+        found = self.copies.setdefault(column, {})
+        for key, copy in copies:
+            found.setdefault(key, []).append(copy)
 
     def sizes(self, key: bytes | int) -> dict[str, tuple[int, int]]:
         """Bytes and number of copies in each column; memory that several share counts once."""
         found = {}
-        for column in self.columns():
-            copies = [one for one in self.copies.get(key, ()) if one.column == column and one.size]
-            found[column] = sum({one.place: one.size for one in copies}.values()), len(copies)
+        for column, copies in self.copies.items():
+            here = [one for one in copies.get(key, ()) if one.size]
+            found[column] = sum({one.place: one.size for one in here}.values()), len(here)
         return found
 
     def as_json(self, key: bytes | int) -> dict[str, object]:
-        """The copies for programs."""
-        lists = {"pid": ("memory", "RAM"), "core": ("cores", "cores"), "heap": ("heaps", "heaps")}
-        found: dict[str, object] = {}
-        for asked, (name, column) in lists.items():
-            if asked in self.asked and (asked != "heap" or isinstance(key, bytes)):
-                copies = self.copies.get(key, ())
-                found[name] = [one.told for one in copies if one.column == column]
-        if "pid" in self.asked:
-            found["ram"] = self.sizes(key).get("RAM", (None,))[0]
+        """The copies for programs. Sources are not looked for in heaps."""
+        found: dict[str, object] = {"ram": self.sizes(key).get("RAM", (None,))[0]}
+        for column in self.asked:
+            if column != "heaps" or isinstance(key, bytes):
+                copies = self.copies.get(column, {}).get(key, ())
+                found["memory" if column == "RAM" else column] = [one.told for one in copies]
         return found
-
-    def anonymous(self, key: bytes | int) -> dict[tuple, int]:
-        """Place and bytes of the copies in processes' anonymous memory, in no source's text."""
-        copies = [one for one in self.copies[key] if one.column == "RAM" and one.size]
-        copies = [one for one in copies if one.told["backing"] == "anonymous"]
-        return {one.place: one.size for one in copies if not one.told.get("in_source")}
 
     def closing(self) -> dict[str, int | None] | None:
         """What the resident anonymous memory of the processes is made of, each byte once."""
-        sizes = [one["anonymous"] for one in self.processes if one["searched"] is not None]
-        if not sizes or None in sizes or not sum(sizes):
+        sizes = [one["anonymous"] for one in self.told["processes"] if one["searched"] is not None]
+        if not sizes or None in sizes:
             return None
-        base64, held = 0, 0  # held: by the heaps, of what is counted by then
         texts: set[tuple] = set()  # of sources: owner, start, end
-        for key in self.copies:
-            found = self.anonymous(key)
+        base64, held = 0, 0  # held: by the heaps, of what is counted by then
+        for key, copies in self.copies["RAM"].items():
+            anonymous = [one for one in copies if one.told["backing"] == "anonymous"]
+            beside = [one for one in anonymous if not one.told.get("in_source")]
+            found = {(*one.place, one.place[1] + one.size) for one in beside}
             if isinstance(key, int):
-                texts |= {(*place, place[1] + size) for place, size in found.items()}
+                texts |= found
             else:
-                base64 += sum(found.values())
-                held += min(sum(found.values()), self.sizes(key).get("heaps", (0,))[0])
-        for size, number in Counter(end - start for _, start, end in texts).items():
-            strings = ((text, n) for text, n in self.heap_texts.items() if 0 <= text - size < 24)
-            held += sum(text * min(number, n) for text, n in strings)
+                base64 += covered(found)
+                held += min(covered(found), self.sizes(key).get("heaps", (0,))[0])
+        lengths = Counter(end - start for _, start, end in texts)
+        for size, number in self.heap_texts.items():  # characters and a header, rounded up
+            held += size * min(number, sum(lengths[size - header] for header in range(24)))
         sources = covered(texts) if self.with_inputs else None
-        heap = sum(one["self_size"] for one in self.heaps) - held if self.heaps else None
+        heaps = self.told["heaps"]
+        heap = sum(one["self_size"] for one in heaps) - held if heaps else None
         found = {"anonymous": sum(sizes), "sources": sources, "base64": base64, "heap": heap}
         return {**found, "rest": sum(sizes) - (sources or 0) - base64 - (heap or 0)}
 
 
 def covered(ranges: set[tuple]) -> int:
     """Bytes in ranges, each with owner, start and end, of which some may overlap."""
-    size, last = 0, (None, 0)
+    size, ends = 0, Counter()
     for owner, start, end in sorted(ranges):
-        begin = max(start, last[1]) if owner == last[0] else start
-        size += max(0, end - begin)
-        last = owner, max(begin, end)
+        size += max(0, end - max(start, ends[owner]))
+        ends[owner] = max(end, ends[owner])
     return size
 
 
@@ -1764,29 +1755,29 @@ class Search:
     Without an index all base64 that is found in processes and cores goes into the report.
     """
 
-    def __init__(self, report: Report, where: Where, index: Index | None) -> None:
-        self.report, self.where, self.index = report, where, index
-        self.finder = SourceFinder(report) if index else None
+    def __init__(self, report: Report, where: Where) -> None:
+        self.report, self.where = report, where
+        self.index = Index(report) if where.with_inputs else None
+        self.finder = SourceFinder(report)
         self.seen: dict[tuple, set[int]] = {}  # pages of files: file -> places in it
         self.in_files: dict[tuple, set[Match]] = {}  # copies in them, with places as addresses
 
-    @contextlib.contextmanager
-    def looking(self, column: str, path: str) -> Iterator[None]:
-        """Say what goes wrong with a process or a file, and that not all was looked at; go on."""
-        before = len(self.report.problems)
-        with self.report.saying(path):
-            yield
-        if len(self.report.problems) > before:
-            self.where.partly.add(column)
+    def tree(self, pid: int) -> None:
+        """Look in a process and its descendants, this one left out."""
+        with self.report.saying(f"process {pid}"):
+            pids = process_tree(pid)
+            known = {os.getpid(), *(one["pid"] for one in self.where.told["processes"])}
+            for one in sorted(set(pids) - known):
+                self.process(one, named=one == pids[0])
 
     def process(self, pid: int, named: bool) -> None:
         """Look in a process. One that has ended is said if it is named."""
         process = process_of(pid)
-        with self.looking("RAM", f"process {pid} ({process['name']})"):
+        with self.report.saying(f"process {pid} ({process['name']})"):
             try:
                 with contextlib.closing(Pages(pid)) as pages:
                     pages.path += f" {process['name']}"  # as what is found in it is told
-                    self.memory(pages, {"pid": pid, "process": process["name"]})
+                    self.memory("RAM", pages, {"pid": pid, "process": process["name"]})
                     process.update(searched=pages.searched, swap=pages.swap)
             except (FileNotFoundError, ProcessLookupError):
                 if not named:
@@ -1794,94 +1785,90 @@ class Search:
                 raise Problem("it has ended; none of its memory is in the report") from None
             except PermissionError:
                 raise Problem(UNREADABLE) from None
-        self.where.processes.append(process)
+        self.where.told["processes"].append(process)
 
     def core(self, path: str) -> None:
-        with self.looking("cores", path), open_regular(path) as source:
+        with self.report.saying(path), open_regular(path) as source:
             core = Core(source)
-            self.memory(core, {"path": path})
-            self.where.cores.append(core.as_json())
+            self.memory("cores", core, {"path": path})
+            self.where.told["cores"].append(core.as_json())
             if core.damage:
                 raise Problem(core.damage)
 
     def heap(self, path: str) -> None:
         """Find the strings of a heap snapshot that hold literals."""
-        with self.looking("heaps", path), open_regular(path) as source:
-            heap = Heap(source, self.index, self.report.min_size)
-            self.where.heaps.append(heap.as_json())
+        self.index = self.index or Index(self.report)
+        with self.report.saying(path), open_regular(path) as source:
+            heap, copies = Heap(source, self.index, self.report.min_size), []
+            for content, told in heap.strings:
+                size = told["self_size"] if told["whole"] else 0
+                copy = Copy({"path": path, **told}, size, (path, told["node_id"]))
+                if content:
+                    copies.append((content, copy))
+            self.where.add("heaps", copies)
+            self.where.told["heaps"].append(heap.as_json())
             self.where.heap_texts += heap.texts_by_size
-            for sha256, told in heap.strings:
-                if sha256:
-                    size = told["self_size"] if told["whole"] else 0
-                    copy = Copy("heaps", {"path": path, **told}, size, (path, told["node_id"]))
-                    self.where.copies.setdefault(sha256, []).append(copy)
             if heap.damage:
                 raise Problem(heap.damage)
 
-    def memory(self, space: Pages | Core, owner: dict[str, object]) -> None:
+    def memory(self, column: str, space: Pages | Core, owner: dict[str, object]) -> None:
         """Look in the memory of a process or a core: all of it counts, or nothing if that ends."""
-        seen, other = {file: set(pages) for file, pages in self.seen.items()}, (0, 0)
-        scanned: list[Scanned] = []
+        report, scanned, other = self.report, [], (0, 0)
+        seen = {file: set(pages) for file, pages in self.seen.items()}
         if self.index:
-            found, other = copies_in(space, seen, self.index, self.report.min_size)
+            found, other = copies_in(space, seen, self.index, report.min_size)
         else:
-            scanned, found = base64_in(space, seen, self.report.min_size)
+            scanned, found = base64_in(space, seen, report.min_size)
         matches = sorted(found.union(self.copies_elsewhere(space)))
-        extents = self.finder.extents(space, matches) if self.index else []
-        copies: list[tuple[bytes | int, Copy]] = []
+        extents, copies = self.finder.extents(space, matches), []
         for number, width, start, end, whole in extents:
-            more = {"bytes": end - start, "whole": whole}
-            copies.append((number, copy_at(space, owner, start, end - start, width, more)))
+            told = {**owner, "address": start, "width": width, "bytes": end - start, "whole": whole}
+            copies.append((number, copy_at(space, told, end - start)))
         for match in matches:
-            more = {"in_source": any(one.start <= match.address < one.end for one in extents)}
-            copy = copy_at(space, owner, match.address, match.size, match.width, more)
-            copies += [(match.sha256, copy)] if match.whole or not copy.size else []
+            inside = any(one.start <= match.address < one.end for one in extents)
+            told = {**owner, "address": match.address, "width": match.width, "in_source": inside}
+            copy = copy_at(space, told, match.size)
+            if match.whole or not copy.size:
+                copies.append((match.sha256, copy))
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
-                there = match._replace(address=mapping.offset + match.address - mapping.start)
+                there = match._replace(address=match.address - mapping.start + mapping.offset)
                 self.in_files.setdefault(mapping.file, set()).add(there)
-        for key, copy in copies:
-            self.where.copies.setdefault(key, []).append(copy)
-        self.seen = seen
-        self.where.other = [a + b for a, b in zip(self.where.other, other)]
+        self.where.add(column, copies)
+        self.seen, self.where.other = seen, [a + b for a, b in zip(self.where.other, other)]
         if scanned:
-            begin, self.report.scanned = len(self.report.scanned), self.report.scanned + scanned
-            self.report.inputs.append((space.path, begin, begin + len(scanned)))
-            self.report.left_out += sum((part.left_out for part in scanned), Counter())
+            begin, end = len(report.scanned), len(report.scanned) + len(scanned)
+            report.inputs.append((space.path, begin, end))
+            report.scanned += scanned
+            report.left_out += scanned[0].left_out
 
     def copies_elsewhere(self, space: Pages | Core) -> Iterator[Match]:
         """The copies in pages of files that were searched in another process, and are here too."""
         for mapping in space.mappings:
             for match in self.in_files.get(mapping.file, ()):
-                start = mapping.start + match.address - mapping.offset
-                end, count = start + match.size, match.size // match.width
-                inside = mapping.start <= start < mapping.end
-                if inside and not space.flags(start, end).translate(PRESENT).strip(b"af"):
-                    memory = Memory(space, start, count, match.width)
-                    letters = count - memory.read(count - 2, 2).count(b"=")
-                    content = content_of(memory, 0, letters, url_safe=True)
-                    if isinstance(content, Content) and content.sha256 == match.sha256:
-                        yield match._replace(address=start, whole=True)
+                start = match.address - mapping.offset + mapping.start
+                memory = Memory(space, start, match.size // match.width, match.width)
+                padding = memory.read(memory.size - 2, 2).count(b"=")
+                content = content_of(memory, 0, memory.size - padding, url_safe=True)
+                if isinstance(content, Content) and content.sha256 == match.sha256:
+                    yield match._replace(address=start, whole=True)
 
 
-def copy_at(
-    space: Pages | Core, owner: dict, start: int, size: int, width: int, more: dict
-) -> Copy:
-    """A copy of so many bytes at an address, as the report has it."""
-    backing, place = space.backing(start, size)
-    told = {**owner, "address": start, "width": width, "backing": backing, **more}
-    column = "RAM" if "pid" in owner else "cores"
-    return Copy(column, told, 0 if backing == "swap" else size, place)
+def copy_at(space: Pages | Core, told: dict[str, object], size: int) -> Copy:
+    """A copy of so many bytes, and what backs it."""
+    backing, place = space.backing(told["address"], size)
+    size = 0 if backing == "swap" else size
+    return Copy({**told, "backing": backing}, size, place or (space.path, told["address"]))
 
 
 def base64_in(
     space: Pages | Core, seen: dict[tuple, set[int]], count: int
 ) -> tuple[list[Scanned], set[Match]]:
     """All base64 in memory, as a source for each width of characters, and as copies of itself."""
-    paths = {1: space.path, 2: f"{space.path}, two bytes a character"}
-    sources = {width: Source(path, space.file, 0, 0, -1, width) for width, path in paths.items()}
-    parts = {width: Scanned(source, Counter()) for width, source in sources.items()}
-    found = set()
+    one = Source(space.path, space.file, 0, 0)
+    two = one._replace(path=f"{space.path}, two bytes a character", width=2)
+    left_out: Counter = Counter()
+    parts, found = {source.width: Scanned(source, left_out) for source in (one, two)}, set()
     for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
         padded = run._replace(size=run.size + 2)
         for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
@@ -1889,49 +1876,40 @@ def base64_in(
             if isinstance(content, str):
                 parts[run.width].add(content)
                 continue
-            address = run.base + run.width * start
-            place, size = space.place_of(address), run.width * content.length
-            parts[run.width].add(Literal(place, None, None, None, None, False, *content))
+            address, size = run.base + run.width * start, run.width * content.length
+            begin = space.place_of(address), None, None, None, None, False
+            parts[run.width].add(Literal(*begin, *content))
             found.add(Match(content.sha256, address, run.width, size, True))
-    parts[1].source = sources[1]._replace(size=space.searched)
-    return [part for part in parts.values() if part.source.size or part.packed], found
+    parts[1].source = one._replace(size=space.searched)
+    return list(parts.values()), found
 
 
 def archive_of_process(pids: Sequence[int]) -> list[str]:
     """The archive of the first of these processes and their descendants that has one."""
-    for pid in pids:
-        with contextlib.suppress(Problem):
-            for one in process_tree(pid):
-                path = app_archive(one)
-                if path:
-                    say(f"process {one}: its archive is the input: {path}")
-                    return [path]
+    with contextlib.suppress(Problem):  # said when its memory is to be searched
+        for pid in chain.from_iterable(map(process_tree, pids)):
+            path = app_archive(pid)
+            if path:
+                say(f"process {pid}: its archive is the input: {path}")
+                return [path]
     return []
 
 
-def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: bool) -> Where:
+def look_elsewhere(report: Report, options: argparse.Namespace) -> Where:
     """Look for the literals where it was asked for: in processes, core files, heap snapshots."""
-    asked = {name for name in ("pid", "core", "heap") if getattr(options, name)}
-    where = Where(asked, not without_inputs)
+    where = Where(options)
     if not where.asked:
         return where
-    search = Search(report, where, None if without_inputs else Index(report))
-    trees = []
-    for pid in dict.fromkeys(options.pid):
-        with search.looking("RAM", f"process {pid}"):
-            trees.append(process_tree(pid))
-    named = {tree[0] for tree in trees}
-    for pid in dict.fromkeys(chain.from_iterable(trees)):
-        if pid != os.getpid():
-            search.process(pid, pid in named)
-    for path in dict.fromkeys(options.core):
-        search.core(path)
-    if options.heap and not search.index:
-        search.index = Index(report)
-    for path in dict.fromkeys(options.heap):
-        search.heap(path)
+    search = Search(report, where)
+    looks = {"RAM": search.tree, "cores": search.core, "heaps": search.heap}
+    for column, given in where.asked.items():
+        before = len(report.problems)
+        for one in dict.fromkeys(given):
+            looks[column](one)
+        if len(report.problems) > before:
+            where.partly.add(column)
     for path in search.index.gone.values() if search.index else ():
-        where.partly |= {"heaps", "RAM", "cores"}
+        where.partly.update(where.asked)
         report.problem(path, "it has ended, or is gone: its literals were not looked for")
     return where
 
@@ -1940,12 +1918,8 @@ def look_elsewhere(report: Report, options: argparse.Namespace, without_inputs: 
 #
 # In: a Report and where its literals sit. Out: text, in sections of lines under 100 columns.
 
-MANY_INPUTS = 8  # more are summed, not listed
 SCRIPT_ENDINGS = (".js", ".mjs", ".cjs", ".jsx")
-COREDUMP_FILTER = (  # core(5), bit by bit
-    *("anonymous", "shared anonymous", "private file", "shared file"),
-    *("ELF headers", "huge", "shared huge", "DAX", "shared DAX"),
-)
+DUMPED = ("anonymous", "shared anonymous", "private file", "shared file")  # core(5), by bit
 
 
 class Row(NamedTuple):
@@ -1953,7 +1927,7 @@ class Row(NamedTuple):
 
     literal: Literal
     source: Source
-    places: int = 1
+    times: int
 
     def place(self, width: int) -> str:
         """'path:line:column' of a text, 'path at byte offset' of what is none."""
@@ -1963,45 +1937,29 @@ class Row(NamedTuple):
         is_process = self.source.file.startswith("/proc/")
         return elide(f"{path} at {offset:#x}" if is_process else f"{path} at byte {offset}", width)
 
-    def kind(self) -> str:
-        """The kind, and the declared type where it says something else."""
-        kind, mime = self.literal.kind, self.literal.mime
-        half = {"audio/mp3": "mpeg", "source map": "json"}.get(kind, kind.rpartition("/")[2])
-        return kind if not mime or half in mime else f"{kind} ({mime})"
 
-
-class Rows(Sequence):
+class Rows:
     """Each content once, the largest first, ties by place.
 
     A literal is one number here (its source's rank and its own in that): there may be a million.
     """
 
     def __init__(self, report: Report) -> None:
-        scanned = [one for one in report.scanned if one.packed]
-        self.scanned = sorted(scanned, key=lambda one: one.source.path)
-        self.times: dict[bytes, int] = {}  # how often contents occur that do so more than once
-        self.kinds: dict[str, list[int]] = {}  # characters, decoded bytes, literals
-        self.maps: list[Row] = []  # in comments
-        hashes, numbers = [], array("Q")
-        for source, one in enumerate(self.scanned):
-            for n, literal in enumerate(one.literals()):
-                hashes.append(literal.sha256 + (source << 32 | n).to_bytes(8, "big"))
-                sizes = zip(self.kinds.get(literal.kind, (0, 0, 0)), (*literal[6:8], 1))
-                self.kinds[literal.kind] = [a + b for a, b in sizes]
-                if literal.in_comment:
-                    self.maps.append(Row(literal, one.source))
-        hashes.sort()
-        for content, entries in groupby(hashes, key=lambda entry: entry[:32]):
-            same = [int.from_bytes(entry[32:], "big") for entry in entries]
-            numbers.append(min(same, key=self.order))
-            if len(same) > 1:
-                self.times[content] = len(same)
-        del hashes  # or the next line is the peak of all memory
-        self.numbers = array("Q", sorted(numbers, key=self.order))
-
-    def order(self, number: int) -> int:
-        """What to sort by: the largest first, then by path and offset."""
-        return number - (self.row(number).literal.length << 64)
+        self.scanned = sorted(report.scanned, key=lambda one: one.source.path)
+        hashes = sorted(literal.sha256 for one in self.scanned for literal in one.literals())
+        groups = ((content, len(list(same))) for content, same in groupby(hashes))
+        self.times = {content: number for content, number in groups if number > 1}
+        del hashes  # or what follows is the peak of all memory
+        numbers = (
+            rank << 32 | n for rank, one in enumerate(self.scanned) for n in range(len(one.packed))
+        )
+        self.numbers, seen = array("Q"), set()
+        for number in sorted(numbers, key=lambda number: -self.row(number).literal.length):
+            row = self.row(number)
+            if row.literal.sha256 not in seen:
+                self.numbers.append(number)
+            if row.times > 1:
+                seen.add(row.literal.sha256)
 
     def row(self, number: int) -> Row:
         one = self.scanned[number >> 32]
@@ -2011,20 +1969,16 @@ class Rows(Sequence):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, at: int | slice) -> Row | list[Row]:
-        numbers = self.numbers[at]
-        return self.row(numbers) if isinstance(at, int) else [self.row(n) for n in numbers]
+    def __getitem__(self, at: int) -> Row:
+        return self.row(self.numbers[at])
 
 
 def laid_out(section: Sequence[str | tuple]) -> list[str]:
     """Rows of a table with all columns to the right but the last, and lines as they are."""
     tuples = (row for row in section if isinstance(row, tuple))
     rows = [["-" if cell is None else str(cell) for cell in row] for row in tuples]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = (
-        "  ".join(["", *(f"{cell:>{width}}" for cell, width in zip(row, widths[:-1])), row[-1]])
-        for row in rows
-    )
+    widths = [max(map(len, column)) for column in zip(*rows)][:-1]
+    lines = ("  ".join(["", *map(str.rjust, row, widths), row[-1]]) for row in rows)
     return [next(lines) if isinstance(row, tuple) else row for row in section]
 
 
@@ -2040,22 +1994,16 @@ def share(part: int, whole: int) -> str:
 def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) -> str:
     """The whole report. Never a literal's content."""
     sections = {
-        "": input_lines(report),
+        "": input_lines(report, where),
         f"The largest of {count_text(len(rows), 'content')}": largest_lines(rows, top),
-        "By kind": kind_lines(report, rows),
-        "Source maps in line": map_lines(rows),
-        "Where they sit: the whole copies of each": where_lines(where, rows, top),
-        "Script sources in memory": source_lines(report, where, top),
-        "Processes": process_lines(where),
-        "Core files": core_lines(where),
+        "By kind": kind_lines(report),
+        "Where they sit: the whole copies of each": where_lines(report, where, rows, top),
+        "What was searched": searched_lines(where),
         "Heap snapshots": heap_lines(where, top),
         "What the anonymous memory is made of": closing_lines(where),
         "As V8 keeps it": script_lines(report, top),
-        "Left out: no data": [
-            ("number", "why"),
-            *((n, r) for r, n in sorted(report.left_out.items())),
-        ],
-        "The largest files, whatever they hold": file_lines(report),
+        "Left out: no data": [("number", "why"), *((n, why) for why, n in report.left_out.items())],
+        "The largest files, whatever they hold": file_lines(report) if where.with_inputs else [],
     }
     lines = []
     for title, section in sections.items():
@@ -2065,201 +2013,178 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
     return "\n".join(lines)
 
 
-def input_lines(report: Report) -> list[str]:
+def input_lines(report: Report, where: Where) -> list[str]:
     inputs, lines = report.inputs, []
-    if len(inputs) > MANY_INPUTS:
+    if len(inputs) > 8:
         inputs = [(f"{len(inputs)} inputs", 0, len(report.scanned))]
     for path, begin, end in inputs:
         part = report.scanned[begin:end]
-        size = sum(scanned.source.size for scanned in part)
-        length = sum(scanned.characters for scanned in part)
-        number = sum(len(scanned.packed) for scanned in part)
-        memory = any(isinstance(scanned.source, Memory) for scanned in part)
-        files = "" if end - begin == 1 or memory else f"{end - begin} files, "
+        size, length = sum(one.source.size for one in part), sum(one.characters for one in part)
+        number = count_text(sum(len(one.packed) for one in part), "base64 literal")
+        files = f"{end - begin} files, " if end - begin != 1 and where.with_inputs else ""
         lines += [
             elide(printable(path), 96),
-            f"  {files}{size_text(size)}: {count_text(number, 'base64 literal')} of "
-            f"{report.min_size} characters or more, {length} characters, {share(length, size)}",
+            f"  {files}{size_text(size)}: {number} of {report.min_size} characters or more, "
+            f"{length} characters, {share(length, size)}",
         ]
     return lines
 
 
 def largest_lines(rows: Rows, top: int) -> list[str | tuple]:
     """The table: characters with padding, the string around in UTF-16 units, decoded bytes."""
-    cells = [("", "characters", "string", "decoded", "times", f"{'kind':24}place")]
-    for number, row in enumerate(rows[:top], 1):
-        literal, kind = row.literal, row.kind()
+    lines = [("", "characters", "string", "decoded", "times", f"{'kind':24}place")]
+    for number, row in enumerate(islice(rows, top), 1):
+        literal, kind, mime = row.literal, row.literal.kind, row.literal.mime
+        half = {"audio/mp3": "mpeg", "source map": "json"}.get(kind, kind.rpartition("/")[2])
+        kind = f"{kind} ({mime})" if mime and half not in mime else kind  # the declared type
         kind = kind if len(kind) < 24 else kind[:20] + "..."
-        sizes = literal.length, literal.string_length, literal.decoded, row.places
-        cells.append((number, *sizes, f"{kind:24}{row.place(32)}"))
+        sizes = literal.length, literal.string_length, literal.decoded, row.times
+        lines.append((number, *sizes, f"{kind:24}{row.place(32)}"))
     if rows.times:
-        wasted = sum(row.literal.length * (row.places - 1) for row in rows)
+        wasted = sum(row.literal.length * (row.times - 1) for row in rows)
         again = f"{count_text(len(rows.times), 'content')} more than once"
-        cells.append(f"  {again}; once each would save {wasted} characters ({size_text(wasted)})")
-    return cells
+        lines.append(f"  {again}; once each would save {wasted} characters ({size_text(wasted)})")
+    return lines
 
 
-def kind_lines(report: Report, rows: Rows) -> list[tuple]:
-    whole = sum(scanned.source.size for scanned in report.scanned)
-    cells = [("characters", "decoded", "share", "number", "kind")]
-    for kind, found in sorted(rows.kinds.items(), key=lambda item: (-item[1][0], item[0])):
-        length, decoded, number = found
-        cells.append((length, decoded, share(length, whole), number, kind))
-    return cells
-
-
-def map_lines(rows: Rows) -> list[str | tuple]:
-    """In-line source maps: V8 keeps each a second time, and they are seldom meant."""
-    length = sum(row.literal.length for row in rows.maps)
-    return rows.maps and [
-        f"  {len(rows.maps)} in comments, {length} characters ({size_text(length)}). V8 keeps each",
-        "  value as a string of its own, besides the source. Often they are there by mistake.",
-        *((row.literal.length, row.place(78)) for row in rows.maps[:5]),
-    ]
+def kind_lines(report: Report) -> list[str | tuple]:
+    """Totals by kind, and what in-line source maps take, which are seldom meant."""
+    whole = sum(one.source.size for one in report.scanned)
+    kinds, maps = {}, []
+    for literal in chain.from_iterable(one.literals() for one in report.scanned):
+        length, decoded, number = kinds.get(literal.kind, (0, 0, 0))
+        kinds[literal.kind] = length + literal.length, decoded + literal.decoded, number + 1
+        if literal.in_comment:
+            maps.append(literal.length)
+    lines = [("characters", "decoded", "share", "number", "kind")]
+    for kind, (length, decoded, number) in sorted(kinds.items(), key=lambda one: -one[1][0]):
+        lines.append((length, decoded, share(length, whole), number, kind))
+    if maps:
+        text = f"{count_text(len(maps), 'source map')} in line, {sum(maps)} characters"
+        lines.append(f"  {text}: V8 keeps each once more as a string; often it is a mistake")
+    return lines
 
 
 def script_lines(report: Report, top: int) -> list[str | tuple]:
     """How V8 keeps the texts that are, or may be, scripts: those with the most to save first."""
-    alone = len(report.scanned) == 1
-    found = [
-        (min(0, one.script.escaped_size - one.script.size), one.source.path, one.script)
-        for one in report.scanned
-        if one.script and (alone or one.source.path.lower().endswith(SCRIPT_ENDINGS))
-    ]
-    cells = [("characters", "beyond Latin-1", "in memory", "with \\u", "script")]
-    for _, path, script in sorted(found)[: min(top, 5)]:
+    texts = [(one.script, one.source.path) for one in report.scanned if one.script]
+    if len(report.scanned) > 1:
+        texts = [one for one in texts if one[1].lower().endswith(SCRIPT_ENDINGS)]
+    texts.sort(key=lambda one: one[0].escaped_size - one[0].size)
+    lines = [("characters", "beyond Latin-1", "in memory", "with \\u", "script")]
+    for script, path in texts[: min(top, 5)]:
         escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
         name = elide(printable(path), 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
         size = size_text(script.size)
-        cells.append((script.characters, script.beyond_latin1, size, escaped, name))
-    two = sum(script.beyond_latin1 > 0 for *_, script in found)
-    size = size_text(sum(script.size for *_, script in found))
-    saved = size_text(-sum(change for change, *_ in found))
-    last = f"  {count_text(len(found), 'script')}, {size} in memory; two bytes a character: {two}"
-    return [*cells, f"{last}; \\u escapes would save {saved}"] if found else []
+        lines.append((script.characters, script.beyond_latin1, size, escaped, name))
+    size = size_text(sum(script.size for script, _ in texts))
+    saved = size_text(sum(max(0, script.size - script.escaped_size) for script, _ in texts))
+    two = sum(script.beyond_latin1 > 0 for script, _ in texts)
+    last = f"  {count_text(len(texts), 'script')}, {size} in memory; two bytes a character: {two}"
+    return [*lines, f"{last}; \\u escapes would save {saved}"] if texts else []
 
 
 def file_lines(report: Report) -> list[tuple]:
-    parts = [(begin, end) for _, begin, end in report.inputs if end - begin > 1]
-    sources = [one.source for begin, end in parts for one in report.scanned[begin:end]]
-    sources = [source for source in sources if not isinstance(source, Memory)]
+    """The largest files of folders and archives."""
+    parts = [report.scanned[begin:end] for _, begin, end in report.inputs if end - begin > 1]
+    sources = [one.source for one in chain.from_iterable(parts)]
     whole = sum(source.size for source in sources)
-    sources.sort(key=lambda source: (-source.size, source.path))
-    names = [elide(printable(source.path), 73) for source in sources[:10]]
-    cells = [(one.size, share(one.size, whole), name) for one, name in zip(sources, names)]
-    return [("bytes", "share", "file"), *cells]
+    largest = nlargest(10, sources, key=lambda source: source.size)
+    rows = [(one.size, share(one.size, whole), elide(printable(one.path), 73)) for one in largest]
+    return [("bytes", "share", "file"), *rows]
 
 
-def where_lines(where: Where, rows: Rows, top: int) -> list[str | tuple]:
-    """For each literal the strings of heaps that hold it, its copies in RAM and in cores."""
-    columns = where.columns()
-    lines = [("", "characters", *(f"in {name}" for name in columns))]
-    for number, row in enumerate(rows[:top] if columns else (), 1):
-        cells = [number, row.literal.length]
-        for column, (size, copies) in where.sizes(row.literal.sha256).items():
+def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str | tuple]:
+    """For literals and sources the strings of heaps that hold them, copies in RAM and in cores."""
+    found = [(n, row.literal) for n, row in enumerate(islice(rows, top), 1)]
+    keys = [(n, one.length, one.kind, one.sha256) for n, one in found]
+    for n, (source, script) in enumerate((one.source, one.script) for one in report.scanned):
+        if any(n in copies for copies in where.copies.values()):
+            keys.append(("", script.characters, source.path, n))
+    lines = [("", "characters", *(f"in {column}" for column in where.copies), "what")]
+    for number, length, name, key in keys if where.copies else ():
+        cells = [number, length]
+        for column, (size, copies) in where.sizes(key).items():
             none = "?" if column in where.partly else "-"
+            none = none if number or column != "heaps" else ""  # sources are not looked for there
             cells.append(f"{size} in {copies}" if copies else none)
-        lines += [tuple(cells), *owner_lines(where.copies.get(row.literal.sha256, ()))]
-    if where.partly.intersection(columns):
+        lines += [(*cells, elide(printable(name), 40)), *owner_lines(where, key)]
+    runs, size = where.other
+    if where.copies:
+        lines.append(f"  {totals(rows, where)}")
+    if runs:
+        lines.append(f"  base64 in memory, in none of the inputs: {runs} runs, {size_text(size)}")
+    if where.partly & where.copies.keys():
         lines.append("  ?: not in what could be read, and not all could be")
-    if "RAM" in columns:
-        length = size_text(sum(row.literal.length for row in rows))
-        ram = size_text(sum(where.sizes(row.literal.sha256)["RAM"][0] for row in rows))
-        least = "at least " if "RAM" in where.partly else ""
-        of_inputs = f"{length} of different contents in the inputs"
-        lines.append(f"  all {len(rows)}: {of_inputs}, {least}{ram} in RAM now")
-    if {"RAM", "cores"}.intersection(columns):
-        runs, size = where.other
-        of_none = "base64 in memory that is in none of the inputs"
-        lines.append(f"  {of_none}: {runs} runs, {size_text(size)}")
     return lines
 
 
-def owner_of(told: dict) -> str:
-    return printable("{process} {pid}".format(**told) if "pid" in told else told["path"])
+def totals(rows: Rows, where: Where) -> str:
+    """Bytes of all contents in the inputs, and of their copies in each column."""
+    texts = [f"{size_text(sum(row.literal.length for row in rows))} in the inputs"]
+    for column in where.copies:
+        size = sum(where.sizes(row.literal.sha256)[column][0] for row in rows)
+        least = "at least " if column in where.partly else ""
+        texts.append(f"{least}{size_text(size)} in {column}")
+    return f"{count_text(len(rows), 'content')}: {', '.join(texts)}"
 
 
-def owner_lines(copies: Sequence[Copy]) -> list[str]:
-    """Copies by process or core, width and backing; those in heaps that are no string alone."""
-    owners: dict[str, Counter] = {}
-    for copy in copies:
-        kind, owner = copy.told.get("backing", ""), owner_of(copy.told)
-        if copy.column == "heaps":
-            kind, owner = "inside a longer string, or outside of the heap", "in heaps also"
-        kind = "partly in swap" if kind == "swap" else kind
-        kind += " two-byte" if copy.told["width"] == 2 else ""
-        kind += " in a source" if copy.told.get("in_source") else ""
-        if copy.column != "heaps" or not copy.size:
-            owners.setdefault(elide(owner, 40), Counter())[kind] += 1
-    texts = {
-        owner: ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-        for owner, kinds in owners.items()
-    }
-    return [f"{'':14}{owner}: {text}"[:98] for owner, text in texts.items()]
-
-
-def source_lines(report: Report, where: Where, top: int) -> list[str | tuple]:
-    """The copies of sources, the largest first, and their part of the anonymous memory."""
-    anonymous = {process["pid"]: process["anonymous"] for process in where.processes}
-    numbers = [key for key in where.copies if isinstance(key, int)]
-    found = [(copy.told, number) for number in numbers for copy in where.copies[number]]
-    found.sort(key=lambda one: (-one[0]["bytes"], one[1], one[0]["address"]))
-    lines = [("in memory", "of anonymous", "width", "backing", "address", "copy of")]
-    for told, number in found[:top]:
-        whole = anonymous.get(told.get("pid")) if told["backing"] == "anonymous" else None
-        of_anonymous = share(told["bytes"], whole) if whole else None
-        name = elide(printable(report.scanned[number].source.path), 28)
-        name = name if told["whole"] else f"a part of {name}"
-        place = told["width"], told["backing"], f"{told['address']:#x}"
-        lines.append((size_text(told["bytes"]), of_anonymous, *place, name))
-        lines.append(f"{'':14}{owner_of(told)}"[:98])
-    return lines
+def owner_lines(where: Where, key: bytes | int) -> list[str]:
+    """Copies by process or file, backing and width; those in heaps that are no string alone."""
+    found: Counter = Counter()
+    for column, copies in where.copies.items():
+        for told, size, _ in copies.get(key, ()):
+            owner = "{process} {pid}".format(**told) if "pid" in told else told["path"]
+            kind = told.get("backing", "inside a longer string, or outside of the heap")
+            kind = "partly in swap" if kind == "swap" else kind
+            kind += " two-byte" if told["width"] == 2 else ""
+            kind += " in a source" if told.get("in_source") else ""
+            kind += " in part" if told.get("bytes") and not told["whole"] else ""
+            if column != "heaps" or not size:
+                found[elide(printable(owner), 30), kind] += 1
+    return [f"{'':14}{owner}: {number} {kind}" for (owner, kind), number in found.items()]
 
 
 def closing_lines(where: Where) -> list[str | tuple]:
     """The sum: what the processes' anonymous memory is made of."""
     found = where.closing() or {}
-    partly = "RAM" in where.partly
-    which = "the processes that could be read" if partly else "these processes"
-    names = {
-        "anonymous": f"resident anonymous memory of {which}",
-        "sources": "script sources",
-        "base64": "base64 strings beside the sources",
-        "heap": "JavaScript heap without the strings above",
-        "rest": "the rest",
-    }
+    which = "the processes that could be read" if "RAM" in where.partly else "these processes"
+    names = (
+        f"resident anonymous memory of {which}",
+        "script sources",
+        "base64 strings beside the sources",
+        "JavaScript heap without the strings above",
+        "the rest",
+    )
     lines: list[str | tuple] = [("bytes", "share", "what")]
-    for key, size in found.items():
+    for size, name in zip(found.values(), names):
         if size is not None:
-            lines.append((size, share(size, found["anonymous"]), names[key]))
+            lines.append((size, share(size, found["anonymous"]), name))
     if found and found["rest"] < 0:
         lines.append("  a rest below zero: not all of the heap is resident, or it is another's")
     return lines
 
 
-def process_lines(where: Where) -> list[str | tuple]:
-    lines = [("pid", "PSS", "searched", "in swap", "process")]
-    for process in where.processes:
+def searched_lines(where: Where) -> list[str | tuple]:
+    """The processes and core files that were searched."""
+    lines = [("pid", "PSS", "searched", "in swap", "process or core file")]
+    for process in where.told["processes"]:
         sizes = (process[key] for key in ("pss", "searched", "swap"))
         texts = (None if size is None else size_text(size) for size in sizes)
         lines.append((process["pid"], *texts, printable(process["name"])[:50]))
-    filters = {process["coredump_filter"] for process in where.processes} - {None}
-    for bits in sorted(filters):
-        dumped = [name for n, name in enumerate(COREDUMP_FILTER) if bits >> n & 1]
-        lines.append(f"  coredump_filter {bits:#x}: a core dump has {', '.join(dumped)}")
-    return lines
-
-
-def core_lines(where: Where) -> list[tuple]:
-    lines = [("searched", "of file mappings", "in it", "core file")]
-    for path, *sizes in (core.values() for core in where.cores):
-        lines.append((*map(size_text, sizes), elide(printable(path), 60)))
+    for path, *sizes in (core.values() for core in where.told["cores"]):
+        searched, mapped, dumped = map(size_text, sizes)
+        has = f"with {dumped} of {mapped} of file mappings"
+        lines.append((None, None, searched, None, f"{elide(printable(path), 24)} {has}"))
+    for bits in sorted({one["coredump_filter"] for one in where.told["processes"]} - {None}):
+        dumped = ", ".join(name for n, name in enumerate(DUMPED) if bits >> n & 1)
+        lines.append(f"  coredump_filter {bits:#x}: a core dump has {dumped or 'no'} memory")
     return lines
 
 
 def heap_lines(where: Where, top: int) -> list[str | tuple]:
     lines = [("bytes", "share", "nodes", "type")]
-    for heap in where.heaps:
+    for heap in where.told["heaps"]:
         base64, whole = heap["base64"], heap["self_size"]
         lines += [
             f"  {elide(printable(heap['path']), 96)}",
@@ -2274,11 +2199,6 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
         for text in [text for text in base64["largest"] if not text["in_inputs"]][: min(top, 5)]:
             name = f"{text['kind']} in none of the inputs, @{text['node_id']}"
             lines.append((text["self_size"], None, 1, name))
-    pss = sum(process["pss"] or 0 for process in where.processes)
-    total = sum(heap["self_size"] for heap in where.heaps)
-    if where.heaps and pss:
-        of_pss = f"{share(total, pss)} of the processes' PSS, {size_text(pss)}"
-        lines.append(f"  heaps {size_text(total)}, {of_pss}")
     return lines
 
 
@@ -2287,7 +2207,6 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
 # In: the report, and where its literals sit. Out: JSON, a literal at a time; a file for each of
 # their contents; a picture.
 
-FORMATS = (".png", ".svg", ".pdf")
 COLOURS = {"inputs": "#0072B2", "heaps": "#E69F00", "RAM": "#009E73", "cores": "#CC79A7"}
 
 
@@ -2298,130 +2217,86 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     yield '{"sources": ['
     for number, scanned in enumerate(report.scanned):
         script = scanned.script
-        head = {"path": scanned.source.path, "size": scanned.source.size}
+        head = script._asdict() if script else dict.fromkeys(Script._fields)
         head["two_byte"] = bool(script.beyond_latin1) if script else None
-        for name in ("characters", "beyond_latin1", "valid_utf8"):
-            head[name] = getattr(script, name, None)
-        head.update(where.as_json(number))
+        head.update(path=scanned.source.path, size=scanned.source.size, **where.as_json(number))
         yield f'{"," if number else ""}{json.dumps(head)[:-1]}, "literals": ['
         for n, literal in enumerate(scanned.literals()):
             found = {**literal._asdict(), "sha256": literal.sha256.hex()}
             found["occurrences"] = rows.times.get(literal.sha256, 1)
             yield ("," if n else "") + json.dumps({**found, **where.as_json(literal.sha256)})
         yield "]}"
-    rest: dict[str, object] = {
+    rest = {
         "left_out": report.left_out,
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
-        "heaps": where.heaps,
+        **where.told,
+        "closing": where.closing(),
+        "other": dict(zip(("runs", "bytes"), where.other)),
     }
-    if where.asked & {"pid", "core"}:
-        rest["processes"] = where.processes
-        rest["cores"] = where.cores
-        rest["closing"] = where.closing()
-        rest["other"] = dict(zip(("runs", "bytes"), where.other))
     yield "], " + json.dumps(rest)[1:]
-
-
-def write_json(report: Report, rows: Rows, where: Where, out: str) -> None:
-    """The report for programs, to a file or (-) to stdout, as it is made."""
-    lines = (f"{line}\n" for line in json_lines(report, rows, where))
-    if out != "-":
-        with open(out, "w", encoding="utf-8") as file:
-            file.writelines(lines)
-    elif not all(write_text(line, sys.stdout) for line in lines):
-        report.problem("stdout", "could not be written")
 
 
 def extract(report: Report, rows: Rows, folder: str) -> None:
     """Write each content to a file of its own: 001-font-ttf.ttf, the largest first."""
     os.makedirs(folder, exist_ok=True)
-    inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     for number, row in enumerate(rows, 1):
-        kind = row.literal.kind
-        name = f"{number:03}-{re.sub('[/ ]', '-', kind).lower()}.{ending_of(kind)}"
+        name = re.sub("[/ ]", "-", row.literal.kind).lower()
+        path = os.path.join(folder, f"{number:03}-{name}.{ending_of(row.literal.kind)}")
         try:
-            extract_content(row, name, inside)
+            extract_content(row, path)
         except (Problem, OSError) as error:
-            trouble = getattr(error, "strerror", None) or str(error)
             if getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT):
-                left = f"{len(rows) - number + 1} of {count_text(len(rows), 'literal')}"
-                report.problem(folder, f"{trouble}; {left} not written")
-                break
-            report.problem(os.path.join(folder, name), trouble)
-    os.close(inside)
+                raise
+            report.problem(path, getattr(error, "strerror", None) or str(error))
 
 
-def extract_content(row: Row, name: str, folder: int) -> None:
+def extract_content(row: Row, path: str) -> None:
     """Write one content to a new file, piece by piece; none is left that is not whole."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    new = os.open(name, flags, 0o666, dir_fd=folder)
-    digest, whole = sha256(), False
-    try:
-        with open(new, "wb") as out, open(row.source.file, "rb") as file:
-            source = row.source._replace(fd=file.fileno())
-            literal = source.part(row.literal.offset, row.literal.length)
-            for _, piece in literal.pieces(0, literal.size, PIECE):
-                data = decoded(piece.rstrip(b"="), url_safe=True)
-                digest.update(data)
-                out.write(data)
-        whole = digest.digest() == row.literal.sha256
-    except ValueError:  # no base64 any more
-        pass
-    finally:
-        if not whole:
-            os.unlink(name, dir_fd=folder)
-    if not whole:
-        raise Problem(f"{row.source.file} has changed since it was searched; not written")
+    digest = sha256()
+    with open(row.source.file, "rb") as file, open(path, "xb") as out:
+        source = row.source._replace(fd=file.fileno())
+        literal = source.part(row.literal.offset, row.literal.length)
+        try:
+            with contextlib.suppress(ValueError):  # no base64 any more
+                for _, piece in literal.pieces(0, literal.size, PIECE):
+                    data = decoded(piece.rstrip(b"="), url_safe=True)
+                    digest.update(data)
+                    out.write(data)
+            out.flush()
+            if digest.digest() != row.literal.sha256:
+                raise Problem(f"{row.source.file} has changed since it was searched; not written")
+        except BaseException:
+            os.unlink(path)
+            raise
 
 
 def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -> None:
     """The largest literals: their size in the inputs, and in each place that was looked at."""
     from matplotlib.figure import Figure
 
-    places = ["inputs", *where.columns()]
-    elsewhere = (where.sizes(row.literal.sha256).values() for row in rows)
-    sizes = [[(row.literal.length, row.places), *found] for row, found in zip(rows, elsewhere)]
-    shown = rows[: min(top, 20 if len(places) == 1 else 12)]
-    figure = Figure(figsize=(12, 8), dpi=100)
-    panel = figure.subplots()
-    figure.subplots_adjust(left=0.26, right=0.97, top=0.85, bottom=0.07)
-    draw_bars(panel, places, sizes[: len(shown)])
-    panel.set_yticks(range(len(shown)))
-    panel.set_yticklabels([picture_label(row) for row in shown], size=9)
-    panel.set_xlabel("KiB")
-    panel.set_title("The largest: bytes of all their whole copies", loc="left", size=10)
-    sums = (sum(one[at][0] for one in sizes) for at in range(len(places)))
-    note = ", ".join(f"{size_text(size)} in {place}" for size, place in zip(sums, places))
-    figure.text(0.01, 0.945, f"{count_text(len(rows), 'content')}: {note}", size=10, va="top")
-    names = ", ".join(os.path.basename(path.rstrip("/")) for path, *_ in report.inputs)
-    title = elide(f"Base64 literals in {printable(names)}", 90).replace("$", r"\$")
-    figure.text(0.01, 0.985, title, size=14, weight="bold", va="top")
-    figure.savefig(out, format=os.path.splitext(out)[1][1:].lower())
-
-
-def draw_bars(
-    panel: object, places: Sequence[str], sizes: Sequence[Sequence[tuple[int, int]]]
-) -> None:
-    """For each literal, the first at the top, a bar for each place: bytes, and of how many."""
-    height = 0.8 / len(places)
-    for at, place in enumerate(places):
-        ys = [n - 0.4 + (at + 0.5) * height for n in range(len(sizes))]
-        widths = [one[at][0] / 1024 for one in sizes]
-        panel.barh(ys, widths, 0.9 * height, color=COLOURS[place], label=f"in {place}")
-        for y, width, (size, number) in zip(ys, widths, (one[at] for one in sizes)):
+    panel = Figure(figsize=(12, 8), dpi=100, tight_layout=True).subplots()
+    shown = list(islice(rows, min(top, 12 if where.copies else 20)))
+    height = 0.8 / (1 + len(where.copies))
+    for n, row in enumerate(shown):
+        sizes = {"inputs": (row.literal.length, row.times), **where.sizes(row.literal.sha256)}
+        for at, (place, (size, number)) in enumerate(sizes.items()):
+            y, width, label = n + at * height, size / 1024, f"in {place}" if n == 0 else ""
+            panel.barh(y, width, 0.9 * height, color=COLOURS[place], label=label)
             copies = f", {number} copies" if number > 1 else ""
             panel.text(width, y, f" {size_text(size)}{copies}", va="center", size=7)
+    places = ((row.literal.kind, row.literal.line, row.literal.offset) for row in shown)
+    labels = [f"{kind}, line {n}" if n else f"{kind}, byte {offset}" for kind, n, offset in places]
+    panel.set_yticks([n + 0.4 - height / 2 for n in range(len(shown))])
+    panel.set_yticklabels(labels, size=9)
     panel.invert_yaxis()
     panel.margins(x=0.15, y=0.01)
-    panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=len(places), frameon=False)
-    if not sizes:
-        panel.text(0.5, 0.5, "none found", ha="center", transform=panel.transAxes)
-
-
-def picture_label(row: Row) -> str:
-    line = f"line {row.literal.line}" if row.literal.line else f"byte {row.literal.offset}"
-    times = f", {row.places} times" if row.places > 1 else ""
-    return f"{row.literal.kind}, {line}{times}"
+    if shown:
+        panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=len(sizes), frameon=False)
+    panel.set_xlabel("KiB, of all whole copies together")
+    inputs = ", ".join(os.path.basename(path.rstrip("/")) for path, *_ in report.inputs)
+    title = elide(f"Base64 literals in {printable(inputs)}", 90).replace("$", r"\$")
+    panel.set_title(f"{title}\n{totals(rows, where)}", loc="left", pad=24)
+    panel.figure.savefig(out, format=out.rpartition(".")[2].lower())
 
 
 # ---------------------------------------------------------------- the command line
@@ -2445,11 +2320,15 @@ def number(least: int, text: str) -> int:
     return found
 
 
-def pid_numbers(text: str) -> list[int]:
-    """The numbers of processes with commas between them, for argparse."""
-    if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", text):
-        raise argparse.ArgumentTypeError(f"{text}: must be a process's number")
-    return [int(word) for word in text.split(",")]
+def picture(text: str) -> str:
+    """The name of a picture that can be made, for argparse."""
+    from importlib.util import find_spec
+
+    if not text.lower().endswith((".png", ".svg", ".pdf")):
+        raise argparse.ArgumentTypeError(f"{text}: the ending must be one of .png, .svg, .pdf")
+    if not find_spec("matplotlib"):
+        raise argparse.ArgumentTypeError("needs matplotlib: apt install python3-matplotlib")
+    return text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -2472,66 +2351,52 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument_group("where to look for them").add_argument
     tree = "the memory of these processes and their descendants; without PATH, "
     tree += "their app.asar is the input, if they have one"
-    add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
+    add("--pid", metavar="PID", nargs="+", type=partial(number, 1), default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
     add = result.add_argument_group("what to write").add_argument
     add("--top", metavar="N", type=partial(number, 0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
-    add("--out", metavar="FILE", help="a picture: the largest, and where they sit")
+    add("--out", metavar="FILE", type=picture, help="a picture: the largest, and where they sit")
     add("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
 
 
-def cannot_start(options: argparse.Namespace) -> str:
-    """What is known to fail before the work; empty if it may succeed."""
-    if not (options.paths or options.pid or options.core or options.heap):
-        return "give files, folders or .asar archives (see --help)"
-    if options.out is not None and os.path.splitext(options.out)[1].lower() not in FORMATS:
-        return f"--out {options.out}: the ending must be one of {', '.join(FORMATS)}"
-    if options.out:
-        from importlib.util import find_spec
-
-        if not find_spec("matplotlib"):
-            return "--out needs matplotlib: apt install python3-matplotlib (or pip install it)"
-    return ""
-
-
 def write_report(report: Report, where: Where, options: argparse.Namespace) -> None:
     """The report on stdout, and the files that were asked for."""
     rows = Rows(report)
+    if options.extract:
+        with report.saying(options.extract):
+            extract(report, rows, options.extract)
+    if options.out:
+        with report.saying(options.out):
+            save_picture(report, rows, where, options.out, options.top)
+    texts = (f"{line}\n" for line in json_lines(report, rows, where))
+    if options.json and options.json != "-":
+        with report.saying(options.json), open(options.json, "w", encoding="utf-8") as file:
+            file.writelines(texts)
     if options.json != "-":
         bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        if not write_text(report_text(report, rows, where, options.top, bold), sys.stdout):
-            report.problem("stdout", "could not be written")
-    files = (
-        (options.extract, lambda: extract(report, rows, options.extract)),
-        (options.out, lambda: save_picture(report, rows, where, options.out, options.top)),
-        (options.json, lambda: write_json(report, rows, where, options.json)),
-    )
-    for path, write in files:
-        if path:
-            with report.saying(path):
-                write()
+        texts = [report_text(report, rows, where, options.top, bold)]
+    if not all(write_text(text, sys.stdout) for text in texts):
+        report.problem("stdout", "could not be written")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search and report. Returns 0, or 2 when something could not be read or written."""
     options = parser().parse_args(argv)
     options.paths += options.more
-    options.pid = [pid for pids in options.pid for pid in pids]
-    trouble = cannot_start(options)
-    if trouble:
-        say(trouble)
+    if not (options.paths or options.pid or options.core or options.heap):
+        say("give files, folders or .asar archives (see --help)")
         return 2
     report = Report(options.min_size)
     try:
         options.paths = options.paths or archive_of_process(options.pid)
         for path in options.paths:
             read_input(report, path)
-        where = look_elsewhere(report, options, without_inputs=not options.paths)
+        where = look_elsewhere(report, options)
         write_report(report, where, options)
     except KeyboardInterrupt:
         return 130

@@ -247,7 +247,7 @@ def test_source_map_in_line(eval_form):
     assert data[end:].startswith(rb"\n//#") if eval_form else data[end:] == b""
     assert lengths(source, "font/") == FONTS and len(source["literals"]) == 92
     text = run(path)
-    assert re.search(rf"^Source maps in line\n  1 in comments, {found['length']} ch", text, re.M)
+    assert re.search(rf"^  1 source map in line, {found['length']} ch", text, re.M)
 
 
 def test_source_map_is_extracted_whole():
