@@ -2131,6 +2131,7 @@ def totals(rows: Rows, where: Where) -> str:
 
 def owner_lines(where: Where, key: bytes | int) -> list[str]:
     """Copies by process or file, backing and width; those in heaps that are no string alone."""
+    anonymous = {process["pid"]: process["anonymous"] for process in where.told["processes"]}
     found: Counter = Counter()
     for column, copies in where.copies.items():
         for told, size, _ in copies.get(key, ()):
@@ -2139,7 +2140,10 @@ def owner_lines(where: Where, key: bytes | int) -> list[str]:
             kind = "partly in swap" if kind == "swap" else kind
             kind += " two-byte" if told["width"] == 2 else ""
             kind += " in a source" if told.get("in_source") else ""
-            kind += " in part" if told.get("bytes") and not told["whole"] else ""
+            if "bytes" in told:  # a source
+                kind += "" if told["whole"] else " in part"
+                of = anonymous.get(told.get("pid")) if told["backing"] == "anonymous" else None
+                kind += f", {share(told['bytes'], of)} of its anonymous memory" if of else ""
             if column != "heaps" or not size:
                 found[elide(printable(owner), 30), kind] += 1
     return [f"{'':14}{owner}: {number} {kind}" for (owner, kind), number in found.items()]
@@ -2199,6 +2203,11 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
         for text in [text for text in base64["largest"] if not text["in_inputs"]][: min(top, 5)]:
             name = f"{text['kind']} in none of the inputs, @{text['node_id']}"
             lines.append((text["self_size"], None, 1, name))
+    total = sum(heap["self_size"] for heap in where.told["heaps"])
+    pss = sum(process["pss"] or 0 for process in where.told["processes"])
+    if total and pss:
+        of_pss = f"{share(total, pss)} of the processes' PSS, {size_text(pss)}"
+        lines.append(f"  heaps {size_text(total)}, {of_pss}")
     return lines
 
 
@@ -2226,12 +2235,13 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
             found["occurrences"] = rows.times.get(literal.sha256, 1)
             yield ("," if n else "") + json.dumps({**found, **where.as_json(literal.sha256)})
         yield "]}"
+    memory = {"RAM", "cores"} & where.asked.keys()
     rest = {
         "left_out": report.left_out,
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
         **where.told,
         "closing": where.closing(),
-        "other": dict(zip(("runs", "bytes"), where.other)),
+        "other": {"runs": where.other[0], "bytes": where.other[1]} if memory else None,
     }
     yield "], " + json.dumps(rest)[1:]
 
@@ -2320,6 +2330,13 @@ def number(least: int, text: str) -> int:
     return found
 
 
+def pid_numbers(text: str) -> list[int]:
+    """The numbers of processes with commas between them, for argparse."""
+    if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", text):
+        raise argparse.ArgumentTypeError(f"{text}: must be a process's number")
+    return [int(word) for word in text.split(",")]
+
+
 def picture(text: str) -> str:
     """The name of a picture that can be made, for argparse."""
     from importlib.util import find_spec
@@ -2351,7 +2368,7 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument_group("where to look for them").add_argument
     tree = "the memory of these processes and their descendants; without PATH, "
     tree += "their app.asar is the input, if they have one"
-    add("--pid", metavar="PID", nargs="+", type=partial(number, 1), default=[], help=tree)
+    add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
     add = result.add_argument_group("what to write").add_argument
@@ -2388,6 +2405,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Search and report. Returns 0, or 2 when something could not be read or written."""
     options = parser().parse_args(argv)
     options.paths += options.more
+    options.pid = list(chain.from_iterable(options.pid))
     if not (options.paths or options.pid or options.core or options.heap):
         say("give files, folders or .asar archives (see --help)")
         return 2

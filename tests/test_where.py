@@ -876,7 +876,7 @@ def test_pages_of_a_file_are_read_once(bundle):
         alone = asar_investigate.Pages(pids[3])
         whole = sum(end - start for start, end in alone.regions({}))
         alone.close()
-        found = told("bundle.js", "--pid", *pids)
+        found = told("bundle.js", "--pid", ",".join(map(str, pids[:2])), *pids[2:])
     for found_new in sizes[2:]:  # neither the file's pages nor Python's own
         assert found_new + size < whole
     assert sizes[0] > size // 2
