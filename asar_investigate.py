@@ -930,8 +930,7 @@ class Index:
             found += [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
             for needle, offset in {found[0], found[-1]}:
                 places = self.needles.get(needle, ())
-                if len(places) < ALIKE:
-                    self.needles[needle] = (*places, content << 40 | offset)
+                self.needles[needle] = (*places, content << 40 | offset)[:ALIKE]
 
     def read(self, content: int, start: int, count: int) -> bytes:
         """Characters of a literal, read where it stands; none where its input is gone."""
@@ -951,14 +950,12 @@ class Index:
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
     def candidates(self, run: Source | Memory) -> Iterator[tuple[int, int, int]]:
-        """What may be in a run: place of a needle, a literal, where its first character would be.
-
-        Of one needle's literals those come first whose length is most like the run's.
-        """
+        """Place of a needle in a run, a literal, and where its first character would be."""
         pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
         behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
         for position, needle in chain([(0, run.read(0, NEEDLE))], behind):
             if needle in self.needles:
+                # of one needle's literals first those whose length is most like the run's
                 places = (divmod(place, 2**40) for place in self.needles[needle])
                 alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
                 yield from ((position, content, position - offset) for content, offset in alike)
@@ -979,10 +976,8 @@ class Index:
                 yield content, first, first >= 0 and done <= run.size
 
 
-def copies_in(
-    space: Pages | Core, seen: dict[tuple, set[int]], index: Index, count: int
-) -> tuple[set[Match], list[int]]:
-    """The copies of literals in memory; and runs and bytes of other base64."""
+def copies_in(space: Pages | Core, seen: dict, index: Index, count: int) -> tuple[set, list[int]]:
+    """The copies of literals in memory, as Match; and runs and bytes of other base64."""
     found, other = set(), [0, 0]
     for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
         there = list(index.in_run(run))
@@ -996,8 +991,7 @@ def copies_in(
 
 def data_in(run: Source | Memory) -> Content | None:
     """What the beginning of a run, or of what is left of one, decodes to."""
-    length = min(run.size, 2**16)
-    content = content_of(run, 0, length - length % 4, url_safe=True)
+    content = content_of(run, 0, min(run.size, 2**16) // 4 * 4, url_safe=True)
     return content if isinstance(content, Content) else None
 
 
@@ -1009,7 +1003,6 @@ def data_in(run: Source | Memory) -> Content | None:
 
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
 ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
-ANCHORED = 16  # places of each that are tried
 BESIDE = 256  # characters beyond a literal, and the string around it, that are of a source
 
 
@@ -1024,12 +1017,9 @@ class Extent(NamedTuple):
 
 
 class SourceText:
-    """A source's text as V8 keeps it, or (one byte a character) as it was loaded.
+    """A source's text as V8 keeps it, or (one byte a character) as it was loaded, in a file."""
 
-    It is written to a file without a name, in /var/tmp as /tmp may be RAM.
-    """
-
-    def __init__(self, scanned: Scanned, width: int, offsets: Sequence[int]) -> None:
+    def __init__(self, scanned: Scanned, literals: Sequence[Literal], width: int) -> None:
         import tempfile
 
         one_byte = "utf-8" if scanned.script.beyond_latin1 else "latin-1"
@@ -1039,7 +1029,7 @@ class SourceText:
         self.file = tempfile.TemporaryFile(dir="/var/tmp")  # noqa: SIM115 (closed with the text)
         with open_regular(scanned.source.file) as file:
             source = scanned.source._replace(fd=file.fd)
-            for offset in (*sorted(offsets), source.size):
+            for offset in (*sorted(literal.offset for literal in literals), source.size):
                 for _, piece in chain(source.pieces(start, offset), [(offset, b"")]):
                     self.file.write(decode(piece, final=not piece).encode(encoding, "replace"))
                 start, self.places[offset] = offset, self.file.tell()
@@ -1064,23 +1054,20 @@ class SourceFinder:
 
     def __init__(self, report: Report) -> None:
         self.anchors: dict[bytes, list[tuple[int, Literal]]] = {}
-        offsets: list[list[int]] = []  # of each source's anchors
+        largest = []  # of each source
         for number, scanned in enumerate(report.scanned):
             literals = scanned.literals() if scanned.script else ()
-            largest = nlargest(ANCHORS, literals, key=lambda one: one.length)
-            offsets.append([literal.offset for literal in largest])
-            for literal in largest:
+            largest.append(nlargest(ANCHORS, literals, key=lambda one: one.length))
+            for literal in largest[-1]:
                 self.anchors.setdefault(literal.sha256, []).append((number, literal))
-        self.text = lru_cache(8)(
-            lambda number, width: SourceText(report.scanned[number], width, offsets[number])
-        )
+        self.text = lru_cache(8)(lambda n, width: SourceText(report.scanned[n], largest[n], width))
 
     def extents(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extent]:
         """The text around each copy of a literal, if it is more than a string by itself."""
         found: list[Extent] = []
         for match in matches:
             at, width = match.address, match.width
-            for number, literal in self.anchors.get(match.sha256, [])[:ANCHORED]:
+            for number, literal in self.anchors.get(match.sha256, [])[:16]:
                 if any(one.source == number and one.start <= at < one.end for one in found):
                     continue
                 # Index says which inputs are gone.
@@ -1122,11 +1109,8 @@ class Mapping(NamedTuple):
 
     @property
     def file(self) -> tuple | None:
-        """What tells its file, or shared memory, from any other; None if nothing does.
-
-        Mappings of one device differ though all else is the same, and so do anon_inode:'s. A
-        SysV segment and a memfd may have one inode's number.
-        """
+        """What tells its file, or shared memory, from any other; None if nothing does."""
+        # Mappings of one device, or of anon_inode:, differ though all of these are the same.
         device = self.path.startswith("/dev/") and not self.path.startswith(RAM_PATHS)
         one = self.inode and self.path.startswith("/") and not device
         return (self.device, self.inode, self.path) if one else None
@@ -1147,8 +1131,7 @@ class Pages:
     """
 
     def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.searched = self.swap = 0
+        self.pid, self.searched, self.swap = pid, 0, 0
         devices = IN_RAM_RE.findall(proc_text(f"/proc/{pid}/mountinfo"))
         self.in_ram = {f"{int(major):02x}:{int(minor):02x}" for major, minor in devices}
         for tid in os.listdir(f"/proc/{pid}/task"):  # the first may have ended
@@ -1203,12 +1186,16 @@ class Pages:
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
-                pages = flags.translate(PRESENT)
+                pages = bytearray(flags.translate(PRESENT))
                 self.swap += PAGE_SIZE * pages.count(b"s")
                 self.searched += PAGE_SIZE * (pages.count(b"a") + pages.count(b"f"))
                 if mapping.file:
-                    offset = mapping.offset + place - mapping.start
-                    pages = new_pages(pages, offset, seen.setdefault(mapping.file, set()))
+                    begin, known = place - mapping.start, seen.setdefault(mapping.file, set())
+                    found = (match.start() for match in re.finditer(b"f", pages))
+                    numbers = {mapping.offset + begin + PAGE_SIZE * n: n for n in found}
+                    for offset in known.intersection(numbers):
+                        pages[numbers[offset]] = ord(".")
+                    known.update(numbers)
                 for match in PRESENT_RE.finditer(pages):
                     yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
 
@@ -1234,17 +1221,6 @@ class Pages:
         return "shared" if ram else "file", place if mapping.file else (self.pid, address)
 
 
-def new_pages(pages: bytes, offset: int, seen: set[int]) -> bytes:
-    """A mapping's pages from an offset in its file on, without those in a set; they are added."""
-    new = bytearray(pages)
-    for match in re.finditer(b"f", pages):
-        place = offset + PAGE_SIZE * match.start()
-        if place in seen:
-            new[match.start()] = ord(".")
-        seen.add(place)
-    return bytes(new)
-
-
 def proc_text(path: str) -> str:
     """A file of /proc; empty where it cannot be read."""
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
@@ -1254,12 +1230,12 @@ def proc_text(path: str) -> str:
 
 def process_tree(pid: int) -> list[int]:
     """The process that a pid, or the number of a thread, belongs to, and its descendants."""
-    if not os.path.exists("/proc/self/pagemap"):
-        raise Problem("needs Linux, with its /proc/PID/pagemap")
     try:
         import psutil
-    except ImportError:
-        raise Problem("needs psutil: apt install python3-psutil (or pip install it)") from None
+
+        os.stat("/proc/self/pagemap")
+    except (ImportError, OSError):
+        raise Problem("needs Linux, and psutil: apt install python3-psutil (or pip)") from None
     try:
         group = re.search(r"^Tgid:\t(\d+)$", proc_text(f"/proc/{pid}/status"), re.M)
         process = psutil.Process(int(group[1]) if group else pid)
@@ -1282,25 +1258,16 @@ def app_archive(pid: int) -> str | None:
 
 
 def process_of(pid: int) -> dict[str, object]:
-    """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5)).
-
-    Sizes in bytes; None: not known. Its name has its role in Chromium: 'chromium renderer'.
-    """
+    """What is said of a process beside its copies (proc_pid_smaps_rollup(5)); None: not known."""
     roles = re.findall(r"--type=([a-z-]{1,30})", proc_text(f"/proc/{pid}/cmdline"))
     name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
     rollup = re.findall(r"^(\w+): +(\d+) kB$", proc_text(f"/proc/{pid}/smaps_rollup"), re.M)
     sizes = {field: 1024 * int(size) for field, size in rollup}
     bits = proc_text(f"/proc/{pid}/coredump_filter")
-    return {
-        "pid": pid,
-        "name": " ".join((name, *roles[:1])),
-        "rss": sizes.get("Rss"),
-        "pss": sizes.get("Pss"),
-        "anonymous": sizes.get("Pss_Anon"),  # since Linux 5.3
-        "searched": None,
-        "swap": None,
-        "coredump_filter": int(bits, 16) if bits else None,
-    }
+    found = {"pid": pid, "name": " ".join((name, *roles[:1]))}  # 'chromium renderer'
+    found.update(rss=sizes.get("Rss"), pss=sizes.get("Pss"), anonymous=sizes.get("Pss_Anon"))
+    found.update(searched=None, swap=None, coredump_filter=int(bits, 16) if bits else None)
+    return found
 
 
 # ---------------------------------------------------------------- core files
@@ -1308,7 +1275,6 @@ def process_of(pid: int) -> dict[str, object]:
 # A core file (elf(5), core(5)) -> its memory by address, and which of it belongs to files.
 
 PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45
-MAX_NOTES = 16 * MIB  # some 100,000 file mappings
 
 
 class Core:
@@ -1326,12 +1292,11 @@ class Core:
                 lost += size - there
                 self.segments.append(Mapping(address, address + there, offset))
             elif kind == PT_NOTE and not self.mappings:
-                notes = source.read(offset, min(there, MAX_NOTES))
+                notes = source.read(offset, min(there, 16 * MIB))  # some 100,000 mappings
                 try:
                     self.mappings = sorted(file_mappings(notes, wide))
                 except (ValueError, struct.error):
-                    wrong = "a damaged list of file mappings: all is told as anonymous"
-                    self.damage = f"byte {offset}: {wrong}"
+                    self.damage = f"byte {offset}: damaged list of file mappings, told as anonymous"
         self.segments.sort()
         total = sum(part.end - part.start for part in self.segments)
         pairs = zip(self.segments, self.segments[1:])
@@ -1460,16 +1425,13 @@ class Base64(NamedTuple):
     def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
         """Which literal a string node of so many bytes holds, if one, and the JSON of it."""
         whole = self.prefix is not None and size >= self.length
-        told = {"node_id": node_id, "self_size": size, "kind": self.kind}
-        told.update(width=None, whole=whole)
+        told = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
         for literal, width in product(self.literals, (1, 2)):
-            if not whole:
-                return literal.sha256, told
+            lengths = literal.length + (self.prefix or 0), literal.string_length or 0
             # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
-            lengths = literal.length + self.prefix, literal.string_length or 0
-            if any(12 <= size - length * width < 24 for length in lengths):
-                return literal.sha256, {**told, "width": width}
-        return None, told
+            if not whole or any(12 <= size - length * width < 24 for length in lengths):
+                return literal.sha256, {**told, "width": width if whole else None}
+        return None, {**told, "width": None}
 
 
 def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
@@ -1482,8 +1444,8 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         before, behind = text.read(0, min(start, 256)), text.read(end, 3)
         if URI_START_RE.fullmatch(before) and not behind.strip(b"="):
             head, prefix = run.part(0, min(CUT, run.size)), start
-            places = [(n, first) for _, n, first in index.candidates(head)]
-            found = [n for n, first in places if first == 0 and index.same(n, head, 0)]
+            begin = (n for _, n, first in index.candidates(head) if first == 0)
+            found = [n for n in begin if index.same(n, head, 0)]
         else:
             found, prefix = [content for content, *_ in index.in_run(run)], None
         literals = [index.rows[content].literal for content in found]
@@ -1497,25 +1459,21 @@ class Cursor:
         self.source, self.place = source, 0
         self.window, self.start = b"", 0  # the part of the file that was read last
 
-    def take(self, expression: bytes, wrong: str) -> re.Match:
-        """Go over what an expression matches here, of which 4 KiB are seen at least."""
-        if self.start + len(self.window) - self.place < 4096:
-            window, self.start = self.source.read(self.place, 2**16), self.place
-            try:
-                self.window = window[: codecs.utf_8_decode(window)[1]]
-            except UnicodeDecodeError as error:
-                self.window = window[: error.start]
-        match = re.compile(expression).match(self.window, self.place - self.start)
-        if not match:
-            raise Problem(f"byte {self.place}: damaged or cut short{wrong}")
-        self.place = self.start + match.end()
-        return match
-
-    def until(self, expression: bytes, wrong: str) -> bytes:
-        """Go on until a group of an expression, its end, has matched."""
-        while not (match := self.take(expression, wrong)).lastindex:
-            pass
-        return match[match.lastindex]
+    def take(self, expression: bytes, wrong: str) -> bytes:
+        """Go over what an expression matches here, until a group of it has matched: that is it."""
+        while True:
+            if self.start + len(self.window) - self.place < 4096:  # so much is seen at least
+                window, self.start = self.source.read(self.place, 2**16), self.place
+                try:
+                    self.window = window[: codecs.utf_8_decode(window)[1]]
+                except UnicodeDecodeError as error:
+                    self.window = window[: error.start]
+            match = re.compile(expression).match(self.window, self.place - self.start)
+            if not match:
+                raise Problem(f"byte {self.place}: damaged or cut short{wrong}")
+            self.place = self.start + match.end()
+            if match.lastindex:
+                return match[match.lastindex]
 
 
 class Heap:
@@ -1541,7 +1499,7 @@ class Heap:
         """Read what "snapshot" says: names of types and fields, numbers of nodes and edges."""
         import json
 
-        self.text.take(rb'\s*\{\s*"snapshot"\s*:\s*', ", or no heap snapshot")
+        self.text.take(rb'(\s*\{\s*"snapshot"\s*:\s*)', ", or no heap snapshot")
         place = self.text.place
         try:
             text = self.source.read(place, MIB)
@@ -1554,31 +1512,30 @@ class Heap:
             nodes, self.edges = about["node_count"] * len(self.fields), about["edge_count"]
             self.lengths = {"nodes": nodes, "edges": self.edges * len(meta["edge_fields"])}
         except (LookupError, TypeError, ValueError, RecursionError):
-            wrong = 'damaged, or no heap snapshot: "snapshot" does not name the fields'
-            raise Problem(f"byte {place}: {wrong}") from None
+            raise Problem(f"byte {place}: damaged, or no heap snapshot") from None
         self.text.place += length
 
     def read_arrays(self) -> None:
         """Go to the end, and keep where nodes and edges are, and the base64 in strings."""
         text, key_and_bracket = self.text, rb'\s*,\s*"(\w+)"\s*:\s*\['
-        while (key := text.take(key_and_bracket, "")[1].decode()) != "strings":
+        while (key := text.take(key_and_bracket, "").decode()) != "strings":
             if key in self.arrays:
                 self.arrays[key] = text.place
             checked = key in self.arrays or key == "trace_tree"  # later, or by nobody
             inside = rb'[^"\]]+|\]' if checked else NUMBERS
-            text.until(rb'(\])(?=\s*,\s*")|' + inside, f" within {key}")
+            text.take(rb'(\])(?=\s*,\s*")|' + inside, f" within {key}")
         number, end = 0, b","
         while end.endswith(b","):
-            text.take(rb'\s*"', " within strings")
+            text.take(rb'(\s*")', " within strings")
             start = text.place
-            end = text.until(TEXT_OR_END, " within strings")
+            end = text.take(TEXT_OR_END, " within strings")
             length = text.place - len(end) - start
             if length >= self.count:
                 string = self.source.part(start, length)
                 self.texts[number] = list(base64_in_text(string, self.index, self.count))
             number += 1
         self.names = number
-        text.take(rb"\s*\}\s*\Z", " behind strings")
+        text.take(rb"(\s*\}\s*)\Z", " behind strings")
 
     def read_nodes(self) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""
@@ -1613,8 +1570,7 @@ class Heap:
                 used = piece.rindex(b",") if end < 0 else end
                 numbers = array("Q", json.loads(f"[{piece[:used].decode()}]"))
             except (ValueError, TypeError, OverflowError, RecursionError):
-                wrong = f"damaged or cut short within {key}, here or behind"
-                raise Problem(f"byte {place}: {wrong}") from None
+                raise Problem(f"past byte {place}: damaged or cut short within {key}") from None
             yield numbers
             place += used + 1
             length += len(numbers)
@@ -1625,6 +1581,7 @@ class Heap:
         """Its totals, those of the strings as DevTools' statistics count them."""
         base64 = [{**told, "in_inputs": bool(sha)} for sha, told in self.strings if told["whole"]]
         base64.sort(key=lambda told: -told["self_size"])
+        size = sum(told["self_size"] for told in base64)
         strings = (self.types[name] for name in STRING_TYPES if name in self.types)
         return {
             "path": self.source.path,
@@ -1632,11 +1589,7 @@ class Heap:
             "nodes": sum(total["count"] for total in self.types.values()),
             "self_size": sum(total["self_size"] for total in self.types.values()),
             "strings": sum(total["self_size"] for total in strings),
-            "base64": {
-                "strings": len(base64),
-                "self_size": sum(told["self_size"] for told in base64),
-                "largest": base64[:1000],
-            },
+            "base64": {"strings": len(base64), "self_size": size, "largest": base64[:1000]},
             "types": self.types,
         }
 
