@@ -913,8 +913,7 @@ class Match(NamedTuple):
 class Index:
     """Finds literals by needles: a short piece of the beginning and of the end of each.
 
-    A needle stands behind an x, and so is found in a run whatever stands before the literal. Where
-    there is none at the beginning that itself is one.
+    It stands behind an x, and so is found whatever is before the literal; or is its beginning.
     """
 
     def __init__(self, report: Report) -> None:
@@ -963,8 +962,7 @@ class Index:
     def in_run(self, run: Source | Memory) -> Iterator[tuple[int, int, bool]]:
         """Each literal that a run holds, where its first character is, and whether it is whole.
 
-        None overlaps another; one that is not whole goes on beyond the run. How much is compared
-        is bounded, for what repeats itself.
+        One that is not goes on beyond the run. What is compared is bounded: it may repeat itself.
         """
         done = compared = 0
         for position, content, first in self.candidates(run):
@@ -1110,7 +1108,8 @@ class Mapping(NamedTuple):
     @property
     def file(self) -> tuple | None:
         """What tells its file, or shared memory, from any other; None if nothing does."""
-        # Mappings of one device, or of anon_inode:, differ though all of these are the same.
+        # A SysV segment and a memfd may have one inode's number: so the path. Mappings of one
+        # device, or of anon_inode:, differ though all of it is the same.
         device = self.path.startswith("/dev/") and not self.path.startswith(RAM_PATHS)
         one = self.inode and self.path.startswith("/") and not device
         return (self.device, self.inode, self.path) if one else None
@@ -1361,7 +1360,7 @@ class Core:
 def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, ...]]]:
     """Whether a core is 64-bit, and kind, offset, address, size of each header."""
     ident = source.read(0, 64)
-    # 32 or 64 bits, little-endian, and of the kinds of ELF files a core
+    # 32 or 64 bits, little-endian, ET_CORE
     if len(ident) < 64 or not re.match(rb"\x7fELF[\x01\x02]\x01.{10}\x04\0", ident, re.S):
         raise Problem("byte 0: no ELF core file of a little-endian system")
     wide = ident[4] == 2
@@ -1408,7 +1407,7 @@ STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: s
 COLUMNS = ("type", "name", "id", "self_size", "edge_count")
 TEXT = rb'(?:[^"\\\x00-\x1f]+|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})+'
 END = rb'("\s*[,\]])'  # of a string
-TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # one that never fails within: it would go back
+TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": TEXT would be tried shorter and shorter
 NUMBER = rb"\s*-?(?:0|[1-9]\d*)\s*"
 NUMBERS = rb"(?:%b,)+(?=%b)|%b(?=\])" % (NUMBER, NUMBER, NUMBER)
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
@@ -1460,7 +1459,7 @@ class Cursor:
         self.window, self.start = b"", 0  # the part of the file that was read last
 
     def take(self, expression: bytes, wrong: str) -> bytes:
-        """Go over what an expression matches here, until a group of it has matched: that is it."""
+        """Go on with an expression until a group of it has matched. Returns the group."""
         while True:
             if self.start + len(self.window) - self.place < 4096:  # so much is seen at least
                 window, self.start = self.source.read(self.place, 2**16), self.place
