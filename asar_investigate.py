@@ -1289,7 +1289,7 @@ class Core:
             there = max(0, min(size, source.size - offset))
             if kind == PT_LOAD:
                 lost += size - there
-                self.segments.append(Mapping(address, address + there, offset))
+                self.segments += [Mapping(address, address + there, offset)] if there else []
             elif kind == PT_NOTE and not self.mappings:
                 notes = source.read(offset, min(there, 16 * MIB))  # some 100,000 mappings
                 try:
