@@ -40,7 +40,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from heapq import nlargest
-from itertools import chain, groupby, islice
+from itertools import chain, groupby, islice, product
 from operator import itemgetter
 from typing import NamedTuple, TextIO
 
@@ -831,7 +831,7 @@ NEEDLE = 24  # characters that lead from a place in memory to a literal
 NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE - 1))
 CUT = 1024  # characters of a string that V8 writes into a heap snapshot
 ALIKE = 1000  # literals that have one needle, of which more are not told apart
-PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096  # 16384 on a Pi 5
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")  # 16384 on a Pi 5
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
@@ -868,16 +868,13 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
     while start < end:
         first = max(0, start - 2)  # the character before it tells whether a run begins there
         behind = following = min(start + size, end)
-        window = space.bytes_at(first, following)
-        if any(EITHER[byte] for byte in window[-2:]):  # a run may begin here and go on
-            window += space.bytes_at(following, following + 2 * count)
+        window = space.bytes_at(first, following + 2 * count)
         for odd, width, characters in views(window, count):
-            for begin, length in window_runs(characters, count):
-                run = Memory(space, first + odd + width * begin, length - begin, width)
+            for low, high in window_runs(characters, count):
+                run = Memory(space, first + odd + width * low, high - low, width)
                 if start <= run.base < following:  # else it is another window's
-                    if length == len(characters):
-                        length = run_end(run._replace(size=sys.maxsize), run.size)
-                        run = run._replace(size=length)
+                    if high == len(characters):
+                        run = run._replace(size=run_end(run._replace(size=sys.maxsize), run.size))
                     yield run
                     behind = max(behind, run.base + width * run.size)
         start = behind
@@ -886,12 +883,10 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
     """First byte, width and characters of each view of a window that may have such a run in it."""
     stride = stride_for(2 * count)  # half as many samples as in a file: most memory is no text
-    wanted = b"\1" * (count // stride)
-    if wanted in window[::stride].translate(EITHER):
-        yield 0, 1, window
-    for odd in (0, 1):
-        if wanted in window[odd :: 2 * stride].translate(EITHER):
-            yield odd, 2, narrowed(window[odd:])
+    for odd, width in ((0, 1), (0, 2), (1, 2)):
+        samples = window[odd :: width * stride].translate(EITHER)
+        if b"\1" * (count // stride) in samples:
+            yield odd, width, narrowed(window[odd:]) if width == 2 else window
 
 
 class Match(NamedTuple):
@@ -907,8 +902,7 @@ class Match(NamedTuple):
 class Index:
     """Finds literals by needles: a short piece of the beginning and of the end of each.
 
-    A needle stands behind an x, and so is found in a run whatever stands before the literal. Where
-    there is none at the beginning that itself is one.
+    It stands behind an x, and so is found whatever is before the literal; or is its beginning.
     """
 
     def __init__(self, report: Report) -> None:
@@ -918,20 +912,19 @@ class Index:
         self.needles: dict[bytes, tuple[int, ...]] = {}  # number of a literal << 40 | offset in it
         self.gone: dict[str, str] = {}  # inputs that cannot be read any more: file -> path
         for content, length in enumerate(self.lengths):
-            head, last = self.read(content, 0, min(CUT, length)), max(0, length - CUT)
+            head, last = self.read(content, 0, CUT), max(0, length - CUT)
             tail = self.read(content, last, CUT) if last else head
-            first = [(m[1], m.start()) for m in NEEDLE_RE.finditer(head)] or [(head[:NEEDLE], 0)]
-            final = [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
-            for needle, offset in {first[0], *final[-1:]}:
+            found = [(m[1], m.start()) for m in NEEDLE_RE.finditer(head)] or [(head[:NEEDLE], 0)]
+            found += [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
+            for needle, offset in {found[0], found[-1]}:
                 places = self.needles.get(needle, ())
-                if len(places) < ALIKE:
-                    self.needles[needle] = (*places, content << 40 | offset)
+                self.needles[needle] = (*places, content << 40 | offset)[:ALIKE]
 
     def read(self, content: int, start: int, count: int) -> bytes:
         """Characters of a literal, read where it stands; none where its input is gone."""
         literal, source, _ = self.rows[content]
         with contextlib.suppress(OSError, Problem), open_regular(source.file) as file:
-            there = source._replace(fd=file.fd).part(literal.offset, literal.length)
+            there = source._replace(fd=file.fd).part(literal.offset, self.lengths[content])
             text = there.read(start, count)
             if text:
                 return text
@@ -945,14 +938,12 @@ class Index:
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
     def candidates(self, run: Source | Memory) -> Iterator[tuple[int, int, int]]:
-        """What may be in a run: place of a needle, a literal, where its first character would be.
-
-        Of one needle's literals those come first whose length is most like the run's.
-        """
+        """Place of a needle in a run, a literal, and where its first character would be."""
         pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
         behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
         for position, needle in chain([(0, run.read(0, NEEDLE))], behind):
             if needle in self.needles:
+                # of one needle's literals first those whose length is most like the run's
                 places = (divmod(place, 2**40) for place in self.needles[needle])
                 alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
                 yield from ((position, content, position - offset) for content, offset in alike)
@@ -960,12 +951,11 @@ class Index:
     def in_run(self, run: Source | Memory) -> Iterator[tuple[int, int, bool]]:
         """Each literal that a run holds, where its first character is, and whether it is whole.
 
-        None overlaps another; one that is not whole goes on beyond the run. How much is compared
-        is bounded, for what repeats itself.
+        One that is not goes on beyond the run. What is compared is bounded: it may repeat itself.
         """
         done = compared = 0
         for position, content, first in self.candidates(run):
-            if max(first, position) < done or compared > 16 * run.size + 2**18:
+            if position < done or compared > 16 * run.size + 2**18:
                 continue
             compared += 2**10
             if self.same(content, run, first):
@@ -973,17 +963,14 @@ class Index:
                 yield content, first, first >= 0 and done <= run.size
 
 
-def copies_in(
-    space: Pages | Core, seen: dict[tuple, set[int]], index: Index, count: int
-) -> tuple[set[Match], list[int]]:
-    """The copies of literals in memory; and runs and bytes of other base64."""
+def copies_in(space: Pages | Core, seen: dict, index: Index, count: int) -> tuple[set, list[int]]:
+    """The copies of literals in memory, as Match; and runs and bytes of other base64."""
     found, other = set(), [0, 0]
     for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
         there = list(index.in_run(run))
         for content, first, whole in there:
             literal, address = index.rows[content].literal, run.base + run.width * first
-            size = run.width * literal.length
-            found.add(Match(literal.sha256, address, run.width, size, whole))
+            found.add(Match(literal.sha256, address, run.width, run.width * literal.length, whole))
         if not there and data_in(run):
             other = [other[0] + 1, other[1] + run.width * run.size]
     return found, other
@@ -991,8 +978,7 @@ def copies_in(
 
 def data_in(run: Source | Memory) -> Content | None:
     """What the beginning of a run, or of what is left of one, decodes to."""
-    length = min(run.size, 2**16)
-    content = content_of(run, 0, length - length % 4, url_safe=True)
+    content = content_of(run, 0, min(run.size, 2**16) // 4 * 4, url_safe=True)
     return content if isinstance(content, Content) else None
 
 
@@ -1004,7 +990,6 @@ def data_in(run: Source | Memory) -> Content | None:
 
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
 ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
-ANCHORED = 16  # places of each that are tried
 BESIDE = 256  # characters beyond a literal, and the string around it, that are of a source
 
 
@@ -1019,12 +1004,9 @@ class Extent(NamedTuple):
 
 
 class SourceText:
-    """A source's text as V8 keeps it, or (one byte a character) as it was loaded.
+    """A source's text as V8 keeps it, or (one byte a character) as it was loaded, in a file."""
 
-    It is written to a file without a name, in /var/tmp as /tmp may be RAM.
-    """
-
-    def __init__(self, scanned: Scanned, width: int, offsets: Sequence[int]) -> None:
+    def __init__(self, scanned: Scanned, literals: Sequence[Literal], width: int) -> None:
         import tempfile
 
         one_byte = "utf-8" if scanned.script.beyond_latin1 else "latin-1"
@@ -1034,7 +1016,7 @@ class SourceText:
         self.file = tempfile.TemporaryFile(dir="/var/tmp")  # noqa: SIM115 (closed with the text)
         with open_regular(scanned.source.file) as file:
             source = scanned.source._replace(fd=file.fd)
-            for offset in (*sorted(offsets), source.size):
+            for offset in (*sorted(literal.offset for literal in literals), source.size):
                 for _, piece in chain(source.pieces(start, offset), [(offset, b"")]):
                     self.file.write(decode(piece, final=not piece).encode(encoding, "replace"))
                 start, self.places[offset] = offset, self.file.tell()
@@ -1042,7 +1024,7 @@ class SourceText:
         self.file.flush()
 
     def reach(self, space: Pages | Core, begin: int, place: int, step: int) -> int:
-        """Up to which place memory has the text, forward (step 1) or backward (-1) from one."""
+        """The address up to which memory has the text, forward (step 1) or backward (-1)."""
         while True:
             low, high = sorted((place, min(max(0, place + step * TEXT_STEP), self.size)))
             text = os.pread(self.file.fileno(), high - low, low)[::step]
@@ -1051,7 +1033,7 @@ class SourceText:
             same = len(text) if text == there else next(n for n, (a, b) in pairs if a != b)
             place += step * (same - same % self.width)
             if same < TEXT_STEP:
-                return place
+                return begin + place
 
 
 class SourceFinder:
@@ -1059,36 +1041,30 @@ class SourceFinder:
 
     def __init__(self, report: Report) -> None:
         self.anchors: dict[bytes, list[tuple[int, Literal]]] = {}
-        self.offsets: dict[int, list[int]] = {}  # of a source's anchors
+        largest = []  # of each source
         for number, scanned in enumerate(report.scanned):
             literals = scanned.literals() if scanned.script else ()
-            largest = nlargest(ANCHORS, literals, key=lambda one: one.length)
-            self.offsets[number] = [literal.offset for literal in largest]
-            for literal in largest:
+            largest.append(nlargest(ANCHORS, literals, key=lambda one: one.length))
+            for literal in largest[-1]:
                 self.anchors.setdefault(literal.sha256, []).append((number, literal))
-        self.text = lru_cache(8)(
-            lambda number, width: SourceText(report.scanned[number], width, self.offsets[number])
-        )
+        self.text = lru_cache(8)(lambda n, width: SourceText(report.scanned[n], largest[n], width))
 
     def extents(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extent]:
         """The text around each copy of a literal, if it is more than a string by itself."""
         found: list[Extent] = []
         for match in matches:
-            for number, literal in self.anchors.get(match.sha256, [])[:ANCHORED]:
-                same = (one for one in found if one.source == number)
-                if any(one.start <= match.address < one.end for one in same):
+            at, width = match.address, match.width
+            for number, literal in self.anchors.get(match.sha256, [])[:16]:
+                if any(one.source == number and one.start <= at < one.end for one in found):
                     continue
                 # Index says which inputs are gone.
                 with contextlib.suppress(FileNotFoundError, PermissionError, Problem):
-                    text = self.text(number, match.width)
+                    text = self.text(number, width)
                     place = text.places[literal.offset]
-                    begin = match.address - place
-                    start, end = (text.reach(space, begin, place, step) for step in (-1, 1))
+                    start, end = (text.reach(space, at - place, place, step) for step in (-1, 1))
                     string = max(literal.length, literal.string_length or 0)
-                    if end - start >= match.width * (string + BESIDE):
-                        whole = end - start == text.size
-                        extent = Extent(number, match.width, begin + start, begin + end, whole)
-                        found.append(extent)
+                    if end - start >= width * (string + BESIDE):
+                        found.append(Extent(number, width, start, end, end - start == text.size))
         return found
 
 
@@ -1097,9 +1073,9 @@ class SourceFinder:
 # Pids -> these processes and their descendants, and which of their memory is in RAM. A page of a
 # file or of shared memory that several of them map is searched in the first one alone.
 
-TGID_RE = re.compile(r"^Tgid:\t(\d+)$", re.M)
-ROLE_RE = re.compile(r"--type=([a-z-]{1,30})")  # of a Chromium process
-ROLLUP_RE = re.compile(r"^(\w+): +(\d+) kB$", re.M)
+MAPPING_RE = re.compile(  # a line of /proc/PID/maps of what may be read or executed
+    r"^(\w+)-(\w+) (?:r...|..x.) (\w+) (\S+) (\d+)(?! *\[(?:vvar|vsyscall)) *(.*)$", re.M
+)
 IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)  # mountinfo
 # Of a pagemap entry's highest byte: anonymous, file or shared, swapped, none of these.
 PRESENT = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
@@ -1114,17 +1090,15 @@ class Mapping(NamedTuple):
     start: int
     end: int
     offset: int  # in the file that is mapped; of a segment in the core file
-    path: str
+    path: str = ""
     device: str = ""
     inode: int = 0
 
     @property
     def file(self) -> tuple | None:
-        """What tells its file, or shared memory, from any other; None if nothing does.
-
-        Mappings of one device differ though all else is the same, and so do anon_inode:'s. A
-        SysV segment and a memfd may have one inode's number.
-        """
+        """What tells its file, or shared memory, from any other; None if nothing does."""
+        # A SysV segment and a memfd may have one inode's number: so the path. Mappings of one
+        # device, or of anon_inode:, differ though all of it is the same.
         device = self.path.startswith("/dev/") and not self.path.startswith(RAM_PATHS)
         one = self.inode and self.path.startswith("/") and not device
         return (self.device, self.inode, self.path) if one else None
@@ -1134,7 +1108,7 @@ def mapping_at(mappings: Sequence[Mapping], address: int) -> Mapping:
     """The one that an address is in, of mappings by address; one without a file if in none."""
     at = bisect.bisect(mappings, (address + 1,)) - 1
     inside = at >= 0 and address < mappings[at].end
-    return mappings[at] if inside else Mapping(address, address, 0, "")
+    return mappings[at] if inside else Mapping(address, address, 0)
 
 
 class Pages:
@@ -1145,17 +1119,20 @@ class Pages:
     """
 
     def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.searched = self.swap = 0
+        self.pid, self.searched, self.swap = pid, 0, 0
         devices = IN_RAM_RE.findall(proc_text(f"/proc/{pid}/mountinfo"))
         self.in_ram = {f"{int(major):02x}:{int(minor):02x}" for major, minor in devices}
         for tid in os.listdir(f"/proc/{pid}/task"):  # the first may have ended
-            with open(f"/proc/{tid}/maps", errors="replace", newline="\n") as lines:
-                self.mappings = [found for line in lines for found in searchable(line)]
-            if self.mappings:
+            with open(f"/proc/{tid}/maps", errors="replace", newline="\n") as file:
+                lines = MAPPING_RE.findall(file.read())
+            if lines:
                 break
         else:
             raise ProcessLookupError
+        self.mappings = [
+            Mapping(int(start, 16), int(end, 16), int(offset, 16), path, device, int(inode))
+            for start, end, offset, device, inode, path in lines
+        ]
         self.path, self.file = f"process {pid}", f"/proc/{tid}/mem"
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -1197,12 +1174,16 @@ class Pages:
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
-                pages = flags.translate(PRESENT)
+                pages = bytearray(flags.translate(PRESENT))
                 self.swap += PAGE_SIZE * pages.count(b"s")
                 self.searched += PAGE_SIZE * (pages.count(b"a") + pages.count(b"f"))
                 if mapping.file:
-                    offset = mapping.offset + place - mapping.start
-                    pages = new_pages(pages, offset, seen.setdefault(mapping.file, set()))
+                    begin, known = place - mapping.start, seen.setdefault(mapping.file, set())
+                    found = (match.start() for match in re.finditer(b"f", pages))
+                    numbers = {mapping.offset + begin + PAGE_SIZE * n: n for n in found}
+                    for offset in known.intersection(numbers):
+                        pages[numbers[offset]] = ord(".")
+                    known.update(numbers)
                 for match in PRESENT_RE.finditer(pages):
                     yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
 
@@ -1228,25 +1209,6 @@ class Pages:
         return "shared" if ram else "file", place if mapping.file else (self.pid, address)
 
 
-def new_pages(pages: bytes, offset: int, seen: set[int]) -> bytes:
-    """A mapping's pages from an offset in its file on, without those in a set; they are added."""
-    new = bytearray(pages)
-    for match in re.finditer(b"f", pages):
-        place = offset + PAGE_SIZE * match.start()
-        if place in seen:
-            new[match.start()] = ord(".")
-        seen.add(place)
-    return bytes(new)
-
-
-def searchable(line: str) -> Iterator[Mapping]:
-    """The mapping that a line of /proc/PID/maps tells of, if it may be read or executed."""
-    places, mode, offset, device, inode, path = (*line.rstrip("\n").split(maxsplit=5), "")[:6]
-    if (mode[0] == "r" or mode[2] == "x") and not path.startswith(("[vvar", "[vsyscall")):
-        start, end = (int(word, 16) for word in places.split("-"))
-        yield Mapping(start, end, int(offset, 16), path, device, int(inode))
-
-
 def proc_text(path: str) -> str:
     """A file of /proc; empty where it cannot be read."""
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
@@ -1256,17 +1218,17 @@ def proc_text(path: str) -> str:
 
 def process_tree(pid: int) -> list[int]:
     """The process that a pid, or the number of a thread, belongs to, and its descendants."""
-    if not os.path.exists("/proc/self/pagemap"):
-        raise Problem("needs Linux, with its /proc/PID/pagemap")
     try:
         import psutil
-    except ImportError:
-        raise Problem("needs psutil: apt install python3-psutil (or pip install it)") from None
+
+        os.stat("/proc/self/pagemap")
+    except (ImportError, OSError):
+        raise Problem("needs Linux, and psutil: apt install python3-psutil (or pip)") from None
     try:
-        group = TGID_RE.search(proc_text(f"/proc/{pid}/status"))
+        group = re.search(r"^Tgid:\t(\d+)$", proc_text(f"/proc/{pid}/status"), re.M)
         process = psutil.Process(int(group[1]) if group else pid)
         return [process.pid, *(child.pid for child in process.children(recursive=True))]
-    except (psutil.Error, OSError, OverflowError):
+    except (psutil.Error, OSError):
         raise Problem("there is none") from None
 
 
@@ -1274,35 +1236,26 @@ def app_archive(pid: int) -> str | None:
     """The archive of an Electron app: beside its program, or named on its command line."""
     with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
         program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
-        words = proc_text(f"/proc/{pid}/cmdline").split("\0")[1:]
-        named = [os.path.join(folder, word) for word in words if word]
-        inside = [os.path.join(path, "app.asar") for path in named]
-        for path in (f"{os.path.dirname(program)}/resources/app.asar", *named, *inside):
-            if path.endswith(".asar") and os.path.isfile(path):
-                return path
+        words = filter(None, proc_text(f"/proc/{pid}/cmdline").split("\0")[1:])
+        for word in (f"{os.path.dirname(program)}/resources", *words):
+            place = os.path.join(folder, word)
+            for path in (place, f"{place}/app.asar"):
+                if path.endswith(".asar") and os.path.isfile(path):
+                    return path
     return None
 
 
 def process_of(pid: int) -> dict[str, object]:
-    """What is said of a process beside its copies (proc_pid_smaps_rollup(5), core(5)).
-
-    Sizes in bytes; None: not known. Its name has its role in Chromium: 'chromium renderer'.
-    """
-    roles = ROLE_RE.findall(proc_text(f"/proc/{pid}/cmdline"))
+    """What is said of a process beside its copies (proc_pid_smaps_rollup(5)); None: not known."""
+    roles = re.findall(r"--type=([a-z-]{1,30})", proc_text(f"/proc/{pid}/cmdline"))
     name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
-    rollup = ROLLUP_RE.findall(proc_text(f"/proc/{pid}/smaps_rollup"))
+    rollup = re.findall(r"^(\w+): +(\d+) kB$", proc_text(f"/proc/{pid}/smaps_rollup"), re.M)
     sizes = {field: 1024 * int(size) for field, size in rollup}
     bits = proc_text(f"/proc/{pid}/coredump_filter")
-    return {
-        "pid": pid,
-        "name": " ".join((name, *roles[:1])),
-        "rss": sizes.get("Rss"),
-        "pss": sizes.get("Pss"),
-        "anonymous": sizes.get("Pss_Anon", sizes.get("Anonymous")),
-        "searched": None,
-        "swap": None,
-        "coredump_filter": int(bits, 16) if bits else None,
-    }
+    found = {"pid": pid, "name": " ".join((name, *roles[:1]))}  # 'chromium renderer'
+    found.update(rss=sizes.get("Rss"), pss=sizes.get("Pss"), anonymous=sizes.get("Pss_Anon"))
+    found.update(searched=None, swap=None, coredump_filter=int(bits, 16) if bits else None)
+    return found
 
 
 # ---------------------------------------------------------------- core files
@@ -1310,7 +1263,6 @@ def process_of(pid: int) -> dict[str, object]:
 # A core file (elf(5), core(5)) -> its memory by address, and which of it belongs to files.
 
 PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45
-MAX_NOTES = 16 * MIB  # some 100,000 file mappings
 
 
 class Core:
@@ -1326,14 +1278,13 @@ class Core:
             there = max(0, min(size, source.size - offset))
             if kind == PT_LOAD:
                 lost += size - there
-                self.segments += [Mapping(address, address + there, offset, "")] if there else []
+                self.segments += [Mapping(address, address + there, offset)] if there else []
             elif kind == PT_NOTE and not self.mappings:
+                notes = source.read(offset, min(there, 16 * MIB))  # some 100,000 mappings
                 try:
-                    notes = source.read(offset, min(there, MAX_NOTES))
                     self.mappings = sorted(file_mappings(notes, wide))
                 except (ValueError, struct.error):
-                    wrong = "a damaged list of file mappings: all is told as anonymous"
-                    self.damage = f"byte {offset}: {wrong}"
+                    self.damage = f"byte {offset}: damaged list of file mappings, told as anonymous"
         self.segments.sort()
         total = sum(part.end - part.start for part in self.segments)
         pairs = zip(self.segments, self.segments[1:])
@@ -1395,22 +1346,19 @@ class Core:
         }
 
 
-def program_headers(source: Source) -> tuple[bool, list[tuple[int, ...]]]:
+def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, ...]]]:
     """Whether a core is 64-bit, and kind, offset, address, size of each header."""
     ident = source.read(0, 64)
-    if len(ident) < 64 or ident[:4] != b"\x7fELF" or ident[16:18] != b"\4\0":
-        raise Problem("byte 0: no ELF core file")
-    if ident[4:6] not in (b"\1\1", b"\2\1"):
-        raise Problem("byte 4: no little-endian core file of 32 or 64 bits")
+    # 32 or 64 bits, little-endian, ET_CORE
+    if len(ident) < 64 or not re.match(rb"\x7fELF[\x01\x02]\x01.{10}\x04\0", ident, re.S):
+        raise Problem("byte 0: no ELF core file of a little-endian system")
     wide = ident[4] == 2
-    (begin,) = struct.unpack_from("<Q" if wide else "<I", ident, 32 if wide else 28)
-    length, count = struct.unpack_from("<HH", ident, 54 if wide else 42)
-    layout, order = ("<IIQQQQQQ", (0, 2, 3, 5)) if wide else ("<8I", (0, 1, 2, 4))
+    table, header = ("<32xQ14xHH", "<I4xQQ8xQ16x") if wide else ("<28xI10xHH", "<III4xI12x")
+    begin, length, count = struct.unpack_from(table, ident)
     headers = source.read(begin, length * count)
-    if length != struct.calcsize(layout) or len(headers) < length * count or count == 0xFFFF:
+    if length != struct.calcsize(header) or len(headers) < length * count or count == 0xFFFF:
         raise Problem(f"byte {begin}: program headers beyond the end, or more than 65534")
-    fields = struct.iter_unpack(layout, headers)
-    return wide, [tuple(values[n] for n in order) for values in fields]
+    return wide, struct.iter_unpack(header, headers)
 
 
 def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
@@ -1423,18 +1371,16 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
     while place + 12 <= len(notes):
         name, size, kind = struct.unpack_from("<III", notes, place)
         begin = place + 12 + name + -name % 4
-        place = begin + size + -size % 4
-        if begin + size > len(notes):
-            raise ValueError("a note beyond the end of the notes")
+        (note,) = struct.unpack_from(f"{size}s", notes, begin)
         if kind == NT_FILE:
-            note = notes[begin : begin + size]
             count = int.from_bytes(note[:unit], "little")
             middle = (2 + 3 * count) * unit
-            paths = note[middle:].split(b"\0")[:-1]
+            *paths, _ = note[middle:].split(b"\0")
             if len(paths) != count:
-                raise ValueError("not as many paths as mappings")
+                raise ValueError
             places = struct.iter_unpack(layout, note[2 * unit : middle])
             return [Mapping(*place, os.fsdecode(path)) for place, path in zip(places, paths)]
+        place = begin + size + -size % 4
     return []
 
 
@@ -1449,7 +1395,8 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
 COLUMNS = ("type", "name", "id", "self_size", "edge_count")
 TEXT = rb'(?:[^"\\\x00-\x1f]+|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})+'
-OPENING = rb'\s*"(%b|)' % TEXT
+END = rb'("\s*[,\]])'  # of a string
+TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": TEXT would be tried shorter and shorter
 NUMBER = rb"\s*-?(?:0|[1-9]\d*)\s*"
 NUMBERS = rb"(?:%b,)+(?=%b)|%b(?=\])" % (NUMBER, NUMBER, NUMBER)
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
@@ -1464,21 +1411,15 @@ class Base64(NamedTuple):
     kind: str
 
     def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
-        """Which literal a string node holds, if one, and what the JSON has of it."""
+        """Which literal a string node of so many bytes holds, if one, and the JSON of it."""
         whole = self.prefix is not None and size >= self.length
-        part = ((literal.sha256, None) for literal in self.literals)
-        sha256, width = next(self.of_size(size) if whole else part, (None, None))
-        told = {"node_id": node_id, "self_size": size, "kind": self.kind}
-        return sha256, {**told, "width": width, "whole": whole}
-
-    def of_size(self, size: int) -> Iterator[tuple[bytes, int]]:
-        """The literals whose string takes so many bytes, and the width of its characters."""
-        for literal in self.literals:
-            lengths = literal.length + self.prefix, literal.string_length or 0
-            for width in (1, 2):
-                # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
-                if any(12 <= size - length * width < 24 for length in lengths):
-                    yield literal.sha256, width
+        told = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
+        for literal, width in product(self.literals, (1, 2)):
+            lengths = literal.length + (self.prefix or 0), literal.string_length or 0
+            # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
+            if not whole or any(12 <= size - length * width < 24 for length in lengths):
+                return literal.sha256, {**told, "width": width if whole else None}
+        return None, {**told, "width": None}
 
 
 def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
@@ -1491,8 +1432,8 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         before, behind = text.read(0, min(start, 256)), text.read(end, 3)
         if URI_START_RE.fullmatch(before) and not behind.strip(b"="):
             head, prefix = run.part(0, min(CUT, run.size)), start
-            places = [(n, first) for _, n, first in index.candidates(head)]
-            found = [n for n, first in places if first == 0 and index.same(n, head, 0)]
+            begin = (n for _, n, first in index.candidates(head) if first == 0)
+            found = [n for n in begin if index.same(n, head, 0)]
         else:
             found, prefix = [content for content, *_ in index.in_run(run)], None
         literals = [index.rows[content].literal for content in found]
@@ -1506,29 +1447,21 @@ class Cursor:
         self.source, self.place = source, 0
         self.window, self.start = b"", 0  # the part of the file that was read last
 
-    def take(self, expression: bytes) -> re.Match | None:
-        """Go over what an expression matches here, of which 4 KiB are seen at least."""
-        if self.start + len(self.window) - self.place < 4096:
-            window, self.start = self.source.read(self.place, 2**16), self.place
-            try:
-                self.window = window[: codecs.utf_8_decode(window)[1]]
-            except UnicodeDecodeError as error:
-                self.window = window[: error.start]
-        match = re.compile(expression).match(self.window, self.place - self.start)
-        self.place = self.start + match.end() if match else self.place
-        return match
-
-    def must(self, expression: bytes, wrong: str = "") -> re.Match:
-        match = self.take(expression)
-        if not match:
-            raise Problem(f"byte {self.place}: damaged or cut short{wrong}")
-        return match
-
-    def until(self, end: bytes, inside: bytes, key: str) -> re.Match:
-        """Go over what is inside, and over its end."""
-        while not (match := self.take(end)):
-            self.must(inside, f" within {key}")
-        return match
+    def take(self, expression: bytes, wrong: str) -> bytes:
+        """Go on with an expression until a group of it has matched. Returns the group."""
+        while True:
+            if self.start + len(self.window) - self.place < 4096:  # so much is seen at least
+                window, self.start = self.source.read(self.place, 2**16), self.place
+                try:
+                    self.window = window[: codecs.utf_8_decode(window)[1]]
+                except UnicodeDecodeError as error:
+                    self.window = window[: error.start]
+            match = re.compile(expression).match(self.window, self.place - self.start)
+            if not match:
+                raise Problem(f"byte {self.place}: damaged or cut short{wrong}")
+            self.place = self.start + match.end()
+            if match.lastindex:
+                return match[match.lastindex]
 
 
 class Heap:
@@ -1538,12 +1471,8 @@ class Heap:
         self.source, self.index, self.text = source, index, Cursor(source)
         self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
         self.damage = ""  # what is wrong first; the figures are those of what could be read
-        self.types: dict[str, list[int]] = {}  # nodes and their bytes
-        self.fields: list[str] = []  # of a node
-        self.columns: list[int] = []  # of its type, name, id, size and number of edges
-        self.lengths: dict[str, int] = {}  # how many numbers an array has, as the snapshot says
-        self.names, self.edges = sys.maxsize, 0  # how many strings and edges there are
         self.arrays = dict.fromkeys(("nodes", "edges"), source.size)  # where they begin
+        self.names = sys.maxsize  # how many strings there are
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
         self.strings: list[tuple[bytes | None, dict]] = []  # as Base64.in_node tells of them
         self.texts_by_size: Counter = Counter()  # of nodes that may be a source's text
@@ -1558,58 +1487,56 @@ class Heap:
         """Read what "snapshot" says: names of types and fields, numbers of nodes and edges."""
         import json
 
-        self.text.must(rb'\s*\{\s*"snapshot"\s*:\s*', ", or no heap snapshot")
+        self.text.take(rb'(\s*\{\s*"snapshot"\s*:\s*)', ", or no heap snapshot")
         place = self.text.place
         try:
             text = self.source.read(place, MIB)
             about, length = json.JSONDecoder().raw_decode(text.decode("latin-1"))
             text[:length].decode()
             meta = about["meta"]
-            self.types = {name: [0, 0] for name in map(str, meta["node_types"][0])}
+            self.types = {str(name): {"count": 0, "self_size": 0} for name in meta["node_types"][0]}
             self.fields = list(meta["node_fields"])
-            self.columns = [self.fields.index(name) for name in COLUMNS]
-            self.lengths["nodes"] = about["node_count"] * len(self.fields)
-            self.edges = about["edge_count"]
-            self.lengths["edges"] = self.edges * len(meta["edge_fields"])
+            self.columns = itemgetter(*map(self.fields.index, COLUMNS))
+            nodes, self.edges = about["node_count"] * len(self.fields), about["edge_count"]
+            self.lengths = {"nodes": nodes, "edges": self.edges * len(meta["edge_fields"])}
         except (LookupError, TypeError, ValueError, RecursionError):
-            wrong = 'damaged, or no heap snapshot: "snapshot" does not name the fields'
-            raise Problem(f"byte {place}: {wrong}") from None
+            raise Problem(f"byte {place}: damaged, or no heap snapshot") from None
         self.text.place += length
 
     def read_arrays(self) -> None:
         """Go to the end, and keep where nodes and edges are, and the base64 in strings."""
         text, key_and_bracket = self.text, rb'\s*,\s*"(\w+)"\s*:\s*\['
-        while (key := text.must(key_and_bracket)[1].decode()) != "strings":
+        while (key := text.take(key_and_bracket, "").decode()) != "strings":
             if key in self.arrays:
                 self.arrays[key] = text.place
             checked = key in self.arrays or key == "trace_tree"  # later, or by nobody
             inside = rb'[^"\]]+|\]' if checked else NUMBERS
-            text.until(rb'\](?=\s*,\s*")', inside, key)
-        separator, number = b",", 0
-        while separator == b",":
-            opening = text.must(OPENING, " within strings")
-            start = text.place - len(opening[1])
-            end = text.until(rb'"\s*([,\]])', TEXT, "strings")
-            length = text.place - len(end[0]) - start
+            text.take(rb'(\])(?=\s*,\s*")|' + inside, f" within {key}")
+        number, end = 0, b","
+        while end.endswith(b","):
+            text.take(rb'(\s*")', " within strings")
+            start = text.place
+            end = text.take(TEXT_OR_END, " within strings")
+            length = text.place - len(end) - start
             if length >= self.count:
                 string = self.source.part(start, length)
                 self.texts[number] = list(base64_in_text(string, self.index, self.count))
-            separator, number = end[1], number + 1
+            number += 1
         self.names = number
-        text.must(rb"\s*\}\s*\Z", " behind strings")
+        text.take(rb"(\s*\}\s*)\Z", " behind strings")
 
     def read_nodes(self) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""
-        types, edges = list(self.types), 0
+        types, totals, edges = list(self.types), list(self.types.values()), 0
         numbers = chain.from_iterable(self.numbers("nodes"))
-        nodes = map(itemgetter(*self.columns), zip(*[numbers] * len(self.fields)))
+        nodes = map(self.columns, zip(*[numbers] * len(self.fields)))
         for kind, name, node_id, size, to in nodes:
             if kind >= len(types) or name >= self.names:
                 raise Problem(f"node @{node_id}: a type or a name that is not there")
             edges += to
-            total = self.types[types[kind]]
-            total[0] += 1
-            total[1] += size
+            total = totals[kind]
+            total["count"] += 1
+            total["self_size"] += size
             if size >= 2**14 and types[kind] in ("string", "native"):  # told from others by size
                 self.texts_by_size[size] += 1
             if name in self.texts and types[kind] in STRING_TYPES:
@@ -1621,48 +1548,38 @@ class Heap:
 
     def numbers(self, key: str) -> Iterator[array]:
         """An array's numbers in pieces. Problem at the end if they are not as many as it says."""
-        length = 0
-        for piece in number_array(self.source, self.arrays[key], key):
-            yield piece
-            length += len(piece)
+        import json
+
+        place, length, end = self.arrays[key], 0, -1
+        while end < 0:
+            piece = self.source.read(place, WINDOW)
+            end = piece.find(b"]")
+            try:
+                used = piece.rindex(b",") if end < 0 else end
+                numbers = array("Q", json.loads(f"[{piece[:used].decode()}]"))
+            except (ValueError, TypeError, OverflowError, RecursionError):
+                raise Problem(f"past byte {place}: damaged or cut short within {key}") from None
+            yield numbers
+            place += used + 1
+            length += len(numbers)
         if length != self.lengths[key]:
             raise Problem(f"{length} numbers in {key}, not as many as it says")
 
     def as_json(self) -> dict[str, object]:
         """Its totals, those of the strings as DevTools' statistics count them."""
-        types = {name: {"count": n, "self_size": size} for name, (n, size) in self.types.items()}
         base64 = [{**told, "in_inputs": bool(sha)} for sha, told in self.strings if told["whole"]]
         base64.sort(key=lambda told: -told["self_size"])
+        size = sum(told["self_size"] for told in base64)
+        strings = (self.types[name] for name in STRING_TYPES if name in self.types)
         return {
             "path": self.source.path,
             "complete": not self.damage,
-            "nodes": sum(total["count"] for total in types.values()),
-            "self_size": sum(total["self_size"] for total in types.values()),
-            "strings": sum(types[name]["self_size"] for name in STRING_TYPES if name in types),
-            "base64": {
-                "strings": len(base64),
-                "self_size": sum(told["self_size"] for told in base64),
-                "largest": base64[:1000],
-            },
-            "types": types,
+            "nodes": sum(total["count"] for total in self.types.values()),
+            "self_size": sum(total["self_size"] for total in self.types.values()),
+            "strings": sum(total["self_size"] for total in strings),
+            "base64": {"strings": len(base64), "self_size": size, "largest": base64[:1000]},
+            "types": self.types,
         }
-
-
-def number_array(source: Source, place: int, key: str) -> Iterator[array]:
-    """The numbers from a place on to a closing bracket, in pieces."""
-    import json
-
-    end = -1
-    while end < 0:
-        piece = source.read(place, WINDOW)
-        end = piece.find(b"]")
-        try:
-            used = piece.rindex(b",") if end < 0 else end
-            yield array("Q", json.loads(f"[{piece[:used].decode()}]"))
-        except (ValueError, TypeError, OverflowError, RecursionError):
-            wrong = f"damaged or cut short within {key}, here or behind"
-            raise Problem(f"byte {place}: {wrong}") from None
-        place += used + 1
 
 
 # ---------------------------------------------------------------- all of it joined
