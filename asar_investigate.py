@@ -1,22 +1,13 @@
 #!/usr/bin/env python3
-# /// script
-# requires-python = ">=3.9"
-# dependencies = ["psutil>=5.8.0", "matplotlib>=3.3.4"]
-# ///
 """Which big base64 literals a bundle, a folder or an app.asar holds, and where they sit in memory.
 
     $ ./asar_investigate.py --top 1 --in $(tests/scratch3 --old --bundle)
     .../1.bundle.js
       18.5 MiB: 91 base64 literals of 256 characters or more, 3500516 characters, 18.1 %
     ...
-         characters  string  decoded  times  kind                    place
-      1      603480  603480   452608      1  font/ttf                .../1.bundle.js:189249:19
-    ...
-      1 script, 36.1 MiB in memory; two bytes a character: 1; \\u escapes would save 16.7 MiB
 
 Data goes one way: path -> sources -> literals -> (their copies in processes, core files and heap
-snapshots) -> report. Nothing of an input is executed, and no name from an archive is used as a path
-to write to.
+snapshots) -> report. Nothing of an input is executed, no name in it is a path to write to.
 """
 
 from __future__ import annotations
@@ -49,7 +40,6 @@ MIB = 2**20
 WINDOW = 2**20  # bytes read at a time
 
 # ---------------------------------------------------------------- sources and literals
-#
 # What flows from section to section: where bytes are (Source), the base64 in them (Literal), how V8
 # keeps a text (Script), and all of that for one file or archive member (Scanned).
 
@@ -156,7 +146,6 @@ def printable(text: str) -> str:
 
 
 # ---------------------------------------------------------------- the scan
-#
 # In: a source and a number of characters. Out: the start and end of each run of base64 that is so
 # long, the ones that the two reference expressions define. Most of it is bytes.translate and
 # bytes.find, which look at one byte of every so many.
@@ -170,20 +159,16 @@ EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, 
     bytes(int(byte in LETTERS + more) for byte in range(256)) for more in (b"+/-_", b"+/", b"-_")
 )
 FEW = 24  # samples that a run has at least
-MAX_VAIN = 1000  # times in a window that samples in a row are no run
 Span = tuple[int, int]  # start and end, without padding
 Run = tuple[int, int, bool]  # the same, and whether it is of the URL-safe alphabet
 
 
-@lru_cache
 def stride_for(count: int) -> int:
     """How far apart samples may be so that a run of count has enough of them.
 
-    A prime: number tables (0,1,0,1) and escapes (\\u5b57) repeat every 2 or 6 bytes.
+    No multiple of 2 or 3, as number tables (0,1,0,1) and escapes (\\u5b57) repeat so often.
     """
-    candidates = range(count // FEW, 1, -1)
-    primes = (n for n in candidates if all(n % d for d in range(2, int(n**0.5) + 1)))
-    return next(primes, 1)
+    return count // FEW // 6 * 6 + 1
 
 
 def find_runs(source: Source, count: int) -> Iterator[Run]:
@@ -242,7 +227,7 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
     wanted = b"\1" * (count // stride)
     found, vain, end = samples.find(wanted), 0, 0
     while found >= 0:
-        if stride == 1 or vain > MAX_VAIN:
+        if stride == 1 or vain > 1000:
             matches = run_expression(alphabet, count).finditer(window, end)
             yield from (match.span() for match in matches)
             return
@@ -275,11 +260,9 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 
 
 # ---------------------------------------------------------------- around a run
-#
 # In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
-MAX_DEPTH = 4  # strings of code within strings of code
 DATA_URI_RE = re.compile(  # RFC 2397, in lower case
     rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z"
 )
@@ -326,7 +309,7 @@ def string_around(before: str, behind: str, depth: int = 0) -> int | None:
         return None
     inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], behind[:end]))
     inner = None
-    if depth < MAX_DEPTH and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
+    if depth < 4 and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
         inner = string_around(inside, rest, depth + 1)
     return inner or len((inside + rest).encode("utf-16-le", "surrogatepass")) // 2
 
@@ -367,7 +350,6 @@ def unescape(match: re.Match) -> str:
 
 
 # ---------------------------------------------------------------- what a run holds
-#
 # In: a run. Out: its decoded size, hash and kind, or the reason why it is no data.
 
 HEAD = 1024  # decoded bytes that tell a kind
@@ -482,14 +464,7 @@ def kind_of(head: bytes) -> str:
     return "unknown"
 
 
-def ending_of(kind: str) -> str:
-    """The ending of a file's name: the kind's last word, or what is usual for it."""
-    word = re.split("[/ ]", kind)[-1].lower()
-    return ENDINGS.get(word, word)
-
-
 # ---------------------------------------------------------------- one source
-#
 # In: a source. Out: all that it holds, with line and column of each literal.
 
 NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run
@@ -599,13 +574,8 @@ class Scan:
 
 
 # ---------------------------------------------------------------- archives
-#
 # In: an open file. Out: its members as sources, each checked against the file's size. Links are
 # passed over: what they lead to is read where it is.
-
-MAX_HEADER = 100 * MIB  # some 300,000 files; json needs three times as much
-MAX_PATH = 4096  # characters of a member's path, as of a file's
-NUMBER_RE = re.compile(r"\d{1,19}")
 
 
 def archive_of(source: Source) -> tuple[object, int] | None:
@@ -619,12 +589,12 @@ def archive_of(source: Source) -> tuple[object, int] | None:
     consistent = four == 4 and pickled == length - 4 and start[16:] == b"{"
     if not (consistent or source.path.lower().endswith(".asar")):
         return None
-    if consistent and json_length <= min(length - 8, MAX_HEADER):
+    if consistent and json_length <= min(length - 8, 100 * MIB):  # some 300,000 files
         import json
 
         with contextlib.suppress(RecursionError, ValueError):
-            text = source.read(16, json_length)
-            return json.loads(text, object_hook=without_hashes), 8 + length
+            header = json.loads(source.read(16, json_length), object_hook=without_hashes)
+            return header, 8 + length
     raise Problem("byte 0: no sound header of an ASAR archive; searched as a plain file")
 
 
@@ -641,7 +611,7 @@ def archive_entries(header: object) -> Iterator[tuple[str, object]]:
         files = entry.get("files") if isinstance(entry, dict) else None
         for name in sorted(files, reverse=True) if isinstance(files, dict) else ():
             below = f"{path}/{name}" if path else name
-            if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > MAX_PATH:
+            if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > 4096:
                 todo.append((below[: len(path) + 40], None))
             else:
                 todo.append((below, files[name]))
@@ -659,7 +629,7 @@ def member(archive: Source, data: int, path: str, entry: object) -> Source:
             if os.path.realpath(f"{beside}/{path}") != f"{os.path.realpath(beside)}/{path}":
                 raise Problem("there is a symbolic link in its path; not read")
             return Source(shown, f"{beside}/{path}", 0, size)
-        if isinstance(offset, str) and NUMBER_RE.fullmatch(offset):
+        if isinstance(offset, str) and re.fullmatch(r"\d{1,19}", offset):
             start = data + int(offset)
             if start + size <= archive.size:
                 return Source(shown, archive.file, start, size, archive.fd)
@@ -669,7 +639,6 @@ def member(archive: Source, data: int, path: str, entry: object) -> Source:
 
 
 # ---------------------------------------------------------------- inputs
-#
 # In: paths. Out: a Report of all that they hold, and what could not be read, which is said at once.
 
 
@@ -823,14 +792,12 @@ def open_regular(path: str) -> Iterator[Source]:
 
 
 # ---------------------------------------------------------------- base64 in memory
-#
 # In: the memory of a process or a core file. Out: its base64 runs, of one byte a character or of
 # two, and which of them are copies of literals.
 
 NEEDLE = 24  # characters that lead from a place in memory to a literal
 NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE - 1))
 CUT = 1024  # characters of a string that V8 writes into a heap snapshot
-ALIKE = 1000  # literals that have one needle, of which more are not told apart
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")  # 16384 on a Pi 5
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
@@ -918,7 +885,7 @@ class Index:
             found += [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
             for needle, offset in {found[0], found[-1]}:
                 places = self.needles.get(needle, ())
-                self.needles[needle] = (*places, content << 40 | offset)[:ALIKE]
+                self.needles[needle] = (*places, content << 40 | offset)[:1000]
 
     def read(self, content: int, start: int, count: int) -> bytes:
         """Characters of a literal, read where it stands; none where its input is gone."""
@@ -983,7 +950,6 @@ def data_in(run: Source | Memory) -> Content | None:
 
 
 # ---------------------------------------------------------------- script sources in memory
-#
 # In: copies of literals in memory. Out: the texts of the sources that they stand in. A literal's
 # address less its place in the text is where that begins; from there on it is compared. A part
 # of a text that holds none of these literals is not found.
@@ -1069,7 +1035,6 @@ class SourceFinder:
 
 
 # ---------------------------------------------------------------- processes
-#
 # Pids -> these processes and their descendants, and which of their memory is in RAM. A page of a
 # file or of shared memory that several of them map is searched in the first one alone.
 
@@ -1259,7 +1224,6 @@ def process_of(pid: int) -> dict[str, object]:
 
 
 # ---------------------------------------------------------------- core files
-#
 # A core file (elf(5), core(5)) -> its memory by address, and which of it belongs to files.
 
 PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45
@@ -1385,9 +1349,7 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 
 
 # ---------------------------------------------------------------- heap snapshots
-#
 # A .heapsnapshot -> its totals by node type, and its strings that hold base64.
-#
 # V8's src/profiler/heap-snapshot-generator.cc writes one JSON object: "snapshot", which names the
 # columns of a node, arrays of numbers, and "strings" last, cut at CUT characters but for sources of
 # scripts. It is read in pieces. Other arrays are passed over, "trace_tree" without a look at it.
@@ -1583,7 +1545,6 @@ class Heap:
 
 
 # ---------------------------------------------------------------- all of it joined
-#
 # What the command line asks for -> the copies of each literal and of each source, for the report.
 
 
@@ -1832,10 +1793,8 @@ def look_elsewhere(report: Report, options: argparse.Namespace) -> Where:
 
 
 # ---------------------------------------------------------------- the report
-#
 # In: a Report and where its literals sit. Out: text, in sections of lines under 100 columns.
 
-SCRIPT_ENDINGS = (".js", ".mjs", ".cjs", ".jsx")
 DUMPED = ("anonymous", "shared anonymous", "private file", "shared file")  # core(5), by bit
 
 
@@ -1986,7 +1945,7 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
     """How V8 keeps the texts that are, or may be, scripts: those with the most to save first."""
     texts = [(one.script, one.source.path) for one in report.scanned if one.script]
     if len(report.scanned) > 1:
-        texts = [one for one in texts if one[1].lower().endswith(SCRIPT_ENDINGS)]
+        texts = [one for one in texts if one[1].lower().endswith((".js", ".mjs", ".cjs", ".jsx"))]
     texts.sort(key=lambda one: one[0].escaped_size - one[0].size)
     lines = [("characters", "beyond Latin-1", "in memory", "with \\u", "script")]
     for script, path in texts[: min(top, 5)]:
@@ -2107,13 +2066,12 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
     lines = [("bytes", "share", "nodes", "type")]
     for heap in where.told["heaps"]:
         base64, whole = heap["base64"], heap["self_size"]
+        damaged = "" if heap["complete"] else ": damaged, what could be read"
         lines += [
-            f"  {elide(printable(heap['path']), 96)}",
+            f"  {elide(printable(heap['path']), 60)}{damaged}",
             f"    {heap['nodes']} nodes, {size_text(whole)}; strings {size_text(heap['strings'])}; "
             f"base64 strings {base64['strings']}, {size_text(base64['self_size'])}",
         ]
-        if not heap["complete"]:
-            lines.append("    it is damaged: these are the figures of what could be read")
         types = [(total["self_size"], total["count"], n) for n, total in heap["types"].items()]
         for size, number, name in sorted(types, reverse=True)[:8]:
             lines.append((size, share(size, whole), number, printable(name)[:60]))
@@ -2129,7 +2087,6 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
 
 
 # ---------------------------------------------------------------- what is written
-#
 # In: the report, and where its literals sit. Out: JSON, a literal at a time; a file for each of
 # their contents; a picture.
 
@@ -2168,7 +2125,8 @@ def extract(report: Report, rows: Rows, folder: str) -> None:
     os.makedirs(folder, exist_ok=True)
     for number, row in enumerate(rows, 1):
         name = re.sub("[/ ]", "-", row.literal.kind).lower()
-        path = os.path.join(folder, f"{number:03}-{name}.{ending_of(row.literal.kind)}")
+        ending = name.rpartition("-")[2]
+        path = os.path.join(folder, f"{number:03}-{name}.{ENDINGS.get(ending, ending)}")
         try:
             extract_content(row, path)
         except (Problem, OSError) as error:

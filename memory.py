@@ -1,8 +1,4 @@
 #!/usr/bin/env python3
-# /// script
-# requires-python = ">=3.9"
-# dependencies = ["psutil>=5.8.0", "matplotlib>=3.3.4"]
-# ///
 """How much memory a command and all its descendants use, over time.
 
     $ ./memory.py tests/tree.py --shared 100 --forks 4 --private 50 --rewrite 60 --seconds 5
