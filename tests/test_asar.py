@@ -235,6 +235,9 @@ def test_alphabets_are_left_out():
     text = ALPHABET.decode()
     Path("a.js").write_text(f'"{text}+/", "{text}-_", "{text}"')
     assert told("a.js", "--min-size", 62)["left_out"] == {"an alphabet": 3}
+    base32 = text[:26] + "234567"
+    Path("a.js").write_text(f'"{base32}", "{base32.lower()}"')
+    assert told("a.js", "--min-size", 32)["left_out"] == {"an alphabet": 2}
 
 
 @quick
@@ -350,6 +353,8 @@ STRINGS = {
     "backtick": (f"x(`{RUN}`)", [256]),
     "more of them": (f"x('a'); x(\"{RUN}\"); x('b')", [256]),
     "padding": (f'x("{OTHER[:-2]}==")', [300]),
+    "behind a word": (f'x((() => {{return"{RUN}"}})())', [256]),
+    "tagged": (f"x(String.raw`{RUN}`)", [256]),
     "data URI": (f'x("{SVG}{RUN}")', [256 + len(SVG)]),
     "space around": (f'x("  {RUN} - ")', [261]),
     "other quotes behind": (f"x(\"{RUN} 'a' `b`\")", [264]),
@@ -459,6 +464,7 @@ UNKNOWN = {
     "binary": f'\0x("{RUN}")',
     "not closed": f'x("{RUN}\n")',
     "regular expression": f"x = /{RUN}/;",
+    "an apostrophe": f"<p>it's {RUN}', they say</p>",
 }
 
 
