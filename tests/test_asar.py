@@ -257,6 +257,12 @@ def test_low_entropy_is_no_reason():
         assert one(f'"{text}"')["decoded"] == len(data)
 
 
+def test_the_beginning_tells_whether_it_is_data(monkeypatch):
+    """Not a later piece of it, which may be a few digits."""
+    monkeypatch.setattr(asar_investigate, "PIECE", len(RUN))
+    assert one(f'"{RUN}beef"')["length"] == len(RUN) + 4
+
+
 @quick
 @given(st.binary(min_size=183, max_size=185), st.booleans(), st.booleans())
 def test_content(data, url_safe, padded):
@@ -447,7 +453,9 @@ def test_an_escape_before_a_run_is_not_part_of_it(escape):
 
 
 def test_what_looks_like_an_escape_and_is_none():
-    for code, offset in ((rf'x("\\n{RUN[1:]}")', 5), (rf'x("\/{RUN[1:]}")', 4)):
+    tabs = r"\t" * 300  # the quote is out of sight
+    codes = {rf'x("\\n{RUN[1:]}")': 5, rf'x("\/{RUN[1:]}")': 4, rf'x("{tabs}\\n{RUN[1:]}")': 605}
+    for code, offset in codes.items():
         found = one(code)
         assert (found["offset"], found["length"]) == (offset, 256)
     assert told("a.js", "--min-size", 256)["left_out"] == {}
