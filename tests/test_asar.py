@@ -235,6 +235,9 @@ def test_alphabets_are_left_out():
     text = ALPHABET.decode()
     Path("a.js").write_text(f'"{text}+/", "{text}-_", "{text}"')
     assert told("a.js", "--min-size", 62)["left_out"] == {"an alphabet": 3}
+    base32 = text[:26] + "234567"
+    Path("a.js").write_text(f'"{base32}", "{base32.lower()}"')
+    assert told("a.js", "--min-size", 32)["left_out"] == {"an alphabet": 2}
 
 
 @quick
@@ -252,6 +255,12 @@ def test_low_entropy_is_no_reason():
     for data in (b"\0\1\0\0" + b"\0\0\1\0\0\2" * 60, bytes(300), b"\x89PNG" + b"\7" * 400):
         text = base64.b64encode(data).decode()
         assert one(f'"{text}"')["decoded"] == len(data)
+
+
+def test_the_beginning_tells_whether_it_is_data(monkeypatch):
+    """Not a later piece of it, which may be a few digits."""
+    monkeypatch.setattr(asar_investigate, "PIECE", len(RUN))
+    assert one(f'"{RUN}beef"')["length"] == len(RUN) + 4
 
 
 @quick
@@ -350,6 +359,8 @@ STRINGS = {
     "backtick": (f"x(`{RUN}`)", [256]),
     "more of them": (f"x('a'); x(\"{RUN}\"); x('b')", [256]),
     "padding": (f'x("{OTHER[:-2]}==")', [300]),
+    "behind a word": (f'x((() => {{return"{RUN}"}})())', [256]),
+    "tagged": (f"x(String.raw`{RUN}`)", [256]),
     "data URI": (f'x("{SVG}{RUN}")', [256 + len(SVG)]),
     "space around": (f'x("  {RUN} - ")', [261]),
     "other quotes behind": (f"x(\"{RUN} 'a' `b`\")", [264]),
@@ -442,7 +453,9 @@ def test_an_escape_before_a_run_is_not_part_of_it(escape):
 
 
 def test_what_looks_like_an_escape_and_is_none():
-    for code, offset in ((rf'x("\\n{RUN[1:]}")', 5), (rf'x("\/{RUN[1:]}")', 4)):
+    tabs = r"\t" * 300  # the quote is out of sight
+    codes = {rf'x("\\n{RUN[1:]}")': 5, rf'x("\/{RUN[1:]}")': 4, rf'x("{tabs}\\n{RUN[1:]}")': 605}
+    for code, offset in codes.items():
         found = one(code)
         assert (found["offset"], found["length"]) == (offset, 256)
     assert told("a.js", "--min-size", 256)["left_out"] == {}
@@ -459,6 +472,7 @@ UNKNOWN = {
     "binary": f'\0x("{RUN}")',
     "not closed": f'x("{RUN}\n")',
     "regular expression": f"x = /{RUN}/;",
+    "an apostrophe": f"<p>it's {RUN}', they say</p>",
 }
 
 
