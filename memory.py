@@ -1273,8 +1273,11 @@ class Run:
         split = {kind: known(sum, (getattr(m, kind) for m in peak.values())) for kind in KINDS}
         self.split = None if None in split.values() else split
         self.made_of = made_of(self.meta.get("made of", ""))
+        names = [use["process"] for use in self.uses.values()]  # a main process has no role
+        programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
         for use in self.uses.values():
-            use["process"] = printable(use["process"])
+            main = " main" if use["process"] in programs else ""
+            use["process"] = printable(use["process"] + main)
         self.unreadable = sum(use["unreadable"] for use in self.uses.values())
         self.title = self.meta.get("command") or printable(os.path.basename(self.path))
         largest = self.largest()
