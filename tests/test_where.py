@@ -1056,7 +1056,10 @@ def source_holder(text: str, code: str):
         yield process, json.loads(process.stdout.readline())
 
 
-@pytest.mark.parametrize(("text", "code"), [(SOURCE, "latin-1"), (SOURCE + "\u2192", "utf-8")])
+SOURCES = [(SOURCE, "latin-1"), (SOURCE + "\u2192", "utf-8")]
+
+
+@pytest.mark.parametrize(("text", "code"), SOURCES, ids=["latin-1", "beyond"])
 def test_copies_of_a_source(text, code):
     """Of one byte and two, whole and in part; in JSON and in the report."""
     size, narrow = len(text), len(text.encode(code))
