@@ -798,12 +798,13 @@ class Recording:
                 os.dup2(new.fileno(), self.fd, inheritable=False)
         except OSError:
             say(f"{why}; samples from here on are not recorded")
-            self.failed = True
+            self.failed, useless = True, path
         else:
             say(f"{why}; the samples are in {path}")
-            if self.temporary and os.path.exists(self.path):
-                os.unlink(self.path)
+            useless = self.path if self.temporary else ""
             self.path, self.temporary = path, False
+        with contextlib.suppress(OSError):
+            os.unlink(useless)
 
 
 # ---------------------------------------------------------------- the command

@@ -198,3 +198,15 @@ def test_few_threads_and_descriptors_are_enough():
     assert result.returncode == 0 and "Traceback" not in result.stderr
     found = load("s.json")
     assert found["samples"] >= 3 and found["processes"] == 21, "none is missed"
+
+
+def test_a_recording_that_cannot_be_moved_leaves_no_second_file(tmp_path, monkeypatch, capsys):
+    """Both disks are full: it stops, and says so."""
+    monkeypatch.setattr(memory, "TEMPORARY_FOLDER", str(tmp_path))
+    recording = memory.Recording("s.csv", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup2", lambda *_, **__: os.stat("no/such/place"))
+        recording.move("s.csv: No space left on device", b"row")
+    assert recording.failed and "samples from here on are not recorded" in capsys.readouterr().err
+    assert [path for path in os.listdir(tmp_path) if path.startswith("memory.")] == []
+    recording.close()

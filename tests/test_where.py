@@ -153,6 +153,16 @@ def test_strings_by_the_thousand_and_across_windows(bundle):
     assert strings_of(found, 1) == [(80_001, None, False)]
 
 
+def test_heaps_beside_the_processes(bundle):
+    """And no sum of other base64 in memory where none was searched."""
+    assert of_heap(snapshot(NODES, NAMES, EDGES))["other"] is None
+    with subprocess.Popen(["sleep", "60"]) as process:
+        args = ["bundle.js", "--heap", "s.heapsnapshot", "--pid", process.pid]
+        assert told(*args)["other"] == {"runs": 0, "bytes": 0}
+        assert re.search(r"^  heaps .* of the processes' PSS, \d", call(*args)[1], re.M)
+        process.kill()
+
+
 SOUND = snapshot(NODES, NAMES)
 
 
@@ -1093,6 +1103,8 @@ def test_copies_of_a_source(text, code):
     assert closing["anonymous"] == found["processes"][0]["anonymous"]
     assert 0 < closing["rest"] < 30 * MIB
     assert "in part" in out and "in a source" in out and "script sources" in out
+    anonymous = closing["anonymous"]
+    assert f"two-byte, {200 * size / anonymous:.1f} % of its anonymous memory\n" in out
 
 
 def test_a_source_in_a_core():
