@@ -24,9 +24,7 @@ import errno
 import importlib.util
 import itertools
 import os
-import platform
 import re
-import resource
 import shlex
 import signal
 import sys
@@ -191,7 +189,7 @@ def live_thread(pid: int) -> int | None:
 
 def shares_memory(pid: int, parent: int) -> bool:
     """Whether a process still uses its parent's memory, as between vfork(2) and exec."""
-    number = (KCMP_64 if sys.maxsize > 2**32 else KCMP_32).get(platform.machine())
+    number = (KCMP_64 if sys.maxsize > 2**32 else KCMP_32).get(os.uname().machine)
     return number is not None and LIBC.syscall(number, pid, parent, KCMP_VM, 0, 0) == 0
 
 
@@ -219,7 +217,6 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
 
 SCAN_SECONDS = 5  # between scans of all processes
 MANY_PIDS = 300  # new since the last sample: a scan is cheaper than looking at each
-SPARE_DESCRIPTORS = 8  # not kept open, for reading everything else
 
 
 class Process:
@@ -231,13 +228,6 @@ class Process:
         self.ppid = handle.ppid()
         self.stat: Stat | None = None  # of the last poll
         self.raw_stat = b""  # the text it was parsed from
-        self.stat_fd: int | None = None  # kept open: a third of the cost
-        with contextlib.suppress(OSError):
-            fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-            if fd < resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS:
-                self.stat_fd = fd
-            else:
-                os.close(fd)
         self.own_memory = False  # no longer its parent's, as between vfork and exec
         self.seen = self.read_at = time.monotonic()
         self.resident = 0, 0  # anonymous, mapped: at the last poll
@@ -250,8 +240,7 @@ class Process:
 
     def poll(self, tree: dict[int, Process]) -> Stat | None:
         """/proc/PID/stat; None for a zombie, and between vfork and exec. OSError: it has ended."""
-        kept = self.stat_fd is not None
-        text = os.pread(self.stat_fd, 4096, 0) if kept else read_file(f"/proc/{self.pid}/stat")
+        text = read_file(f"/proc/{self.pid}/stat")
         if text == self.raw_stat:  # as at the last poll
             return self.stat
         self.raw_stat, stat = b"", parse_stat(text)
@@ -332,14 +321,8 @@ class Tree:
         known = self.known.get(handle.pid)
         if (known and known.handle == handle) or handle in self.outsiders:
             return
-        self.forget(handle.pid)
         with contextlib.suppress(psutil.Error, OSError):
             self.known[handle.pid] = Process(handle)
-
-    def forget(self, pid: int) -> None:
-        process = self.known.pop(pid, None)
-        if process and process.stat_fd is not None:
-            os.close(process.stat_fd)
 
     def alive(self) -> list[Process]:
         """The processes that have not ended, after a scan."""
@@ -356,12 +339,11 @@ class Tree:
 # not be read in time is said, in bytes. What gives no sign at all (another program's share) is
 # bounded by age.
 
-WORTH_READING = 0.01  # of the sum of PSS
+WORTH_READING = 0.01  # of the sum of PSS: read if that costs no more than READ_SHARE of one core
 WORTH_AT_PEAK = 0.002  # where the sum is a new peak, which must be one that was read
-MUST_READ = 0.02  # read, whatever it costs (reading takes half of the time at most), or say so
+MUST_READ = 0.02  # read, whatever it costs (half of the time at most, but at a peak), or say so
 SMALL = 2**16  # bytes that are never worth it
-READ_SHARE = 0.04  # of one core, for what is worth reading
-READ_BURST = 0.1  # seconds of it that may be saved up
+READ_SHARE = 0.04
 REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no more
 REFRESH_SECONDS = 1  # but no more often than this
 READ_TRIES = 4  # where too much moves while it is read
@@ -446,8 +428,6 @@ class Poller:
         self.refused = ""  # why PSS could not be read
         self.largest = self.kernel_peak = 0  # RSS of one process: in a sample, by the kernel
         self.missed = (0, 0, 0, 0, "")  # see note_high_water
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a descriptor a process
 
     def sample(self, everything: bool = False) -> list[Process]:
         """The processes that live now; all of them read together if asked for."""
@@ -513,7 +493,7 @@ class Poller:
         """The process has ended, and not just its main thread or the right to read it."""
         if not process.is_alive():
             self.end(process)
-            self.tree.forget(process.pid)
+            del self.tree.known[process.pid]
 
     def note_high_water(self, mark: int, largest: int, pid: int, name: str) -> None:
         """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
@@ -529,22 +509,20 @@ class Sampler(Poller):
         super().__init__(tree)
         self.peak = self.rss = self.huge_pages = 0  # PSS at most, and of the last sample
         self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
-        self.tokens, self.now = READ_BURST, 0.0  # CPU seconds for reading, at this time
-        self.read_cost = self.all_read_at = self.forced_until = 0.0
+        self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
 
     def measure(self, now: float, everything: bool) -> list[Process]:
         """Poll all, read all where that is worth it, and note what stays uncertain."""
         living = self.poll()
         self.count_huge_pages(living)
-        self.tokens = min(READ_BURST, self.tokens + (now - self.now) * READ_SHARE)
-        self.now = now
         total, uncertain, limit = self.sums(living)
-        at_peak = total > self.peak
+        at_peak, since = total > self.peak, now - self.read_end
         worth = max(SMALL, total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
-        old = now - self.all_read_at > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
-        forced = uncertain > limit and (at_peak or now >= self.forced_until)
-        if everything or old or forced or (uncertain > worth and self.tokens > 0):
-            self.read_all(living)
+        old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
+        worth_it = uncertain > worth and since > self.read_cost / READ_SHARE
+        must = uncertain > limit and (at_peak or since > self.read_cost)
+        if everything or old or worth_it or must:
+            self.read_all(living, now)
             total, uncertain, limit = self.sums(living)
         self.uncertain = uncertain if uncertain > limit else 0
         self.peak = max(self.peak, total)
@@ -567,31 +545,31 @@ class Sampler(Poller):
             shared = sum(process.reading.shared_anon for process in living)
             self.unassigned += min(shared, max(0, size - max(0, self.rss - rss)))
 
-    def read_all(self, living: list[Process]) -> None:
+    def read_all(self, living: list[Process], now: float) -> None:
         """Read all processes together, and again where too much has moved meanwhile.
 
         Only forks share anonymous memory. If one process shares more than all others account
-        for, a child came or went while it was read, or lives outside of the tree: that stays so.
+        for, a child came or went while it was read; or it lives outside of the tree, and stays.
         """
-        cpu, self.all_read_at = time.process_time(), self.now
+        cpu = time.process_time()
         for _ in range(READ_TRIES):
             self.unassigned = 0  # what ends meanwhile is added
+            newest = self.tree.newest
             for process in living:
                 self.read_one(process)
             shared = [process.reading.shared_anon for process in living if process.reading]
             alone = max(0, 2 * max(shared, default=0) - sum(shared))
-            self.unassigned += max(0, alone - self.outsiders_share)
-            self.outsiders_share = alone
             self.tree.find(time.monotonic())
+            if self.tree.newest != newest:  # somebody was born
+                self.unassigned += max(0, alone - self.outsiders_share)
             new = [process for process in self.tree.known.values() if not process.stat]
-            end = time.monotonic()
+            self.read_end = time.monotonic()
             _, uncertain, limit = self.sums(living)
-            if (not new and uncertain <= limit / 2) or end - self.now > READ_SECONDS:
+            if (not new and uncertain <= limit / 2) or self.read_end - now > READ_SECONDS:
                 break
             living += [process for process in self.poll() if process not in living]
+        self.outsiders_share = alone
         self.read_cost = time.process_time() - cpu
-        self.tokens = max(-READ_BURST, self.tokens - self.read_cost)
-        self.forced_until = end + (end - self.now)  # reading takes half of the time
 
     def read_one(self, process: Process) -> None:
         """Read one process, unless it has ended meanwhile."""
@@ -702,8 +680,8 @@ class Recording:
 
     def begin(self, command: str, interval: float) -> None:
         """Empty the file and write its head. Called when the command runs."""
-        total = mib(psutil.virtual_memory().total)
-        system = f"{platform.system()} {platform.release()} {platform.machine()}"
+        kernel, total = os.uname(), mib(psutil.virtual_memory().total)
+        system = f"{kernel.sysname} {kernel.release} {kernel.machine}, {total}"
         os.ftruncate(self.fd, 0)
         self.comment("command", command)
         self.comment("start", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
@@ -711,7 +689,7 @@ class Recording:
         with open("/proc/self/mounts", "rb") as file:
             if os.geteuid() and HIDEPID_RE.search(file.read()):
                 self.comment("hidden", "other users' processes")
-        self.comment("system", f"{system}, {total}, {os.cpu_count()} CPUs")
+        self.comment("system", f"{system}, {os.cpu_count()} CPUs")
         self.comment("version", f"memory.py {VERSION}")
         self.write(HEADER)
 
