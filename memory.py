@@ -914,11 +914,11 @@ class Session:
     def sample(self, last: bool = False) -> None:
         """Take one sample and record it; what it is made of, too, where that is due."""
         begin = time.monotonic()
-        living = self.sampler.sample()
         last = last or (self.duration is not None and begin - self.start >= self.duration)
-        made_of, in_time = "", time.monotonic() - begin < self.interval
+        living = self.sampler.sample(everything=last)
+        in_time = begin < self.sampler.read_end < begin + self.interval  # all was read just now
+        made_of = ""
         if last or (in_time and self.breakdown.is_due(living)):
-            living = self.sampler.sample(everything=True)
             made_of = self.breakdown.take(living)
         now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
         if made_of:
