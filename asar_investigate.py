@@ -53,15 +53,20 @@ class Source(NamedTuple):
 
     path: str
     file: str
-    base: int  # where it begins in the file
+    base: int  # where it begins in the file, or its address
     size: int  # in characters
     fd: int = -1
     width: int = 1  # bytes a character
+    space: Pages | Core | None = None  # the memory that it is a piece of
 
     def read(self, offset: int, count: int) -> bytes:
         """Characters from offset on (fewer at the end), by pread: nothing is mapped."""
-        count, place = min(count, self.size - offset), self.base + self.width * offset
-        data = os.pread(self.fd, self.width * count, place) if count > 0 else b""
+        start = self.base + self.width * offset
+        size = self.width * max(0, min(count, self.size - offset))
+        if self.space:
+            data = self.space.bytes_at(start, start + size)
+        else:
+            data = os.pread(self.fd, size, start) if size else b""
         return narrowed(data) if self.width == 2 else data
 
     def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
@@ -158,39 +163,35 @@ LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, else 0
     bytes(int(byte in LETTERS + more) for byte in range(256)) for more in (b"+/-_", b"+/", b"-_")
 )
-FEW = 24  # samples that a run has at least
 Span = tuple[int, int]  # start and end, without padding
-Run = tuple[int, int, bool]  # the same, and whether it is of the URL-safe alphabet
 
 
 def stride_for(count: int) -> int:
-    """How far apart samples may be so that a run of count has enough of them.
+    """How far apart samples may be so that a run of count has 24 of them or more.
 
     No multiple of 2 or 3, as number tables (0,1,0,1) and escapes (\\u5b57) repeat so often.
     """
-    return count // FEW // 6 * 6 + 1
+    return count // 24 // 6 * 6 + 1
 
 
-def find_runs(source: Source, count: int) -> Iterator[Run]:
-    """Each run of the reference."""
+def find_runs(source: Source, count: int) -> Iterator[Span]:
+    """Each run of the reference: within a run of either alphabet, those of one."""
     for start, end in long_runs(source, count):
-        yield from runs_by_alphabet(source, start, end, count)
+        if not any(is_url_safe(piece) for _, piece in source.pieces(start, end)):
+            yield start, end
+            continue
+        part = source._replace(size=end)
+        standard, found = list(long_runs(part, count, IN_STANDARD, start)), []
+        for run in long_runs(part, count, IN_URL_SAFE, start):
+            at = bisect.bisect(standard, run)
+            neighbours = standard[max(0, at - 1) : at + 1]
+            if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
+                found.append(run)
+        yield from sorted(standard + found)
 
 
-def runs_by_alphabet(source: Source, start: int, end: int, count: int) -> Iterator[Run]:
-    """The runs of one alphabet within a run of either."""
-    if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
-        yield start, end, False
-        return
-    part = source._replace(size=end)
-    standard = list(long_runs(part, count, IN_STANDARD, start))
-    found = [(*run, False) for run in standard]
-    for run in long_runs(part, count, IN_URL_SAFE, start):
-        at = bisect.bisect(standard, run)
-        neighbours = standard[max(0, at - 1) : at + 1]
-        if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
-            found.append((*run, True))
-    yield from sorted(found)
+def is_url_safe(piece: bytes) -> bool:
+    return b"-" in piece or b"_" in piece
 
 
 def long_runs(
@@ -411,7 +412,7 @@ class Content(NamedTuple):
     kind: str
 
 
-def content_of(source: Source, start: int, end: int, url_safe: bool) -> Content | str:
+def content_of(source: Source, start: int, end: int) -> Content | str:
     """Decode a run and its padding piece by piece; or why it is left out (it is no data)."""
     behind = source.read(end, 2)
     padding = len(behind) - len(behind.lstrip(b"="))
@@ -424,7 +425,7 @@ def content_of(source: Source, start: int, end: int, url_safe: bool) -> Content 
         if reason:
             return reason
         try:
-            data = decoded(piece, url_safe)
+            data = decoded(piece)
         except ValueError:  # the memory of a process that runs
             return "changed while it was read"
         digest.update(data)
@@ -445,9 +446,9 @@ def no_data(piece: bytes) -> str:
     return ""
 
 
-def decoded(piece: bytes, url_safe: bool) -> bytes:
+def decoded(piece: bytes) -> bytes:
     """The data of base64 characters, padded or not, of which four that belong together are cut."""
-    piece = piece.translate(TO_STANDARD) if url_safe else piece
+    piece = piece.translate(TO_STANDARD) if is_url_safe(piece) else piece
     return a2b_base64(piece + b"=" * (-len(piece) % 4))
 
 
@@ -535,14 +536,14 @@ class Scan:
         finally:
             self.found.script = self.text.script() if self.text else None
 
-    def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
+    def literal(self, start: int, end: int) -> Literal | str:
         """A run that holds data; or why it is left out."""
         before = self.source.read(max(0, start - 512), min(512, start))
         if self.text and before.endswith(b"\\"):
             start += escape_length(before, self.source.read(start, 8).decode("latin-1"))
             if end - start < self.count:
                 return "too short without the escape before it"
-        content = content_of(self.source, start, end, url_safe)
+        content = content_of(self.source, start, end)
         if isinstance(content, str):
             return content
         uri, comment = DATA_URI_RE.search(before.lower()), SOURCE_MAP_RE.search(before)
@@ -802,24 +803,6 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")  # 16384 on a Pi 5
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
-class Memory(NamedTuple):
-    """Memory from an address on, as characters of one byte or two; it is read like a Source."""
-
-    space: Pages | Core
-    base: int  # its address
-    size: int  # in characters
-    width: int
-
-    def read(self, offset: int, count: int) -> bytes:
-        """Characters from offset on; 0 where there is nothing in RAM, or in the core."""
-        start = self.base + self.width * offset
-        end = start + self.width * max(0, min(count, self.size - offset))
-        data = self.space.bytes_at(start, end)
-        return narrowed(data) if self.width == 2 else data
-
-    pieces = Source.pieces
-
-
 def narrowed(data: bytes) -> bytes:
     """Two-byte characters as one byte each, 0 for those beyond Latin-1."""
     low, high = data[0 : len(data) // 2 * 2 : 2], data[1::2]
@@ -829,19 +812,19 @@ def narrowed(data: bytes) -> bytes:
     return (int.from_bytes(low, "little") & mask).to_bytes(len(low), "little")
 
 
-def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Memory]:
+def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Source]:
     """Each run of count or more characters, of one byte or two, that begins between addresses."""
-    size = max(WINDOW, 2 * count)
+    size, memory = max(WINDOW, 2 * count), Source("memory", "", 0, sys.maxsize, space=space)
     while start < end:
         first = max(0, start - 2)  # the character before it tells whether a run begins there
         behind = following = min(start + size, end)
         window = space.bytes_at(first, following + 2 * count)
         for odd, width, characters in views(window, count):
             for low, high in window_runs(characters, count):
-                run = Memory(space, first + odd + width * low, high - low, width)
-                if start <= run.base < following:  # else it is another window's
-                    if high == len(characters):
-                        run = run._replace(size=run_end(run._replace(size=sys.maxsize), run.size))
+                rest = memory._replace(base=first + odd + width * low, width=width)
+                if start <= rest.base < following:  # else it is another window's
+                    more = high == len(characters)
+                    run = rest._replace(size=run_end(rest, high - low) if more else high - low)
                     yield run
                     behind = max(behind, run.base + width * run.size)
         start = behind
@@ -857,13 +840,16 @@ def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 class Match(NamedTuple):
-    """A copy of a literal in memory."""
+    """A copy in memory of a literal, or of a source's text or a part of it."""
 
-    sha256: bytes
+    key: bytes | int  # the hash of the literal, the number of the source
     address: int
     width: int
     size: int  # bytes, with padding
     whole: bool
+
+    def holds(self, address: int) -> bool:
+        return self.address <= address < self.address + self.size
 
 
 class Index:
@@ -898,13 +884,13 @@ class Index:
         self.gone[source.file] = source.path
         return b""
 
-    def same(self, content: int, run: Source | Memory, first: int) -> bool:
+    def same(self, content: int, run: Source, first: int) -> bool:
         """Whether a run has at a place what a literal has, as far as both of them go."""
         end = min(run.size, first + self.lengths[content])
         pieces = run.pieces(max(0, first), end, 2**14)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
-    def candidates(self, run: Source | Memory) -> Iterator[tuple[int, int, int]]:
+    def candidates(self, run: Source) -> Iterator[tuple[int, int, int]]:
         """Place of a needle in a run, a literal, and where its first character would be."""
         pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
         behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
@@ -915,7 +901,7 @@ class Index:
                 alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
                 yield from ((position, content, position - offset) for content, offset in alike)
 
-    def in_run(self, run: Source | Memory) -> Iterator[tuple[int, int, bool]]:
+    def in_run(self, run: Source) -> Iterator[tuple[int, int, bool]]:
         """Each literal that a run holds, where its first character is, and whether it is whole.
 
         One that is not goes on beyond the run. What is compared is bounded: it may repeat itself.
@@ -930,22 +916,22 @@ class Index:
                 yield content, first, first >= 0 and done <= run.size
 
 
-def copies_in(space: Pages | Core, seen: dict, index: Index, count: int) -> tuple[set, list[int]]:
-    """The copies of literals in memory, as Match; and runs and bytes of other base64."""
-    found, other = set(), [0, 0]
-    for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
+def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter]:
+    """The copies of literals in runs of memory; and runs and bytes of other base64."""
+    found, other = set(), Counter()
+    for run in runs:
         there = list(index.in_run(run))
         for content, first, whole in there:
             literal, address = index.rows[content].literal, run.base + run.width * first
             found.add(Match(literal.sha256, address, run.width, run.width * literal.length, whole))
         if not there and data_in(run):
-            other = [other[0] + 1, other[1] + run.width * run.size]
+            other.update(runs=1, bytes=run.width * run.size)
     return found, other
 
 
-def data_in(run: Source | Memory) -> Content | None:
+def data_in(run: Source) -> Content | None:
     """What the beginning of a run, or of what is left of one, decodes to."""
-    content = content_of(run, 0, min(run.size, 2**16) // 4 * 4, url_safe=True)
+    content = content_of(run, 0, min(run.size, 2**16) // 4 * 4)
     return content if isinstance(content, Content) else None
 
 
@@ -957,16 +943,6 @@ def data_in(run: Source | Memory) -> Content | None:
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
 ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
 BESIDE = 256  # characters beyond a literal, and the string around it, that are of a source
-
-
-class Extent(NamedTuple):
-    """A copy of a source's text in memory, or a part of one."""
-
-    source: int  # its number
-    width: int
-    start: int  # address
-    end: int
-    whole: bool
 
 
 class SourceText:
@@ -1015,13 +991,13 @@ class SourceFinder:
                 self.anchors.setdefault(literal.sha256, []).append((number, literal))
         self.text = lru_cache(8)(lambda n, width: SourceText(report.scanned[n], largest[n], width))
 
-    def extents(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extent]:
+    def around(self, space: Pages | Core, matches: Sequence[Match]) -> list[Match]:
         """The text around each copy of a literal, if it is more than a string by itself."""
-        found: list[Extent] = []
+        found: list[Match] = []
         for match in matches:
             at, width = match.address, match.width
-            for number, literal in self.anchors.get(match.sha256, [])[:16]:
-                if any(one.source == number and one.start <= at < one.end for one in found):
+            for number, literal in self.anchors.get(match.key, [])[:16]:
+                if any(one.key == number and one.holds(at) for one in found):
                     continue
                 # Index says which inputs are gone.
                 with contextlib.suppress(FileNotFoundError, PermissionError, Problem):
@@ -1030,7 +1006,8 @@ class SourceFinder:
                     start, end = (text.reach(space, at - place, place, step) for step in (-1, 1))
                     string = max(literal.length, literal.string_length or 0)
                     if end - start >= width * (string + BESIDE):
-                        found.append(Extent(number, width, start, end, end - start == text.size))
+                        whole = end - start == text.size
+                        found.append(Match(number, start, width, end - start, whole))
         return found
 
 
@@ -1197,17 +1174,18 @@ def process_tree(pid: int) -> list[int]:
         raise Problem("there is none") from None
 
 
-def app_archive(pid: int) -> str | None:
-    """The archive of an Electron app: beside its program, or named on its command line."""
-    with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
-        program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
+def app_archive(pids: Iterable[int]) -> list[str]:
+    """The first archive beside one of these programs, or named on its command line; if any."""
+    for pid in pids:
+        program, folder = (os.path.realpath(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
         words = filter(None, proc_text(f"/proc/{pid}/cmdline").split("\0")[1:])
         for word in (f"{os.path.dirname(program)}/resources", *words):
             place = os.path.join(folder, word)
             for path in (place, f"{place}/app.asar"):
                 if path.endswith(".asar") and os.path.isfile(path):
-                    return path
-    return None
+                    say(f"process {pid}: its archive is the input: {path}")
+                    return [path]
+    return []
 
 
 def process_of(pid: int) -> dict[str, object]:
@@ -1567,7 +1545,7 @@ class Where:
         self.told: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}
         self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # of columns looked at
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
-        self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
+        self.other = Counter(runs=0, bytes=0)  # base64 in memory that is in none of the inputs
 
     def add(self, column: str, copies: Iterable[tuple[bytes | int, Copy]]) -> None:
         """Keep what was found in a column, which may be nothing."""
@@ -1691,29 +1669,27 @@ class Search:
 
     def memory(self, column: str, space: Pages | Core, owner: dict[str, object]) -> None:
         """Look in the memory of a process or a core: all of it counts, or nothing if that ends."""
-        report, scanned, other = self.report, [], (0, 0)
+        report, count, scanned, other = self.report, self.report.min_size, [], {}
         seen = {file: set(pages) for file, pages in self.seen.items()}
+        runs = (run for span in space.regions(seen) for run in memory_runs(space, *span, count))
         if self.index:
-            found, other = copies_in(space, seen, self.index, report.min_size)
+            found, other = copies_in(runs, self.index)
         else:
-            scanned, found = base64_in(space, seen, report.min_size)
+            scanned, found = base64_in(runs, space, count)
         matches = sorted(found.union(self.copies_elsewhere(space)))
-        extents, copies = self.finder.extents(space, matches), []
-        for number, width, start, end, whole in extents:
-            told = {**owner, "address": start, "width": width, "bytes": end - start, "whole": whole}
-            copies.append((number, copy_at(space, told, end - start)))
+        texts, copies = self.finder.around(space, matches), []
+        for match in (*texts, *matches):
+            copy = copy_of(match, space, owner, texts)
+            if match.whole or match in texts or not copy.size:
+                copies.append((match.key, copy))
         for match in matches:
-            inside = any(one.start <= match.address < one.end for one in extents)
-            told = {**owner, "address": match.address, "width": match.width, "in_source": inside}
-            copy = copy_at(space, told, match.size)
-            if match.whole or not copy.size:
-                copies.append((match.sha256, copy))
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
                 there = match._replace(address=match.address - mapping.start + mapping.offset)
                 self.in_files.setdefault(mapping.file, set()).add(there)
         self.where.add(column, copies)
-        self.seen, self.where.other = seen, [a + b for a, b in zip(self.where.other, other)]
+        self.where.other.update(other)
+        self.seen = seen
         if scanned:
             begin, end = len(report.scanned), len(report.scanned) + len(scanned)
             report.inputs.append((space.path, begin, end))
@@ -1725,32 +1701,36 @@ class Search:
         for mapping in space.mappings:
             for match in self.in_files.get(mapping.file, ()):
                 start = match.address - mapping.offset + mapping.start
-                memory = Memory(space, start, match.size // match.width, match.width)
-                padding = memory.read(memory.size - 2, 2).count(b"=")
-                content = content_of(memory, 0, memory.size - padding, url_safe=True)
-                if isinstance(content, Content) and content.sha256 == match.sha256:
+                size, width = match.size // match.width, match.width
+                memory = Source("memory", "", start, size, width=width, space=space)
+                padding = memory.read(size - 2, 2).count(b"=")
+                content = content_of(memory, 0, size - padding)
+                if isinstance(content, Content) and content.sha256 == match.key:
                     yield match._replace(address=start, whole=True)
 
 
-def copy_at(space: Pages | Core, told: dict[str, object], size: int) -> Copy:
-    """A copy of so many bytes, and what backs it."""
-    backing, place = space.backing(told["address"], size)
-    size = 0 if backing == "swap" else size
-    return Copy({**told, "backing": backing}, size, place or (space.path, told["address"]))
+def copy_of(match: Match, space: Pages | Core, owner: dict, texts: Sequence[Match]) -> Copy:
+    """A copy of a literal or of a source's text, and what backs it."""
+    backing, place = space.backing(match.address, match.size)
+    told = {**owner, "address": match.address, "width": match.width, "backing": backing}
+    if isinstance(match.key, int):
+        told.update(bytes=match.size, whole=match.whole)
+    else:
+        told.update(in_source=any(text.holds(match.address) for text in texts))
+    size = 0 if backing == "swap" else match.size
+    return Copy(told, size, place or (space.path, match.address))
 
 
-def base64_in(
-    space: Pages | Core, seen: dict[tuple, set[int]], count: int
-) -> tuple[list[Scanned], set[Match]]:
-    """All base64 in memory, as a source for each width of characters, and as copies of itself."""
+def base64_in(runs: Iterable[Source], space: Pages | Core, count: int) -> tuple[list, set[Match]]:
+    """All base64 in memory, as Scanned for each width of characters, and as copies of itself."""
     one = Source(space.path, space.file, 0, 0)
     two = one._replace(path=f"{space.path}, two bytes a character", width=2)
     left_out: Counter = Counter()
     parts, found = {source.width: Scanned(source, left_out) for source in (one, two)}, set()
-    for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
+    for run in runs:
         padded = run._replace(size=run.size + 2)
-        for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
-            content = content_of(padded, start, end, url_safe)
+        for start, end in find_runs(run, count):
+            content = content_of(padded, start, end)
             if isinstance(content, str):
                 parts[run.width].add(content)
                 continue
@@ -1760,17 +1740,6 @@ def base64_in(
             found.add(Match(content.sha256, address, run.width, size, True))
     parts[1].source = one._replace(size=space.searched)
     return list(parts.values()), found
-
-
-def archive_of_process(pids: Sequence[int]) -> list[str]:
-    """The archive of the first of these processes and their descendants that has one."""
-    with contextlib.suppress(Problem):  # said when its memory is to be searched
-        for pid in chain.from_iterable(map(process_tree, pids)):
-            path = app_archive(pid)
-            if path:
-                say(f"process {pid}: its archive is the input: {path}")
-                return [path]
-    return []
 
 
 def look_elsewhere(report: Report, options: argparse.Namespace) -> Where:
@@ -1985,7 +1954,7 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
             none = none if number or column != "heaps" else ""  # sources are not looked for there
             cells.append(f"{size} in {copies}" if copies else none)
         lines += [(*cells, elide(printable(name), 40)), *owner_lines(where, key)]
-    runs, size = where.other
+    runs, size = where.other.values()
     if where.copies:
         lines.append(f"  {totals(rows, where)}")
     if runs:
@@ -2115,7 +2084,7 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
         **where.told,
         "closing": where.closing(),
-        "other": {"runs": where.other[0], "bytes": where.other[1]} if memory else None,
+        "other": where.other if memory else None,
     }
     yield "], " + json.dumps(rest)[1:]
 
@@ -2144,7 +2113,7 @@ def extract_content(row: Row, path: str) -> None:
         try:
             with contextlib.suppress(ValueError):  # no base64 any more
                 for _, piece in literal.pieces(0, literal.size, PIECE):
-                    data = decoded(piece.rstrip(b"="), url_safe=True)
+                    data = decoded(piece.rstrip(b"="))
                     digest.update(data)
                     out.write(data)
             out.flush()
@@ -2286,7 +2255,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     report = Report(options.min_size)
     try:
-        options.paths = options.paths or archive_of_process(options.pid)
+        if not options.paths:
+            with contextlib.suppress(Problem):  # said when the memory is to be searched
+                options.paths = app_archive(chain.from_iterable(map(process_tree, options.pid)))
         for path in options.paths:
             read_input(report, path)
         where = look_elsewhere(report, options)
