@@ -26,14 +26,14 @@ import sys
 import time
 from array import array
 from binascii import a2b_base64
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from heapq import nlargest
 from itertools import chain, groupby, islice, product
 from operator import itemgetter
-from typing import NamedTuple, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 VERSION = "1.0"
 MIB = 2**20
@@ -115,7 +115,6 @@ class Scanned:
         self.source = source
         self.script: Script | None = None  # None: no text
         self.packed: list[bytes] = []
-        self.characters = 0
         self.left_out = left_out  # why, and how many runs; of all sources together
 
     def add(self, found: Literal | str) -> None:
@@ -124,7 +123,6 @@ class Scanned:
             self.left_out[found] += 1
         else:
             self.packed.append(marshal.dumps(tuple(found)))
-            self.characters += found.length
 
     def literal(self, number: int) -> Literal:
         return Literal(*marshal.loads(self.packed[number]))
@@ -177,7 +175,7 @@ def stride_for(count: int) -> int:
 def find_runs(source: Source, count: int) -> Iterator[Span]:
     """Each run of the reference: within a run of either alphabet, those of one."""
     for start, end in long_runs(source, count):
-        if not any(is_url_safe(piece) for _, piece in source.pieces(start, end)):
+        if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
             yield start, end
             continue
         part = source._replace(size=end)
@@ -190,30 +188,24 @@ def find_runs(source: Source, count: int) -> Iterator[Span]:
         yield from sorted(standard + found)
 
 
-def is_url_safe(piece: bytes) -> bool:
-    return b"-" in piece or b"_" in piece
-
-
-def long_runs(
-    source: Source, count: int, alphabet: bytes = EITHER, position: int = 0
-) -> Iterator[Span]:
+def long_runs(source: Source, count: int, alphabet: bytes = EITHER, at: int = 0) -> Iterator[Span]:
     """Each longest run of count or more characters of an alphabet.
 
     Windows overlap by count - 1, so that the first count characters of a run are in one.
     """
     size = max(WINDOW, 2 * count)
-    while position < source.size:
-        window = source.read(position, size)
+    while at < source.size:
+        window = source.read(at, size)
         last = len(window) < size
         following = len(window) if last else len(window) - count + 1
         for start, end in window_runs(window, count, alphabet):
             if end == len(window) and not last:
-                end = run_end(source, position + end, alphabet) - position
+                end = run_end(source, at + end, alphabet) - at
                 following = end
-            yield position + start, position + end
-        if last and position + len(window) < source.size:  # it has shrunk
-            raise Problem(f"ends at byte {position + len(window)} instead of {source.size}")
-        position += following
+            yield at + start, at + end
+        if last and at + len(window) < source.size:  # it has shrunk
+            raise Problem(f"ends at byte {at + len(window)} instead of {source.size}")
+        at += following
 
 
 def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[Span]:
@@ -264,9 +256,8 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
-DATA_URI_RE = re.compile(  # RFC 2397, in lower case
-    rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z"
-)
+# RFC 2397, in lower case
+DATA_URI_RE = re.compile(rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z")
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
 CLOSING_QUOTE_RE = {  # the rest of a string, and its end
     '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*(")?', re.S),
@@ -357,6 +348,7 @@ HEAD = 1024  # decoded bytes that tell a kind
 PIECE = 3 * 2**18  # characters decoded at a time, a multiple of four
 TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 HEX_RE = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
+ONE_CASE_RE = re.compile(rb"[^a-z]+|[^A-Z]+")
 JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
 KINDS = (  # kind, what its data begins with
@@ -412,8 +404,8 @@ class Content(NamedTuple):
     kind: str
 
 
-def content_of(source: Source, start: int, end: int) -> Content | str:
-    """Decode a run and its padding piece by piece; or why it is left out (it is no data)."""
+def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None) -> Content | str:
+    """Decode a run and its padding, to a file if asked; or why it is left out (it is no data)."""
     behind = source.read(end, 2)
     padding = len(behind) - len(behind.lstrip(b"="))
     length = end - start + padding
@@ -429,6 +421,8 @@ def content_of(source: Source, start: int, end: int) -> Content | str:
         except ValueError:  # the memory of a process that runs
             return "changed while it was read"
         digest.update(data)
+        if out:
+            out.write(data)
         size += len(data)
         head = head or data[:HEAD]
     return Content(length, size, digest.digest(), kind_of(head))
@@ -440,15 +434,14 @@ def no_data(piece: bytes) -> str:
         return "hexadecimal digits"
     if len(piece) < 256 and (LETTERS[:26] in piece or LETTERS[26:52] in piece):
         return "an alphabet"
-    one_case = piece == piece.lower() or piece == piece.upper()
-    if one_case and b"AAAA" not in piece and b"+" not in piece:
+    if ONE_CASE_RE.fullmatch(piece) and b"AAAA" not in piece and b"+" not in piece:
         return "letters of one case"  # AAAA are three zeros, and no word has a + in it
     return ""
 
 
 def decoded(piece: bytes) -> bytes:
     """The data of base64 characters, padded or not, of which four that belong together are cut."""
-    piece = piece.translate(TO_STANDARD) if is_url_safe(piece) else piece
+    piece = piece.translate(TO_STANDARD) if b"-" in piece or b"_" in piece else piece
     return a2b_base64(piece + b"=" * (-len(piece) % 4))
 
 
@@ -469,7 +462,7 @@ def kind_of(head: bytes) -> str:
 # In: a source. Out: all that it holds, with line and column of each literal.
 
 NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run
-TEXT_PIECE = 2**13  # bytes: small, as those that are all ASCII cost least
+TEXT_PIECE = 2**15  # bytes: small, as those that are all ASCII cost least
 
 
 class Text:
@@ -477,36 +470,32 @@ class Text:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.offset = 0
+        self.offset = 3 if source.read(0, 3) == codecs.BOM_UTF8 else 0  # V8 gets none
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
         self.line = self.column = 1
         self.characters = self.units = self.beyond = 0
-        self.valid = True
-        self.pending = b""  # the beginning of a character
 
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
         for _, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
             self.take(piece)
-        self.take(b"", final=True)  # what follows is ASCII or nothing
-        self.offset = offset
+        self.take(b"")  # what follows is ASCII or nothing
+        self.offset = max(self.offset, offset)
         return self.line, self.column
 
-    def take(self, piece: bytes, final: bool = False) -> None:
-        """Count. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
-        data = self.pending + piece
+    def take(self, piece: bytes) -> None:
+        """Count. V8 gets what is no UTF-8 as U+FFFD."""
         try:
-            text, used = codecs.utf_8_decode(data, "strict", final)
+            text = self.decoder.decode(piece, final=not piece)
         except UnicodeDecodeError:
-            self.valid = False
-            text, used = codecs.utf_8_decode(data, "replace", final)
-        self.pending = data[used:]
-        text = text if self.characters else text.removeprefix("\ufeff")
+            self.decoder.errors = "replace"
+            text = self.decoder.decode(piece, final=not piece)
         units = len(text)
         if not text.isascii():
             self.beyond += units - len(text.encode("latin-1", "ignore"))
             units = len(text.encode("utf-16-le")) // 2
         self.units += units
-        lines = text.count("\n")
+        lines = len(piece) - len(piece.replace(b"\n", b""))  # bytes.count takes longer
         self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
         self.line += lines
         self.characters += len(text)
@@ -516,7 +505,8 @@ class Text:
         self.go_to(self.source.size)
         size = self.units * (2 if self.beyond else 1)
         escaped = self.units + 5 * (self.beyond + self.units - self.characters)
-        return Script(self.characters, self.beyond, size, escaped, self.valid)
+        valid = self.decoder.errors == "strict"
+        return Script(self.characters, self.beyond, size, escaped, valid)
 
 
 class Scan:
@@ -1045,12 +1035,16 @@ class Mapping(NamedTuple):
         one = self.inode and self.path.startswith("/") and not device
         return (self.device, self.inode, self.path) if one else None
 
+    def place(self, address: int) -> int:
+        """Where an address is in the file."""
+        return self.offset + address - self.start
+
 
 def mapping_at(mappings: Sequence[Mapping], address: int) -> Mapping:
     """The one that an address is in, of mappings by address; one without a file if in none."""
     at = bisect.bisect(mappings, (address + 1,)) - 1
     inside = at >= 0 and address < mappings[at].end
-    return mappings[at] if inside else Mapping(address, address, 0)
+    return mappings[at] if inside else Mapping(address, address, address)
 
 
 class Pages:
@@ -1059,6 +1053,8 @@ class Pages:
     pagemap (Documentation/admin-guide/mm/pagemap.rst): a little-endian u64 a page, of which the
     highest byte tells all: bit 63 present, 62 swapped, 61 file page or shared, 56 mapped once.
     """
+
+    segments = ()  # of a file: what is in mem is at its own address
 
     def __init__(self, pid: int) -> None:
         self.pid, self.searched, self.swap = pid, 0, 0
@@ -1129,10 +1125,6 @@ class Pages:
                 for match in PRESENT_RE.finditer(pages):
                     yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
 
-    def place_of(self, address: int) -> int:
-        """Where an address is in the file of its memory."""
-        return address
-
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
 
@@ -1147,7 +1139,7 @@ class Pages:
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
-        place = (mapping.file, mapping.offset + address - mapping.start)
+        place = (mapping.file, mapping.place(address))
         return "shared" if ram else "file", place if mapping.file else (self.pid, address)
 
 
@@ -1265,11 +1257,6 @@ class Core:
                     raise Problem("it has become shorter while it was read")
                 data[low - start : high - start] = there
         return bytes(data)
-
-    def place_of(self, address: int) -> int:
-        """Where an address is in the core file."""
-        part = mapping_at(self.segments, address)
-        return part.offset + address - part.start
 
     def backing(self, address: int, _: int) -> tuple[str, tuple]:
         """What a copy is. 'file': of a file's mapping, which may have been written to."""
@@ -1547,12 +1534,6 @@ class Where:
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
         self.other = Counter(runs=0, bytes=0)  # base64 in memory that is in none of the inputs
 
-    def add(self, column: str, copies: Iterable[tuple[bytes | int, Copy]]) -> None:
-        """Keep what was found in a column, which may be nothing."""
-        found = self.copies.setdefault(column, {})
-        for key, copy in copies:
-            found.setdefault(key, []).append(copy)
-
     def sizes(self, key: bytes | int) -> dict[str, tuple[int, int]]:
         """Bytes and number of copies in each column; memory that several share counts once."""
         found = {}
@@ -1655,13 +1636,13 @@ class Search:
         """Find the strings of a heap snapshot that hold literals."""
         self.index = self.index or Index(self.report)
         with self.report.saying(path), open_regular(path) as source:
-            heap, copies = Heap(source, self.index, self.report.min_size), []
+            heap = Heap(source, self.index, self.report.min_size)
+            kept = self.where.copies.setdefault("heaps", defaultdict(list))
             for content, told in heap.strings:
                 size = told["self_size"] if told["whole"] else 0
-                copy = Copy({"path": path, **told}, size, (path, told["node_id"]))
                 if content:
-                    copies.append((content, copy))
-            self.where.add("heaps", copies)
+                    place = path, told["node_id"]
+                    kept[content].append(Copy({"path": path, **told}, size, place))
             self.where.told["heaps"].append(heap.as_json())
             self.where.heap_texts += heap.texts_by_size
             if heap.damage:
@@ -1682,12 +1663,14 @@ class Search:
             copy = copy_of(match, space, owner, texts)
             if match.whole or match in texts or not copy.size:
                 copies.append((match.key, copy))
+        kept = self.where.copies.setdefault(column, defaultdict(list))
+        for key, copy in copies:
+            kept[key].append(copy)
         for match in matches:
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
-                there = match._replace(address=match.address - mapping.start + mapping.offset)
+                there = match._replace(address=mapping.place(match.address))
                 self.in_files.setdefault(mapping.file, set()).add(there)
-        self.where.add(column, copies)
         self.where.other.update(other)
         self.seen = seen
         if scanned:
@@ -1735,7 +1718,8 @@ def base64_in(runs: Iterable[Source], space: Pages | Core, count: int) -> tuple[
                 parts[run.width].add(content)
                 continue
             address, size = run.base + run.width * start, run.width * content.length
-            begin = space.place_of(address), None, None, None, None, False
+            place = mapping_at(space.segments, address).place(address)
+            begin = place, None, None, None, None, False
             parts[run.width].add(Literal(*begin, *content))
             found.add(Match(content.sha256, address, run.width, size, True))
     parts[1].source = one._replace(size=space.searched)
@@ -1776,7 +1760,7 @@ class Row(NamedTuple):
 
     def place(self, width: int) -> str:
         """'path:line:column' of a text, 'path at byte offset' of what is none."""
-        path, offset = printable(self.source.path), self.literal.offset
+        path, offset = self.source.path, self.literal.offset
         if self.literal.line is not None:
             return elide(f"{path}:{self.literal.line}:{self.literal.column}", width)
         is_process = self.source.file.startswith("/proc/")
@@ -1828,7 +1812,8 @@ def laid_out(section: Sequence[str | tuple]) -> list[str]:
 
 
 def elide(text: str, width: int) -> str:
-    """The end of a text that is too long for a column."""
+    """A text in a column: what can be printed, and the end of it if that is too long."""
+    text = printable(text)
     return text if len(text) <= width else "..." + text[3 - width :]
 
 
@@ -1864,11 +1849,12 @@ def input_lines(report: Report, where: Where) -> list[str]:
         inputs = [(f"{len(inputs)} inputs", 0, len(report.scanned))]
     for path, begin, end in inputs:
         part = report.scanned[begin:end]
-        size, length = sum(one.source.size for one in part), sum(one.characters for one in part)
+        literals = chain.from_iterable(one.literals() for one in part)
+        size, length = sum(one.source.size for one in part), sum(one.length for one in literals)
         number = count_text(sum(len(one.packed) for one in part), "base64 literal")
         files = f"{end - begin} files, " if end - begin != 1 and where.with_inputs else ""
         lines += [
-            elide(printable(path), 96),
+            elide(path, 96),
             f"  {files}{size_text(size)}: {number} of {report.min_size} characters or more, "
             f"{length} characters, {share(length, size)}",
         ]
@@ -1919,7 +1905,7 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
     lines = [("characters", "beyond Latin-1", "in memory", "with \\u", "script")]
     for script, path in texts[: min(top, 5)]:
         escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
-        name = elide(printable(path), 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
+        name = elide(path, 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
         size = size_text(script.size)
         lines.append((script.characters, script.beyond_latin1, size, escaped, name))
     size = size_text(sum(script.size for script, _ in texts))
@@ -1935,13 +1921,13 @@ def file_lines(report: Report) -> list[tuple]:
     sources = [one.source for one in chain.from_iterable(parts)]
     whole = sum(source.size for source in sources)
     largest = nlargest(10, sources, key=lambda source: source.size)
-    rows = [(one.size, share(one.size, whole), elide(printable(one.path), 73)) for one in largest]
+    rows = [(one.size, share(one.size, whole), elide(one.path, 73)) for one in largest]
     return [("bytes", "share", "file"), *rows]
 
 
 def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str | tuple]:
     """For literals and sources the strings of heaps that hold them, copies in RAM and in cores."""
-    found = [(n, row.literal) for n, row in enumerate(islice(rows, top), 1)]
+    found = enumerate((row.literal for row in islice(rows, top)), 1)
     keys = [(n, one.length, one.kind, one.sha256) for n, one in found]
     for n, (source, script) in enumerate((one.source, one.script) for one in report.scanned):
         if any(n in copies for copies in where.copies.values()):
@@ -1953,7 +1939,7 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
             none = "?" if column in where.partly else "-"
             none = none if number or column != "heaps" else ""  # sources are not looked for there
             cells.append(f"{size} in {copies}" if copies else none)
-        lines += [(*cells, elide(printable(name), 40)), *owner_lines(where, key)]
+        lines += [(*cells, elide(name, 40)), *owner_lines(where, key)]
     runs, size = where.other.values()
     if where.copies:
         lines.append(f"  {totals(rows, where)}")
@@ -1990,7 +1976,7 @@ def owner_lines(where: Where, key: bytes | int) -> list[str]:
                 of = anonymous.get(told.get("pid")) if told["backing"] == "anonymous" else None
                 kind += f", {share(told['bytes'], of)} of its anonymous memory" if of else ""
             if column != "heaps" or not size:
-                found[elide(printable(owner), 30), kind] += 1
+                found[elide(owner, 30), kind] += 1
     return [f"{'':14}{owner}: {number} {kind}" for (owner, kind), number in found.items()]
 
 
@@ -2024,7 +2010,7 @@ def searched_lines(where: Where) -> list[str | tuple]:
     for path, *sizes in (core.values() for core in where.told["cores"]):
         searched, mapped, dumped = map(size_text, sizes)
         has = f"with {dumped} of {mapped} of file mappings"
-        lines.append((None, None, searched, None, f"{elide(printable(path), 24)} {has}"))
+        lines.append((None, None, searched, None, f"{elide(path, 24)} {has}"))
     for bits in sorted({one["coredump_filter"] for one in where.told["processes"]} - {None}):
         dumped = ", ".join(name for n, name in enumerate(DUMPED) if bits >> n & 1)
         lines.append(f"  coredump_filter {bits:#x}: a core dump has {dumped or 'no'} memory")
@@ -2037,7 +2023,7 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
         base64, whole = heap["base64"], heap["self_size"]
         damaged = "" if heap["complete"] else ": damaged, what could be read"
         lines += [
-            f"  {elide(printable(heap['path']), 60)}{damaged}",
+            f"  {elide(heap['path'], 60)}{damaged}",
             f"    {heap['nodes']} nodes, {size_text(whole)}; strings {size_text(heap['strings'])}; "
             f"base64 strings {base64['strings']}, {size_text(base64['self_size'])}",
         ]
@@ -2105,19 +2091,14 @@ def extract(report: Report, rows: Rows, folder: str) -> None:
 
 
 def extract_content(row: Row, path: str) -> None:
-    """Write one content to a new file, piece by piece; none is left that is not whole."""
-    digest = sha256()
+    """Write one content to a new file; none is left that is not whole."""
+    literal, length = row.literal, -(-4 * row.literal.decoded // 3)  # without padding
     with open(row.source.file, "rb") as file, open(path, "xb") as out:
         source = row.source._replace(fd=file.fileno())
-        literal = source.part(row.literal.offset, row.literal.length)
         try:
-            with contextlib.suppress(ValueError):  # no base64 any more
-                for _, piece in literal.pieces(0, literal.size, PIECE):
-                    data = decoded(piece.rstrip(b"="))
-                    digest.update(data)
-                    out.write(data)
+            content = content_of(source.part(literal.offset, literal.length), 0, length, out)
             out.flush()
-            if digest.digest() != row.literal.sha256:
+            if isinstance(content, str) or content.sha256 != literal.sha256:
                 raise Problem(f"{row.source.file} has changed since it was searched; not written")
         except BaseException:
             os.unlink(path)
@@ -2148,7 +2129,7 @@ def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -
         panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=len(sizes), frameon=False)
     panel.set_xlabel("KiB, of all whole copies together")
     inputs = ", ".join(os.path.basename(path.rstrip("/")) for path, *_ in report.inputs)
-    title = elide(f"Base64 literals in {printable(inputs)}", 90).replace("$", r"\$")
+    title = elide(f"Base64 literals in {inputs}", 90).replace("$", r"\$")
     panel.set_title(f"{title}\n{totals(rows, where)}", loc="left", pad=24)
     panel.figure.savefig(out, format=out.rpartition(".")[2].lower())
 
