@@ -477,28 +477,24 @@ class Text:
 
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
-        for _, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
-            self.take(piece)
-        self.take(b"")  # what follows is ASCII or nothing
+        pieces = self.source.pieces(self.offset, offset, TEXT_PIECE)
+        for _, piece in chain(pieces, [(offset, b"")]):  # what follows is ASCII or nothing
+            try:
+                text = self.decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError:
+                self.decoder.errors = "replace"  # V8 gets U+FFFD
+                text = self.decoder.decode(piece, final=not piece)
+            units = len(text)
+            if not text.isascii():
+                self.beyond += units - len(text.encode("latin-1", "ignore"))
+                units = len(text.encode("utf-16-le")) // 2
+            self.units += units
+            lines = len(piece) - len(piece.replace(b"\n", b""))  # bytes.count takes longer
+            self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
+            self.line += lines
+            self.characters += len(text)
         self.offset = max(self.offset, offset)
         return self.line, self.column
-
-    def take(self, piece: bytes) -> None:
-        """Count. V8 gets what is no UTF-8 as U+FFFD."""
-        try:
-            text = self.decoder.decode(piece, final=not piece)
-        except UnicodeDecodeError:
-            self.decoder.errors = "replace"
-            text = self.decoder.decode(piece, final=not piece)
-        units = len(text)
-        if not text.isascii():
-            self.beyond += units - len(text.encode("latin-1", "ignore"))
-            units = len(text.encode("utf-16-le")) // 2
-        self.units += units
-        lines = len(piece) - len(piece.replace(b"\n", b""))  # bytes.count takes longer
-        self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
-        self.line += lines
-        self.characters += len(text)
 
     def script(self) -> Script:
         """How V8 keeps it. Reads to the end."""
@@ -813,10 +809,9 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
             for low, high in window_runs(characters, count):
                 rest = memory._replace(base=first + odd + width * low, width=width)
                 if start <= rest.base < following:  # else it is another window's
-                    more = high == len(characters)
-                    run = rest._replace(size=run_end(rest, high - low) if more else high - low)
-                    yield run
-                    behind = max(behind, run.base + width * run.size)
+                    length = run_end(rest, high - low) if high == len(characters) else high - low
+                    yield rest._replace(size=length)
+                    behind = max(behind, rest.base + width * length)
         start = behind
 
 
@@ -1916,13 +1911,12 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
 
 
 def file_lines(report: Report) -> list[tuple]:
-    """The largest files of folders and archives."""
-    parts = [report.scanned[begin:end] for _, begin, end in report.inputs if end - begin > 1]
-    sources = [one.source for one in chain.from_iterable(parts)]
+    """The largest of several files, those in archives too."""
+    sources = [one.source for one in report.scanned]
     whole = sum(source.size for source in sources)
     largest = nlargest(10, sources, key=lambda source: source.size)
     rows = [(one.size, share(one.size, whole), elide(one.path, 73)) for one in largest]
-    return [("bytes", "share", "file"), *rows]
+    return [("bytes", "share", "file"), *rows] if len(rows) > 1 else []
 
 
 def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str | tuple]:
@@ -2064,13 +2058,12 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
             found["occurrences"] = rows.times.get(literal.sha256, 1)
             yield ("," if n else "") + json.dumps({**found, **where.as_json(literal.sha256)})
         yield "]}"
-    memory = {"RAM", "cores"} & where.asked.keys()
     rest = {
         "left_out": report.left_out,
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
         **where.told,
         "closing": where.closing(),
-        "other": where.other if memory else None,
+        "other": where.other if {"RAM", "cores"} & where.asked.keys() else None,
     }
     yield "], " + json.dumps(rest)[1:]
 
@@ -2191,8 +2184,7 @@ def parser() -> argparse.ArgumentParser:
     least = "shortest literal, in characters without padding; K and M (256)"
     add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
-    tree = "the memory of these processes and their descendants; without PATH, "
-    tree += "their app.asar is the input, if they have one"
+    tree = "their memory and their descendants'; without PATH, their app.asar is the input"
     add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
