@@ -1634,8 +1634,8 @@ class Search:
             heap = Heap(source, self.index, self.report.min_size)
             kept = self.where.copies.setdefault("heaps", defaultdict(list))
             for content, told in heap.strings:
-                size = told["self_size"] if told["whole"] else 0
                 if content:
+                    size = told["self_size"] if told["whole"] else 0
                     place = path, told["node_id"]
                     kept[content].append(Copy({"path": path, **told}, size, place))
             self.where.told["heaps"].append(heap.as_json())
@@ -1755,11 +1755,10 @@ class Row(NamedTuple):
 
     def place(self, width: int) -> str:
         """'path:line:column' of a text, 'path at byte offset' of what is none."""
-        path, offset = self.source.path, self.literal.offset
-        if self.literal.line is not None:
-            return elide(f"{path}:{self.literal.line}:{self.literal.column}", width)
-        is_process = self.source.file.startswith("/proc/")
-        return elide(f"{path} at {offset:#x}" if is_process else f"{path} at byte {offset}", width)
+        literal, is_process = self.literal, self.source.file.startswith("/proc/")
+        at = f" at {literal.offset:#x}" if is_process else f" at byte {literal.offset}"
+        at = at if literal.line is None else f":{literal.line}:{literal.column}"
+        return elide(self.source.path + at, width)
 
 
 class Rows:
@@ -1774,9 +1773,8 @@ class Rows:
         groups = ((content, len(list(same))) for content, same in groupby(hashes))
         self.times = {content: number for content, number in groups if number > 1}
         del hashes  # or what follows is the peak of all memory
-        numbers = (
-            rank << 32 | n for rank, one in enumerate(self.scanned) for n in range(len(one.packed))
-        )
+        ranks = enumerate(self.scanned)
+        numbers = (rank << 32 | n for rank, one in ranks for n in range(len(one.packed)))
         self.numbers, seen = array("Q"), set()
         for number in sorted(numbers, key=lambda number: -self.row(number).literal.length):
             row = self.row(number)
@@ -1848,11 +1846,8 @@ def input_lines(report: Report, where: Where) -> list[str]:
         size, length = sum(one.source.size for one in part), sum(one.length for one in literals)
         number = count_text(sum(len(one.packed) for one in part), "base64 literal")
         files = f"{end - begin} files, " if end - begin != 1 and where.with_inputs else ""
-        lines += [
-            elide(path, 96),
-            f"  {files}{size_text(size)}: {number} of {report.min_size} characters or more, "
-            f"{length} characters, {share(length, size)}",
-        ]
+        found = f"{number} of {report.min_size} characters or more, {length} characters"
+        lines += [elide(path, 96), f"  {files}{size_text(size)}: {found}, {share(length, size)}"]
     return lines
 
 
@@ -2184,7 +2179,7 @@ def parser() -> argparse.ArgumentParser:
     least = "shortest literal, in characters without padding; K and M (256)"
     add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
-    tree = "their memory and their descendants'; without PATH, their app.asar is the input"
+    tree = "these processes and their descendants; without PATH, their app.asar is the input"
     add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
