@@ -311,15 +311,17 @@ def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
 
     Not those of HTML or CSS, which have none.
     """
-    start, closing = last_quote(before, quote), CLOSING_QUOTE_RE[quote].match(behind)
-    if not (start and closing[1]) or (quote != "`" and NEWLINE_RE.search(before, start)):
+    start = last_quote(before, quote)
+    if not start or (quote != "`" and NEWLINE_RE.search(before, start)):
         return None
     code = before[max(0, start - 25) : start - 1]
     tagged = quote == "`" and code[-1:].isidentifier()
     follows_code = not code or tagged or CODE_BEFORE_RE.search(code)
     if not follows_code or CSS_URL_RE.search(code):
         return None
-    return (start, closing.start(1)) if CODE_BEHIND_RE.match(behind, closing.end()) else None
+    closing = CLOSING_QUOTE_RE[quote].match(behind)
+    closed = closing[1] and CODE_BEHIND_RE.match(behind, closing.end())
+    return (start, closing.start(1)) if closed else None
 
 
 def last_quote(before: str, quote: str) -> int:
@@ -462,7 +464,7 @@ def kind_of(head: bytes) -> str:
 # In: a source. Out: all that it holds, with line and column of each literal.
 
 NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run
-TEXT_PIECE = 2**15  # bytes: small, as those that are all ASCII cost least
+TEXT_PIECE = 2**14  # bytes: small, as those that are all ASCII cost least
 
 
 class Text:
