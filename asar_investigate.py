@@ -1166,14 +1166,15 @@ def process_tree(pid: int) -> list[int]:
 def app_archive(pids: Iterable[int]) -> list[str]:
     """The first archive beside one of these programs, or named on its command line; if any."""
     for pid in pids:
-        program, folder = (os.path.realpath(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
-        words = filter(None, proc_text(f"/proc/{pid}/cmdline").split("\0")[1:])
-        for word in (f"{os.path.dirname(program)}/resources", *words):
-            place = os.path.join(folder, word)
-            for path in (place, f"{place}/app.asar"):
-                if path.endswith(".asar") and os.path.isfile(path):
-                    say(f"process {pid}: its archive is the input: {path}")
-                    return [path]
+        with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
+            program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
+            words = filter(None, proc_text(f"/proc/{pid}/cmdline").split("\0")[1:])
+            for word in (f"{os.path.dirname(program)}/resources", *words):
+                place = os.path.join(folder, word)
+                for path in (place, f"{place}/app.asar"):
+                    if path.endswith(".asar") and os.path.isfile(path):
+                        say(f"process {pid}: its archive is the input: {path}")
+                        return [path]
     return []
 
 

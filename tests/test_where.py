@@ -928,6 +928,8 @@ def test_processes_that_have_ended_and_threads(bundle):
     wait_for(lambda: not alive(zombie.pid))
     status, out, err = call("bundle.js", "--pid", zombie.pid)
     assert status == 2 and "it has ended" in err and err.count("\n") == 1 and "5000" in out
+    status, _, err = call("--pid", zombie.pid)  # its archive is looked for first
+    assert status == 2 and "it has ended" in err and err.count("\n") == 1
     zombie.wait()
 
 
