@@ -470,9 +470,9 @@ TEXT_PIECE = 2**14  # bytes: small, as those that are all ASCII cost least
 class Text:
     """Reads a source once from start to end: lines, columns, and how V8 keeps its characters."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, begin: bytes) -> None:
         self.source = source
-        self.offset = 3 if source.read(0, 3) == codecs.BOM_UTF8 else 0  # V8 gets none
+        self.offset = 3 if begin.startswith(codecs.BOM_UTF8) else 0  # V8 gets none
         self.decoder = codecs.getincrementaldecoder("utf-8")()
         self.line = self.column = 1
         self.characters = self.units = self.beyond = 0
@@ -503,18 +503,17 @@ class Text:
         self.go_to(self.source.size)
         size = self.units * (2 if self.beyond else 1)
         escaped = self.units + 5 * (self.beyond + self.units - self.characters)
-        valid = self.decoder.errors == "strict"
-        return Script(self.characters, self.beyond, size, escaped, valid)
+        return Script(self.characters, self.beyond, size, escaped, self.decoder.errors == "strict")
 
 
 class Scan:
     """Finds all that one source holds."""
 
     def __init__(self, source: Source, count: int, left_out: Counter) -> None:
-        self.source, self.count = source, count
+        self.source, self.count, self.far_looks = source, count, 0
         self.found = Scanned(source._replace(fd=-1), left_out)
-        self.text = None if b"\0" in source.read(0, 8192) else Text(source)
-        self.far_looks = 0
+        begin = source.read(0, 8192)
+        self.text = None if b"\0" in begin else Text(source, begin)
 
     def run(self) -> None:
         """Find all of it. Raises Problem; what was found before that counts too."""
@@ -1051,8 +1050,6 @@ class Pages:
     highest byte tells all: bit 63 present, 62 swapped, 61 file page or shared, 56 mapped once.
     """
 
-    segments = ()  # of a file: what is in mem is at its own address
-
     def __init__(self, pid: int) -> None:
         self.pid, self.searched, self.swap = pid, 0, 0
         devices = IN_RAM_RE.findall(proc_text(f"/proc/{pid}/mountinfo"))
@@ -1069,6 +1066,7 @@ class Pages:
             for start, end, offset, device, inode, path in lines
         ]
         self.path, self.file = f"process {pid}", f"/proc/{tid}/mem"
+        self.segments = ()  # of a core file: in mem all is at its own address
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
 

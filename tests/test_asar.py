@@ -935,7 +935,7 @@ def test_a_file_that_shrinks(monkeypatch, size, reads):
 def test_a_file_cut_within_a_run(monkeypatch):
     """The part that is left is not passed off as the whole."""
     Path("a.js").write_bytes(b'"' + base64_of(4 * MIB) + b'"')
-    shrinking(monkeypatch, "a.js", 10, 2 * MIB)
+    shrinking(monkeypatch, "a.js", 9, 2 * MIB)
     status, _, err = call("a.js")
     assert status == 2
     one_line(err, "a.js")
