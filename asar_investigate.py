@@ -175,7 +175,8 @@ def stride_for(count: int) -> int:
 def find_runs(source: Source, count: int) -> Iterator[Span]:
     """Each run of the reference: within a run of either alphabet, those of one."""
     for start, end in long_runs(source, count):
-        if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
+        piece = source.read(start, min(end - start, WINDOW))
+        if end - start == len(piece) and b"-" not in piece and b"_" not in piece:
             yield start, end
             continue
         part = source._replace(size=end)
@@ -408,11 +409,14 @@ class Content(NamedTuple):
 
 def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None) -> Content | str:
     """Decode a run and its padding, to a file if asked; or why it is left out (it is no data)."""
+    impossible = "length that base64 cannot have"
+    if (end - start) % 4 == 1:
+        return impossible
     behind = source.read(end, 2)
     padding = len(behind) - len(behind.lstrip(b"="))
     length = end - start + padding
-    if (end - start) % 4 == 1 or (padding and length % 4):
-        return "length that base64 cannot have"
+    if padding and length % 4:
+        return impossible
     digest, size, head = sha256(), 0, b""
     for _, piece in source.pieces(start, end, PIECE):
         reason = "" if head else no_data(piece)  # its beginning tells
