@@ -132,10 +132,10 @@ class Stat(NamedTuple):
 
 
 def read_file(path: str) -> bytes:
-    """The start of a /proc file (up to 4096 bytes), in one read."""
+    """The start of a /proc file (up to 64 KiB), in one read."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(fd, 4096)
+        return os.read(fd, 2**16)
     finally:
         os.close(fd)
 
@@ -225,7 +225,7 @@ class Process:
     def __init__(self, handle: psutil.Process) -> None:
         self.handle = handle
         self.pid = self.tid = handle.pid  # tid: the thread to read through
-        self.ppid = handle.ppid()
+        self.ppid = 0  # until the first poll
         self.stat: Stat | None = None  # of the last poll
         self.raw_stat = b""  # the text it was parsed from
         self.own_memory = False  # no longer its parent's, as between vfork and exec
@@ -283,50 +283,51 @@ class Tree:
     def __init__(self, watched: Sequence[psutil.Process] = ()) -> None:
         self.me = psutil.Process()
         self.of_command = not watched
-        self.known = {handle.pid: Process(handle) for handle in watched}
-        # children from before an exec are not the command's
-        self.outsiders = {self.me, *(self.me.children() if self.of_command else ())}
+        self.known: dict[int, Process] = {}
         self.newest = 0  # the last pid given out that was looked at
         self.scan_due = 0.0
+        self.outsiders = {self.me}
+        if self.of_command:  # children from before an exec are not the command's
+            self.search(psutil.pids())
+            self.outsiders |= {process.handle for process in self.known.values()}
+            self.known.clear()
+        for handle in watched:
+            self.known[handle.pid] = Process(handle)
 
     def find(self, now: float) -> None:
-        """Find new processes: those with a new pid, and now and then all in a scan."""
+        """Find new processes: those with a new pid, and now and then among all."""
         last, self.newest = self.newest, 0
         with contextlib.suppress(OSError):  # its last field is the last pid given out
             self.newest = int(read_file("/proc/loadavg").split()[-1])
         if now >= self.scan_due or not 0 < last <= self.newest < last + MANY_PIDS:
             self.scan_due = now + SCAN_SECONDS
-            self.scan()
-            return
-        for pid in range(last + 1, self.newest + 1):
-            with contextlib.suppress(psutil.Error, OSError):  # gone already
-                parent = read_stat(pid).ppid
-                ours = parent in self.known or (self.of_command and parent == self.me.pid)
-                if ours and process_of_thread(pid) == pid:
-                    self.add(psutil.Process(pid))
+            self.search(psutil.pids())
+        else:
+            self.search(range(last + 1, self.newest + 1))
 
-    def scan(self) -> None:
-        """Find all processes below memory.py, and below those whose parent is not known."""
-        roots = [p.handle for p in self.known.values() if p.ppid not in self.known]
-        roots += self.me.children() if self.of_command else []
-        for root in roots:
-            if root not in self.outsiders:
-                self.add(root)
+    def search(self, pids: Iterable[int]) -> None:
+        """Take in those whose parent is known, or memory.py; then their children, and so on."""
+        parents = {}
+        for pid in pids:
+            known = self.known.get(pid)
+            with contextlib.suppress(OSError):  # gone already, or hidden
+                stat = read_stat(pid)
+                if not (known and known.stat and known.stat.started == stat.started):
+                    parents[pid] = stat.ppid
+        found = True
+        while found:
+            above = {self.me.pid, *self.known} if self.of_command else self.known
+            found = [pid for pid, parent in parents.items() if parent in above]
+            for pid in found:
+                del parents[pid]
                 with contextlib.suppress(psutil.Error, OSError):
-                    for handle in root.children(recursive=True):
-                        self.add(handle)
-
-    def add(self, handle: psutil.Process) -> None:
-        """Take a process in, unless it is known or not one of the tree's."""
-        known = self.known.get(handle.pid)
-        if (known and known.handle == handle) or handle in self.outsiders:
-            return
-        with contextlib.suppress(psutil.Error, OSError):
-            self.known[handle.pid] = Process(handle)
+                    handle = psutil.Process(pid)
+                    if process_of_thread(pid) == pid and handle not in self.outsiders:
+                        self.known[pid] = Process(handle)
 
     def alive(self) -> list[Process]:
-        """The processes that have not ended, after a scan."""
-        self.scan()
+        """The processes that have not ended, after a search."""
+        self.search(psutil.pids())
         return [process for process in self.known.values() if process.is_alive()]
 
 
@@ -424,22 +425,8 @@ class Poller:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.unassigned = 0  # uncertain bytes that are no single process's
-        self.uncertain = 0  # bytes by which the last sample's sum may be off, where it matters
-        self.refused = ""  # why PSS could not be read
         self.largest = self.kernel_peak = 0  # RSS of one process: in a sample, by the kernel
         self.missed = (0, 0, 0, 0, "")  # see note_high_water
-
-    def sample(self, everything: bool = False) -> list[Process]:
-        """The processes that live now; all of them read together if asked for."""
-        now = time.monotonic()
-        self.tree.find(now)
-        living = self.measure(now, everything)
-        for process in living:
-            process.largest = max(process.largest, process.memory.rss)
-            self.largest = max(self.largest, process.largest)
-            if now >= process.name_due:
-                process.update_name(now)
-        return living
 
     def poll(self) -> list[Process]:
         """Carry every process forward to now. Those that count, in the tree's order."""
@@ -468,16 +455,28 @@ class Poller:
         if not process.reading:
             nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
             process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all that it has is growth
-            parent = self.tree.known.get(process.ppid)
-            if parent and parent.reading and parent.stat.stack_start == stat.stack_start:
-                # they share all anonymous memory, and each fault of the child may be a copy
-                parent.reading = parent.reading._replace(shared_anon=parent.resident[0])
+            origin = self.forked_from(process)
+            if origin:  # they share all anonymous memory, and each fault of either may be a copy
+                all_anon, memory = origin.resident[0], origin.reading.memory
+                if memory.uss is not None:  # what is private still is of files
+                    files = max(0, origin.memory.uss - origin.memory.anon)
+                    memory = memory._replace(uss=files + origin.reading.anon - all_anon)
+                origin.reading = origin.reading._replace(memory=memory, shared_anon=all_anon)
+                origin.carry()
                 process.reading = Reading(nothing, anon, mapped, 0, anon)
         process.carry()
 
+    def forked_from(self, process: Process) -> Process | None:
+        """A process with the same stack: its parent, or one before that if that has ended."""
+        for other in self.tree.known.values():
+            same = other.reading and other.stat.stack_start == process.stat.stack_start
+            if same and other is not process and process.stat.stack_start:
+                return other
+        return None
+
     def end(self, process: Process) -> None:
         """Its memory is gone; the largest process has what it shared, until that is read anew."""
-        self.note_high_water(process.high_water, process.largest, process.pid, process.name)
+        self.note_high_water(process)
         memory, process.reading, process.memory = process.memory, None, None
         process.uncertain = process.largest = process.high_water = 0
         share = memory.pss - memory.uss if memory and memory.pss is not None else 0
@@ -495,11 +494,13 @@ class Poller:
             self.end(process)
             del self.tree.known[process.pid]
 
-    def note_high_water(self, mark: int, largest: int, pid: int, name: str) -> None:
+    def note_high_water(self, process: Process | Command) -> None:
         """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
+        mark, largest = process.high_water, process.largest
         self.kernel_peak = max(self.kernel_peak, mark)
-        if self.tree.of_command:  # of others the mark may be from long ago
-            self.missed = max(self.missed, (mark - largest, mark, largest, pid, name))
+        if largest and self.tree.of_command:  # of others the mark may be from long ago
+            missed = mark - largest, mark, largest, process.pid, process.name
+            self.missed = max(self.missed, missed)
 
 
 class Sampler(Poller):
@@ -507,30 +508,40 @@ class Sampler(Poller):
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree)
-        self.peak = self.rss = self.huge_pages = 0  # PSS at most, and of the last sample
+        self.total = self.peak = 0  # PSS of the last sample, and at most
+        self.uncertain = 0  # bytes by which the last sample's may be off, where it matters
+        self.refused = ""  # why PSS could not be read
+        self.rss = self.huge_pages = 0  # of the last sample
         self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
         self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
 
-    def measure(self, now: float, everything: bool) -> list[Process]:
-        """Poll all, read all where that is worth it, and note what stays uncertain."""
+    def sample(self, everything: bool = False) -> list[Process]:
+        """Poll all processes; read all where that is worth it, or asked for. Those that live."""
+        now = time.monotonic()
+        self.tree.find(now)
         living = self.poll()
         self.count_huge_pages(living)
-        total, uncertain, limit = self.sums(living)
-        at_peak, since = total > self.peak, now - self.read_end
-        worth = max(SMALL, total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
+        self.total, uncertain, limit = self.sums(living)
+        at_peak, since = self.total > self.peak, now - self.read_end
+        worth = max(SMALL, self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
         old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
         worth_it = uncertain > worth and since > self.read_cost / READ_SHARE
         must = uncertain > limit and (at_peak or since > self.read_cost)
         if everything or old or worth_it or must:
             self.read_all(living, now)
-            total, uncertain, limit = self.sums(living)
+            self.total, uncertain, limit = self.sums(living)
         self.uncertain = uncertain if uncertain > limit else 0
-        self.peak = max(self.peak, total)
-        return [process for process in living if process.memory]
+        self.peak = max(self.peak, self.total)
+        for process in living:
+            process.largest = max(process.largest, process.memory.rss)
+            self.largest = max(self.largest, process.largest)
+            if now >= process.name_due:
+                process.update_name(now)
+        return living
 
     def sums(self, living: Sequence[Process]) -> tuple[int, int, float]:
         """The sum of PSS, the bytes of it in question, and how many may be."""
-        total = sum(process.memory.part for process in living if process.memory)
+        total = sum(process.memory.part for process in living)
         uncertain = self.unassigned + sum(process.uncertain for process in living)
         return total, uncertain, max(SMALL, total * MUST_READ)
 
@@ -549,35 +560,31 @@ class Sampler(Poller):
         """Read all processes together, and again where too much has moved meanwhile.
 
         Only forks share anonymous memory. If one process shares more than all others account
-        for, a child came or went while it was read; or it lives outside of the tree, and stays.
+        for, a child came or went while it was read; or, with --pid, a sharer is outside the tree.
         """
         cpu = time.process_time()
         for _ in range(READ_TRIES):
-            self.unassigned = 0  # what ends meanwhile is added
-            newest = self.tree.newest
+            self.unassigned, before = 0, set(living)
             for process in living:
                 self.read_one(process)
+            self.read_end = time.monotonic()
             shared = [process.reading.shared_anon for process in living if process.reading]
             alone = max(0, 2 * max(shared, default=0) - sum(shared))
-            self.tree.find(time.monotonic())
-            if self.tree.newest != newest:  # somebody was born
-                self.unassigned += max(0, alone - self.outsiders_share)
-            new = [process for process in self.tree.known.values() if not process.stat]
-            self.read_end = time.monotonic()
+            self.tree.find(self.read_end)
+            living[:] = self.poll()  # without what has ended, and with what moved since its read
+            self.unassigned += max(0, alone - self.outsiders_share)
+            if not self.tree.of_command and before == set(living):
+                self.outsiders_share = alone  # a command's forks are all in its tree
             _, uncertain, limit = self.sums(living)
-            if (not new and uncertain <= limit / 2) or self.read_end - now > READ_SECONDS:
+            steady = before >= set(living) and uncertain <= limit / 2
+            if steady or self.read_end - now > READ_SECONDS:
                 break
-            living += [process for process in self.poll() if process not in living]
-        self.outsiders_share = alone
         self.read_cost = time.process_time() - cpu
 
     def read_one(self, process: Process) -> None:
         """Read one process, unless it has ended meanwhile."""
-        if not process.reading:
-            return
-        process.read_at = time.monotonic()
         try:
-            process.reading = full_read(process)
+            process.reading, process.read_at = full_read(process), time.monotonic()
         except PermissionError as error:
             self.refused = error.strerror
             unknown = Memory(sum(process.resident))
@@ -628,14 +635,12 @@ class Breakdown:
     def __init__(self) -> None:
         self.pss, self.due = 0, 0.0  # of the last one, of the next one
 
-    def is_due(self, living: Sequence[Process]) -> bool:
-        pss = sum(process.memory.part for process in living)
+    def is_due(self, pss: int) -> bool:
         return pss > self.pss * WELL_ABOVE and time.monotonic() >= self.due
 
-    def take(self, living: Sequence[Process]) -> str:
-        """The mappings of processes that were just read, as recorded; "" for none."""
-        cpu, found = time.process_time(), {}
-        self.pss = sum(process.memory.part for process in living)
+    def take(self, living: Sequence[Process], pss: int) -> str:
+        """The mappings of processes that were just read, and PSS of all; "" for none."""
+        cpu, found, self.pss = time.process_time(), {}, pss
         for process in living:
             try:
                 mappings = list(mappings_of(process.tid))
@@ -731,11 +736,12 @@ class Recording:
         """Go on in a new file in /var/tmp, with all that was written; where that fails, stop."""
         path = os.path.join(TEMPORARY_FOLDER, f"memory.{os.getpid()}.{time.time_ns()}.csv")
         try:
-            with open(f"/proc/self/fd/{self.fd}", "rb") as old, open(path, "xb") as new:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(f"/proc/self/fd/{self.fd}", "rb") as old, open(fd, "wb") as new:
                 new.writelines(old)
                 new.write(rest)
                 new.flush()
-                os.dup2(new.fileno(), self.fd, inheritable=False)
+                os.dup2(fd, self.fd, inheritable=False)
         except OSError:
             say(f"{why}; samples from here on are not recorded")
             self.failed, useless = True, path
@@ -762,7 +768,7 @@ class Command:
         """
         self.name = os.path.basename(argv[0])
         self.status: int | None = None  # as a shell has it: 128 + n when a signal ended it
-        self.high_water = 0  # the largest RSS of it and of what it has waited for
+        self.high_water = self.largest = 0  # RSS of it and what it waited for; in the samples
         if LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             say("the kernel does not hand over orphaned processes: daemons will be missed")
         signals = {"setsigmask": signal_mask, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}
@@ -838,14 +844,13 @@ class StatusLine:
         self.wanted = wanted and os.isatty(2)
         self.due = 0.0  # when it is to be rewritten; 0: it is not shown
 
-    def show(self, now: float, living: Sequence[Process], peak: int) -> None:
+    def show(self, now: float, living: Sequence[Process], sampler: Sampler) -> None:
         """Time, processes, PSS, RSS, where memory.py is in the terminal's foreground."""
         with contextlib.suppress(OSError):  # the terminal has gone
             if self.wanted and now >= self.due and os.tcgetpgrp(2) == os.getpgrp():
-                pss = sum(process.memory.part for process in living)
                 rss = sum(process.memory.rss for process in living)
-                line = f"{now:.1f} s  {count(len(living), 'process')}  PSS {mib(pss)}"
-                line += f" (peak {mib(peak)})  RSS {mib(rss)}"
+                line = f"{now:.1f} s  {count(len(living), 'process')}  PSS {mib(sampler.total)}"
+                line += f" (peak {mib(sampler.peak)})  RSS {mib(rss)}"
                 self.clear()
                 write_text(line[: os.get_terminal_size(2).columns - 1], sys.stderr, end="")
                 self.due = now + 0.4
@@ -918,15 +923,15 @@ class Session:
         living = self.sampler.sample(everything=last)
         in_time = begin < self.sampler.read_end < begin + self.interval  # all was read just now
         made_of = ""
-        if last or (in_time and self.breakdown.is_due(living)):
-            made_of = self.breakdown.take(living)
+        if last or (in_time and self.breakdown.is_due(self.sampler.total)):
+            made_of = self.breakdown.take(living, self.sampler.total)
         now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
         if made_of:
             self.recording.comment("made of", f"{now:.3f} {made_of}")
         if self.sampler.uncertain:
             self.recording.comment("uncertain", f"{now:.3f} {self.sampler.uncertain}")
         self.recording.sample(now, begin, living, memory_in_use() - self.base)
-        self.line.show(now, living, self.sampler.peak)
+        self.line.show(now, living, self.sampler)
         if last:
             self.ended = self.ended or "duration"
         elif not self.command and not living:
@@ -976,9 +981,10 @@ def finish(session: Session) -> None:
     if sampler.refused:
         comment("unreadable", sampler.refused)
     for process in session.tree.known.values():
-        sampler.note_high_water(process.high_water, process.largest, process.pid, process.name)
+        sampler.note_high_water(process)
     if command and command.high_water:
-        sampler.note_high_water(command.high_water, sampler.largest, command.pid, command.name)
+        command.largest = sampler.largest
+        sampler.note_high_water(command)
     comment("kernel peak rss", sampler.kernel_peak or "")
     comment("between samples", "{1} {2} {3} {4}".format(*sampler.missed))
     comment("samples due", max(session.due, int(duration / session.interval)))
@@ -1160,8 +1166,7 @@ class Run:
     def add(self, sample: Sample) -> None:
         self.last, self.samples = sample, self.samples + 1
         self.processes = max(self.processes, len(sample.memories))
-        uncertain = number(self.meta, "uncertain")
-        if uncertain:
+        if uncertain := number(self.meta, "uncertain"):
             sample.totals["uncertain"] = uncertain
         self.meta.pop("uncertain", None)
         for name, value in sample.totals.items():
@@ -1290,8 +1295,9 @@ def caveats(run: Run) -> Iterator[str]:
     if "cut" in run.meta:
         yield f"the recording is not whole ({run.meta['cut']}): figures up to there"
     elif not run.points:
-        kernel = mib(figures["kernel_peak_rss"])
-        yield f"too short to be sampled; its largest RSS by the kernel's account: {kernel}"
+        kernel = figures["kernel_peak_rss"]
+        mark = f"; its largest RSS by the kernel's account: {mib(kernel)}" if kernel else ""
+        yield f"too short to be sampled, or without memory of its own{mark}"
     if figures["uncertain"]:
         how_long, off = seconds(figures["uncertain"]["seconds"]), mib(figures["uncertain"]["peak"])
         text = f"for {how_long} more changed than could be read in time: the sum of PSS"
@@ -1332,7 +1338,9 @@ def summary(run: Run) -> str:
     for caveat in caveats(run):
         lines += textwrap.wrap(caveat, 96, initial_indent="! ", subsequent_indent="  ")
     if run.points:
-        lines += ["", *metric_table(run), *peak_line(run), sparkline(run), "", *process_table(run)]
+        lines += ["", *metric_table(run)]
+        lines += textwrap.wrap(" ".join(peak_line(run)), 98, subsequent_indent="  ")
+        lines += [sparkline(run), "", *process_table(run)]
     if run.figures["made_of"]:
         lines += ["", *mapping_table(run)]
     own, due = run.figures["own"], number(run.meta, "samples due")
@@ -1476,7 +1484,7 @@ def panels(figure: Figure, title: str, notes: Sequence[str], heights: dict[str, 
     found = figure.subplots(len(heights), 1, gridspec_kw={"height_ratios": [*heights.values()]})
     figure.subplots_adjust(left=0.07, right=0.68, top=0.89, bottom=0.04, hspace=0.26)
     figure.text(0.01, 0.985, label_of(title, 95), size=14, weight="bold", va="top")
-    text = "\n".join(textwrap.wrap(label_of("; ".join(notes), 300), 165))
+    text = "\n".join(textwrap.wrap(label_of("; ".join(notes), 2000), 165, max_lines=4))
     figure.text(0.01, 0.95, text, size=9, va="top")
     for panel, panel_title in zip(found, heights):
         panel.set_title(panel_title, loc="left", size=10)
@@ -1713,6 +1721,9 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
             if recording.created:
                 os.unlink(recording.path)
             raise
+        except OSError as error:  # a lack of descriptors, say
+            say(f"the measuring has broken off: {error}")
+            recording.failed = True
         recording.close()
         done = report([recording.path], options) and not recording.failed
         if not done:
@@ -1756,17 +1767,17 @@ def write_file(path: str, data: bytes) -> None:
         if not (sys.stdout and write_text(data.decode(), sys.stdout, end="")):
             raise OSError(errno.EIO, "stdout cannot be written")
         return
-    path = os.path.realpath(path)
-    folder, name = os.path.split(path)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.part")
-    if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.path.isfile(path)):
-        part = path  # a device, a pipe, or a file in another's folder: in place
+    folder, name = os.path.split(os.path.realpath(path))
+    whole = os.path.isfile(path) or not os.path.exists(path)  # else a device, a pipe
+    in_place = not (whole and os.access(folder, os.W_OK))
+    part = path if in_place else os.path.join(folder, f".{name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
             file.write(data)
-        os.replace(part, path)
+        if not in_place:
+            os.replace(part, os.path.join(folder, name))
     finally:
-        if part != path and os.path.exists(part):
+        if not in_place and os.path.exists(part):
             os.unlink(part)
 
 

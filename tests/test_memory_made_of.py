@@ -156,7 +156,7 @@ def test_a_process_that_ends_before_its_mappings_are_read_is_not_called_unreadab
         living = memory.Sampler(memory.Tree([memory.psutil.Process(target.pid)])).sample()
         target.kill()
         target.wait()
-        assert len(living) == 1 and memory.Breakdown().take(living) == ""
+        assert len(living) == 1 and memory.Breakdown().take(living, 1) == ""
 
 
 RECORDED = """\
