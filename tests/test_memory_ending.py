@@ -342,7 +342,8 @@ def test_nohup_stays_in_force():
 
 
 def test_those_left_alive_are_said_and_ctrl_c_leaves_them():
-    words = ["sh", "-c", "sleep 60 </dev/null >/dev/null 2>&1 & echo $!; exit 6"]
+    named = 'until read name </proc/$!/comm; [ "$name" = sleep ]; do :; done'  # no shell any more
+    words = ["sh", "-c", f"sleep 60 </dev/null >/dev/null 2>&1 & echo $!; {named}; exit 6"]
     process = start("--interval", "0.1", "--json", "s.json", *words)
     left = int(process.stdout.readline())
     try:

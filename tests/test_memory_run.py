@@ -537,10 +537,11 @@ def test_processes_that_vanish_in_the_middle():
 
 
 NOT_READABLE = """\
-import ctypes, time
+import ctypes, os, time
 a = bytearray(30 << 20)
 ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: as a setuid program
 time.sleep(1)
+os._exit(0)  # with all of it, where Python would free it first
 """
 
 
