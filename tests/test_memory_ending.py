@@ -166,7 +166,7 @@ def test_a_full_disk_loses_nothing_that_was_written():
     """A limit on the size of files stands for it: the same error at the same place."""
 
     def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
     words = [
         "--csv",
@@ -357,7 +357,8 @@ def test_those_left_alive_are_said_and_ctrl_c_leaves_them():
         _, err = process.communicate(timeout=LIMIT)
         assert process.returncode == 6 and err.count("go on") == 0
         assert alive(left)
-        assert load("s.json")["by_process"][0]["process"] == "sleep"
+        (name,) = [use["process"] for use in load("s.json")["by_process"] if use["pid"] == left]
+        assert name == "sleep"
     finally:
         os.kill(left, signal.SIGKILL)
 
