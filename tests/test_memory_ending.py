@@ -582,7 +582,9 @@ def test_nobody_listens(closing):
     assert len(kept) == ("full" in closing)  # nobody has seen the summary
 
 
-@pytest.mark.parametrize("words", ["--quiet --json - true", "--in s.csv --json -", "--in s.csv"])
+@pytest.mark.parametrize(
+    "words", ["--quiet --csv t.csv --json - true", "--in s.csv --json -", "--in s.csv"]
+)
 def test_json_that_nobody_takes_is_a_failure(words):
     assert run("--quiet", "--csv", "s.csv", "true").returncode == 0
     for closing in (">&-", ">/dev/full"):
