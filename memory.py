@@ -24,15 +24,13 @@ import errno
 import importlib.util
 import itertools
 import os
-import platform
 import re
-import resource
 import shlex
 import signal
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 try:
@@ -191,7 +189,7 @@ def live_thread(pid: int) -> int | None:
 
 def shares_memory(pid: int, parent: int) -> bool:
     """Whether a process still uses its parent's memory, as between vfork(2) and exec."""
-    number = (KCMP_64 if sys.maxsize > 2**32 else KCMP_32).get(platform.machine())
+    number = (KCMP_64 if sys.maxsize > 2**32 else KCMP_32).get(os.uname().machine)
     return number is not None and LIBC.syscall(number, pid, parent, KCMP_VM, 0, 0) == 0
 
 
@@ -219,7 +217,6 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
 
 SCAN_SECONDS = 5  # between scans of all processes
 MANY_PIDS = 300  # new since the last sample: a scan is cheaper than looking at each
-SPARE_DESCRIPTORS = 8  # not kept open, for reading everything else
 
 
 class Process:
@@ -231,28 +228,19 @@ class Process:
         self.ppid = handle.ppid()
         self.stat: Stat | None = None  # of the last poll
         self.raw_stat = b""  # the text it was parsed from
-        self.stat_fd: int | None = None  # kept open: a third of the cost
-        with contextlib.suppress(OSError):
-            fd = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-            if fd < resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS:
-                self.stat_fd = fd
-            else:
-                os.close(fd)
         self.own_memory = False  # no longer its parent's, as between vfork and exec
         self.seen = self.read_at = time.monotonic()
         self.resident = 0, 0  # anonymous, mapped: at the last poll
         self.reading: Reading | None = None
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
-        self.read_cost = 0.0  # CPU seconds
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
         self.row = ""  # of the CSV; made anew where memory or name have changed
         self.name, self.name_due = "?", 0.0
 
     def poll(self, tree: dict[int, Process]) -> Stat | None:
         """/proc/PID/stat; None for a zombie, and between vfork and exec. OSError: it has ended."""
-        kept = self.stat_fd is not None
-        text = os.pread(self.stat_fd, 4096, 0) if kept else read_file(f"/proc/{self.pid}/stat")
+        text = read_file(f"/proc/{self.pid}/stat")
         if text == self.raw_stat:  # as at the last poll
             return self.stat
         self.raw_stat, stat = b"", parse_stat(text)
@@ -333,14 +321,8 @@ class Tree:
         known = self.known.get(handle.pid)
         if (known and known.handle == handle) or handle in self.outsiders:
             return
-        self.forget(handle.pid)
         with contextlib.suppress(psutil.Error, OSError):
             self.known[handle.pid] = Process(handle)
-
-    def forget(self, pid: int) -> None:
-        process = self.known.pop(pid, None)
-        if process and process.stat_fd is not None:
-            os.close(process.stat_fd)
 
     def alive(self) -> list[Process]:
         """The processes that have not ended, after a scan."""
@@ -353,20 +335,18 @@ class Tree:
 # holds up the process's own mmap calls meanwhile; /proc/PID/stat costs 10 us whatever the size.
 # So every process is polled at every sample, what was last read of it is carried forward by its
 # RSS, and the bytes that RSS and page faults leave open are added up over the tree. Where the sum
-# is worth it, the uncertain processes are read; where what they share has changed, all others in
-# the same breath, since only figures of one moment add up. What could not be read in time is
-# said, in bytes. What gives no sign at all (another program's share) is bounded by age.
+# is worth it all are read in the same breath, since only figures of one moment add up. What could
+# not be read in time is said, in bytes. What gives no sign at all (another program's share) is
+# bounded by age.
 
-WORTH_READING = 0.01  # of the sum of PSS
+WORTH_READING = 0.01  # of the sum of PSS: read if that costs no more than READ_SHARE of one core
 WORTH_AT_PEAK = 0.002  # where the sum is a new peak, which must be one that was read
-MUST_READ = 0.02  # read, whatever it costs (reading takes half of the time at most), or say so
+MUST_READ = 0.02  # read, whatever it costs (half of the time at most, but at a peak), or say so
 SMALL = 2**16  # bytes that are never worth it
-READ_SHARE = 0.04  # of one core, for what is worth reading
-READ_BURST = 0.1  # seconds of it that may be saved up
+READ_SHARE = 0.04
 REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no more
 REFRESH_SECONDS = 1  # but no more often than this
-UNSEEN_TRIES = 4  # to find a child that came or went while its parent was read
-READ_TRIES = 2  # where too much moves while it is read
+READ_TRIES = 4  # where too much moves while it is read
 READ_SECONDS = 0.2  # after which nothing is tried again in a sample
 COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may differ from smaps_rollup
 HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
@@ -431,9 +411,7 @@ def full_read(process: Process) -> Reading:
     polled = Reading(memory, *process.resident, process.stat.faults, shared)
     blurred = unexplained(polled, anon, mapped, stat.faults)
     process.resident = anon, mapped
-    process.stat = process.stat._replace(
-        rss=anon + mapped, faults=stat.faults, stack_start=stat.stack_start
-    )
+    process.stat = stat._replace(started=process.stat.started, rss=anon + mapped)
     process.high_water = max(process.high_water, status["VmHWM"])
     if abs(anon - before[0]) + abs(mapped - before[1]) > COUNTER_ERROR:  # it moved meanwhile
         anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
@@ -450,8 +428,6 @@ class Poller:
         self.refused = ""  # why PSS could not be read
         self.largest = self.kernel_peak = 0  # RSS of one process: in a sample, by the kernel
         self.missed = (0, 0, 0, 0, "")  # see note_high_water
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a descriptor a process
 
     def sample(self, everything: bool = False) -> list[Process]:
         """The processes that live now; all of them read together if asked for."""
@@ -505,21 +481,19 @@ class Poller:
         memory, process.reading, process.memory = process.memory, None, None
         process.uncertain = process.largest = process.high_water = 0
         share = memory.pss - memory.uss if memory and memory.pss is not None else 0
-        heirs = [p for p in self.tree.known.values() if share and p.reading]
-        heirs = [heir for heir in heirs if heir.memory.pss is not None]
-        if heirs:
-            heir = max(heirs, key=lambda p: p.memory.rss)
-            theirs = heir.reading.memory
+        heirs = [p for p in self.tree.known.values() if p.memory and p.memory.pss is not None]
+        if share and heirs:
+            heir = max(heirs, key=lambda process: process.memory.rss)
+            theirs, self.unassigned = heir.reading.memory, self.unassigned + share
             theirs = theirs._replace(pss=theirs.pss + share, anon=theirs.anon + share)
             heir.reading = heir.reading._replace(memory=theirs)
             heir.carry()
-            self.unassigned += share
 
     def end_if_gone(self, process: Process) -> None:
         """The process has ended, and not just its main thread or the right to read it."""
         if not process.is_alive():
             self.end(process)
-            self.tree.forget(process.pid)
+            del self.tree.known[process.pid]
 
     def note_high_water(self, mark: int, largest: int, pid: int, name: str) -> None:
         """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
@@ -535,40 +509,30 @@ class Sampler(Poller):
         super().__init__(tree)
         self.peak = self.rss = self.huge_pages = 0  # PSS at most, and of the last sample
         self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
-        self.tokens, self.now = READ_BURST, 0.0  # CPU seconds for reading, at this time
-        self.all_read_at = self.forced_until = 0.0
+        self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
 
     def measure(self, now: float, everything: bool) -> list[Process]:
-        """Poll, read none, the uncertain processes or all, and note what stays uncertain."""
+        """Poll all, read all where that is worth it, and note what stays uncertain."""
         living = self.poll()
         self.count_huge_pages(living)
-        self.tokens = min(READ_BURST, self.tokens + (now - self.now) * READ_SHARE)
-        self.now = now
-        total, uncertain = self.sums(living)
-        worth = max(SMALL, total * (WORTH_AT_PEAK if total > self.peak else WORTH_READING))
-        cost = sum(process.read_cost for process in living)
-        everything |= now - self.all_read_at > max(REFRESH_SECONDS, cost / REFRESH_SHARE)
-        forced = uncertain > max(SMALL, total * MUST_READ)
-        forced = forced and (now >= self.forced_until or total > self.peak)
-        if everything or forced or (uncertain > worth and self.tokens > 0):
-            cpu = time.process_time()
-            for _ in range(READ_TRIES):
-                self.read_together(living, worth, everything)
-                total, uncertain = self.sums(living)
-                late = time.monotonic() - now > READ_SECONDS
-                if uncertain <= max(SMALL, total * MUST_READ) or late:
-                    break
-            self.tokens = max(-READ_BURST, self.tokens - (time.process_time() - cpu))
-            end = time.monotonic()
-            self.forced_until = end + (end - now)  # reading takes half of the time
-        self.uncertain = uncertain if uncertain > max(SMALL, total * MUST_READ) else 0
+        total, uncertain, limit = self.sums(living)
+        at_peak, since = total > self.peak, now - self.read_end
+        worth = max(SMALL, total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
+        old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
+        worth_it = uncertain > worth and since > self.read_cost / READ_SHARE
+        must = uncertain > limit and (at_peak or since > self.read_cost)
+        if everything or old or worth_it or must:
+            self.read_all(living, now)
+            total, uncertain, limit = self.sums(living)
+        self.uncertain = uncertain if uncertain > limit else 0
         self.peak = max(self.peak, total)
         return [process for process in living if process.memory]
 
-    def sums(self, living: Sequence[Process]) -> tuple[int, int]:
-        """The sum of PSS, and the bytes of it in question."""
+    def sums(self, living: Sequence[Process]) -> tuple[int, int, float]:
+        """The sum of PSS, the bytes of it in question, and how many may be."""
         total = sum(process.memory.part for process in living if process.memory)
-        return total, self.unassigned + sum(process.uncertain for process in living)
+        uncertain = self.unassigned + sum(process.uncertain for process in living)
+        return total, uncertain, max(SMALL, total * MUST_READ)
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
         """A fault counts as one page; a huge one may have replaced as much of what is shared."""
@@ -581,71 +545,47 @@ class Sampler(Poller):
             shared = sum(process.reading.shared_anon for process in living)
             self.unassigned += min(shared, max(0, size - max(0, self.rss - rss)))
 
-    def read_together(self, living: list[Process], worth: float, everything: bool) -> None:
-        """Read the uncertain processes, and all others if what these share has changed."""
-        everything = everything or self.unassigned > worth / 2
-        unassigned, self.unassigned = self.unassigned, 0  # what ends meanwhile is added
-        least = 0 if everything else worth / 4 / len(living)  # uncertainty worth a read
-        chosen = {p for p in living if p.reading and p.uncertain >= least}
-        blurred = sum(process.reading.blurred for process in chosen)  # others were read without
-        blurred = blurred if blurred > self.sums(living)[0] * WORTH_READING else 0
-        changed = unassigned + sum(self.read_one(p) for p in living if p in chosen)
-        if everything or changed + blurred + self.unassigned > worth / 2:
-            self.all_read_at = time.monotonic()
-            for process in living:
-                if process not in chosen:
-                    self.read_one(process)
-            self.find_unseen_sharers(living)
-        else:
-            self.unassigned += changed
+    def read_all(self, living: list[Process], now: float) -> None:
+        """Read all processes together, and again where too much has moved meanwhile.
 
-    def read_one(self, process: Process) -> int:
-        """Read one process. Returns the bytes by which it shares more or less than expected."""
-        before = process.reading
-        if not before:  # it has ended meanwhile
-            return 0
-        cpu, process.read_at = time.process_time(), time.monotonic()
+        Only forks share anonymous memory. If one process shares more than all others account
+        for, a child came or went while it was read; or it lives outside of the tree, and stays.
+        """
+        cpu = time.process_time()
+        for _ in range(READ_TRIES):
+            self.unassigned = 0  # what ends meanwhile is added
+            newest = self.tree.newest
+            for process in living:
+                self.read_one(process)
+            shared = [process.reading.shared_anon for process in living if process.reading]
+            alone = max(0, 2 * max(shared, default=0) - sum(shared))
+            self.tree.find(time.monotonic())
+            if self.tree.newest != newest:  # somebody was born
+                self.unassigned += max(0, alone - self.outsiders_share)
+            new = [process for process in self.tree.known.values() if not process.stat]
+            self.read_end = time.monotonic()
+            _, uncertain, limit = self.sums(living)
+            if (not new and uncertain <= limit / 2) or self.read_end - now > READ_SECONDS:
+                break
+            living += [process for process in self.poll() if process not in living]
+        self.outsiders_share = alone
+        self.read_cost = time.process_time() - cpu
+
+    def read_one(self, process: Process) -> None:
+        """Read one process, unless it has ended meanwhile."""
+        if not process.reading:
+            return
+        process.read_at = time.monotonic()
         try:
             process.reading = full_read(process)
         except PermissionError as error:
             self.refused = error.strerror
-            process.reading = before._replace(memory=Memory(sum(process.resident)))
+            unknown = Memory(sum(process.resident))
+            process.reading = process.reading._replace(memory=unknown)
         except OSError:
             self.end_if_gone(process)
-            return 0
-        process.read_cost = time.process_time() - cpu
+            return
         process.carry()
-        found, last = process.memory, before.memory
-        if found.pss is None or last.pss is None:
-            return 0
-        change = (found.pss - found.uss) - (last.pss - last.uss)
-        return abs(change) + max(0, carried(before, *process.resident).uss - found.uss)
-
-    def find_unseen_sharers(self, living: list[Process]) -> None:
-        """Read again where somebody who was not read had a part in anonymous memory.
-
-        Only forks share it. A child that came meanwhile is found now; of one that came and went,
-        or lives outside of the tree, the parent shares what no other does: that may stay so.
-        """
-        for _ in range(UNSEEN_TRIES):
-            shared = [process.reading.shared_anon for process in living if process.reading]
-            # what the largest sharer shares, and all others together do not account for
-            alone = max(0, 2 * max(shared, default=0) - sum(shared))
-            least = max(SMALL, self.sums(living)[0] * WORTH_READING)
-            self.tree.find(time.monotonic())
-            new = {process for process in self.tree.known.values() if not process.stat}
-            late = time.monotonic() - self.now > READ_SECONDS
-            if late:  # what they do not account for is not looked for
-                self.unassigned += max(0, alone - self.outsiders_share)
-            if late or (not new and alone <= self.outsiders_share + least):
-                break
-            living += [process for process in self.poll() if process not in living]
-            change = sum(self.read_one(process) for process in living if process in new)
-            change = max(change, alone - self.outsiders_share)
-            for process in living if change > least else ():
-                if process not in new and process.resident[0] >= change:
-                    self.read_one(process)
-        self.outsiders_share = alone
 
 
 # ---------------------------------------------------------------- what it is made of
@@ -740,8 +680,8 @@ class Recording:
 
     def begin(self, command: str, interval: float) -> None:
         """Empty the file and write its head. Called when the command runs."""
-        total = mib(psutil.virtual_memory().total)
-        system = f"{platform.system()} {platform.release()} {platform.machine()}"
+        kernel, total = os.uname(), mib(psutil.virtual_memory().total)
+        system = f"{kernel.sysname} {kernel.release} {kernel.machine}, {total}"
         os.ftruncate(self.fd, 0)
         self.comment("command", command)
         self.comment("start", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
@@ -749,7 +689,7 @@ class Recording:
         with open("/proc/self/mounts", "rb") as file:
             if os.geteuid() and HIDEPID_RE.search(file.read()):
                 self.comment("hidden", "other users' processes")
-        self.comment("system", f"{system}, {total}, {os.cpu_count()} CPUs")
+        self.comment("system", f"{system}, {os.cpu_count()} CPUs")
         self.comment("version", f"memory.py {VERSION}")
         self.write(HEADER)
 
@@ -974,11 +914,11 @@ class Session:
     def sample(self, last: bool = False) -> None:
         """Take one sample and record it; what it is made of, too, where that is due."""
         begin = time.monotonic()
-        living = self.sampler.sample()
         last = last or (self.duration is not None and begin - self.start >= self.duration)
-        made_of, in_time = "", time.monotonic() - begin < self.interval
+        living = self.sampler.sample(everything=last)
+        in_time = begin < self.sampler.read_end < begin + self.interval  # all was read just now
+        made_of = ""
         if last or (in_time and self.breakdown.is_due(living)):
-            living = self.sampler.sample(everything=True)
             made_of = self.breakdown.take(living)
         now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
         if made_of:
@@ -1091,12 +1031,18 @@ def hint_running_instance(name: str) -> None:
 # ---------------------------------------------------------------- reading a recording
 # A CSV goes in, a Run comes out: all that the summary, the JSON and the graph show.
 
-METRICS = {"pss": "PSS", "uss": "USS", "rss": "RSS", "swap": "swap", "system": "system"}
+METRICS = {  # name, what it is; colour, style and width of its curve
+    "pss": ("PSS", "shared pages divided: the true sum", "#000000", "-", 2.4),
+    "uss": ("USS", "private pages alone", "#0072B2", "-.", 1.6),
+    "rss": ("RSS", "shared pages counted in each process", "#D55E00", "-", 1.3),
+    "swap": ("swap", "swapped PSS", "#CC79A7", ":", 2.2),
+    "system": ("system", "change of all memory in use", "#117733", "--", 1.4),
+}
 KINDS = {"anon": "anonymous", "file": "file-backed", "shmem": "shared"}
 ROW = r'(\d{1,9}\.\d{1,9}),(\d{1,9}),"((?:[^"]|"")*)",(-?\d{1,18})' + r",(\d{0,18})" * 6
 ROW_RE = re.compile(ROW + r",(\d{0,9}(?:\.\d{1,9})?)\n", re.ASCII)  # no number is absurd
-NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(\.\d{1,9})?)", re.ASCII)
-MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) (\d{1,18}): (.*)", re.ASCII)
+NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(?:\.\d{1,9})?)", re.ASCII)
+MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) ([1-9]\d{0,17}): (.*)", re.ASCII)
 MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
 MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
 MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
@@ -1112,13 +1058,7 @@ class Sample(NamedTuple):
     memories: dict[tuple[int, float], Memory]
     names: dict[tuple[int, float], str]
     age: float  # seconds since the oldest value in it was read
-    totals: dict[str, int | None]  # the sum of each metric
-
-
-def known(function: Callable, sizes: Iterable[int | None]) -> int | None:
-    """The sum or maximum of the sizes that are known; None if none is."""
-    found = [size for size in sizes if size is not None]
-    return function(found) if found else None
+    totals: dict[str, int]  # the sum of each metric that is known, and what is uncertain of PSS
 
 
 def at_most(size: int | None, is_bound: bool) -> str:
@@ -1126,15 +1066,12 @@ def at_most(size: int | None, is_bound: bool) -> str:
     return ("<=" if is_bound else "") + mib(size)
 
 
-def totals_of(memories: Iterable[Memory], system: int) -> dict[str, int | None]:
-    """The sum of each metric; RSS stands in for PSS and USS that could not be read."""
-    return {
-        "pss": known(sum, (m.part for m in memories)),
-        "uss": known(sum, (m.rss if m.uss is None else m.uss for m in memories)),
-        "rss": known(sum, (m.rss for m in memories)),
-        "swap": known(sum, (m.swap for m in memories)),
-        "system": system,
-    }
+def number(meta: dict[str, str], key: str) -> float | None:
+    """The number that a comment ends with; None where there is none or an absurd one."""
+    match = NUMBER_RE.fullmatch(meta.get(key, ""))
+    if not match or (match[1][0] == "-" and key != "system after"):
+        return None
+    return float(match[1]) if "." in match[1] else int(match[1])
 
 
 def data_lines(path: str, meta: dict[str, str]) -> Iterator[str]:
@@ -1159,12 +1096,9 @@ def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
     A pid that was absent for a sample is another process. Raises Problem when it is no recording.
     """
     lines = data_lines(path, meta)
-    header = next(lines, "")
+    header = next(lines, "")  # where it is cut off, nothing follows
     if not (HEADER.startswith(header) or header.startswith("#")):
         raise Problem(f"{path}: not a recording of memory.py (made with --csv)", 2)
-    if header != HEADER:
-        meta["cut"] = "its head is cut off"
-        return
     last, keys = 0.0, {}  # of the sample before
     memories, names, age = {}, {}, 0.0
     for place, line in enumerate(lines, 1):
@@ -1172,68 +1106,66 @@ def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
         if not row or float(row[1]) < last or (int(row[2]) and row[4][0] == "-"):
             meta["cut"] = f"row {place} is cut off or damaged"
             return
-        now, pid, size = float(row[1]), int(row[2]), int(row[4])
+        now, pid = float(row[1]), int(row[2])
         if pid:
             key = keys.get(pid, (pid, now))
-            memories[key] = Memory(size, *(int(n) if n else None for n in row.groups()[4:10]))
-            names[key] = row[3].replace('""', '"')
+            sizes = (int(size) if size else None for size in row.groups()[3:10])
+            memories[key], names[key] = Memory(*sizes), row[3].replace('""', '"')
             age = max(age, float(row[11] or 0))
         else:
-            yield Sample(now, memories, names, age, totals_of(memories.values(), size))
+            yield Sample(now, memories, names, age, totals_of(memories.values(), int(row[4])))
             last, keys = now, {key[0]: key for key in memories}
             memories, names, age = {}, {}, 0.0
 
 
-def made_of(text: str) -> dict[str, object] | None:
-    """PSS by mapping, of a comment of the recording: as in the JSON."""
-    head = MADE_OF_RE.fullmatch(text)
-    if not head:
-        return None
-    rows = []
-    for kind, pss, anon, swap, name in re.findall(MAPPING, head[3], re.ASCII):
-        sizes = {"pss": int(pss), "anon": int(anon), "swap": int(swap)}
-        rows.append({"name": name.replace('""', '"'), "kind": kind, **sizes})
-    return {"time": float(head[1]), "pss": int(head[2]), "mappings": rows}
+def totals_of(memories: Iterable[Memory], system: int) -> dict[str, int]:
+    """The sum of each metric that is known; RSS stands in for PSS and USS that are not."""
+    totals = {"system": system}
+    for memory in memories:
+        uss = memory.rss if memory.uss is None else memory.uss
+        for name, size in zip(METRICS, (memory.part, uss, memory.rss, memory.swap)):
+            if size is not None:
+                totals[name] = totals.get(name, 0) + size
+    return totals
 
 
 class Run:
-    """What a recording shows. Raises Problem when it is none, OSError."""
+    """What a recording shows. Raises Problem when it is none."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.meta: dict[str, str] = {}  # its comments
-        self.metrics: dict[str, dict | None] = dict.fromkeys(METRICS)  # as in the JSON
+        self.metrics: dict[str, dict] = {}  # those that are known, as in the JSON
         self.areas, self.spans = collections.Counter(), collections.Counter()  # for means
         self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
-        self.samples = self.processes = self.forgotten = self.end = 0
-        self.uncertain = self.uncertain_now = self.uncertain_seconds = 0  # bytes: the most, now
+        self.samples = self.processes = self.forgotten = 0
         self.peak = self.last = Sample(0.0, {}, {}, 0.0, {})  # the largest in PSS, and the last
         self.recent: list[Sample] = []  # to find the end
         for sample in samples_of(path, self.meta):
             self.hold(sample.time)
             self.add(sample)
             self.add_uses(sample)
-        self.hold(max(self.end, self.number("duration") or 0))
+        self.end = max(self.last.time, number(self.meta, "duration") or 0)
+        self.hold(self.end)
         self.finish()
+        self.figures = run_to_dict(self)
+        self.points = points_of(self)
 
     def hold(self, until: float) -> None:
         """The values of the last sample hold until this time."""
-        held, self.end = until - self.end, until
         for name, value in self.last.totals.items():
-            if value is not None:
-                self.areas[name] += value * held
-                self.spans[name] += held
-        self.uncertain_seconds += held if self.uncertain_now else 0
+            self.areas[name] += value * (until - self.last.time)
+            self.spans[name] += until - self.last.time
 
     def add(self, sample: Sample) -> None:
         self.last, self.samples = sample, self.samples + 1
         self.processes = max(self.processes, len(sample.memories))
-        self.uncertain_now = self.number("uncertain") or 0
-        self.uncertain = max(self.uncertain, self.uncertain_now)
+        uncertain = number(self.meta, "uncertain")
+        if uncertain:
+            sample.totals["uncertain"] = uncertain
         self.meta.pop("uncertain", None)
         for name, value in sample.totals.items():
-            metric = self.metrics[name]
-            if value is not None and (not metric or value > metric["peak"]):
+            if name not in self.metrics or value > self.metrics[name]["peak"]:
                 self.metrics[name] = {"peak": value, "peak_time": sample.time}
                 self.peak = sample if name == "pss" else self.peak
         if sample.memories and "ending" not in self.meta:
@@ -1242,13 +1174,16 @@ class Run:
             self.recent.append(sample)
 
     def add_uses(self, sample: Sample) -> None:
+        new = {"pss_at_peak": 0, "peak_rss": 0, "peak_part": 0, "peak_pss": None}
         for key, memory in sample.memories.items():
-            use = self.uses.setdefault(key, {"pid": key[0], "process": "", "pss_at_peak": 0})
+            use = self.uses.setdefault(key, {"pid": key[0], "unreadable": False, **new})
             use["process"] = sample.names[key]
-            use["peak_part"] = max(use.get("peak_part", 0), memory.part)
-            use["peak_rss"] = max(use.get("peak_rss", 0), memory.rss)
-            use["peak_pss"] = known(max, (use.get("peak_pss"), memory.pss))
-            use["unreadable"] = use.get("unreadable", False) or memory.pss is None
+            use["peak_rss"] = max(use["peak_rss"], memory.rss)
+            use["peak_part"] = max(use["peak_part"], memory.part)
+            if memory.pss is None:
+                use["unreadable"] = True
+            else:
+                use["peak_pss"] = max(use["peak_pss"] or 0, memory.pss)
         if len(self.uses) > MAX_USES:
             kept = {*self.largest()[: MAX_USES // 4], *self.peak.memories, *sample.memories}
             self.forgotten += len(self.uses) - len(kept)
@@ -1264,38 +1199,26 @@ class Run:
         # the last sample before the end was asked for, else the largest of the last: before exits
         end = (self.recent or [self.last])[-1 if "ending" in self.meta else 0]
         for name, metric in self.metrics.items():
-            if metric:
-                area, span = self.areas[name], self.spans[name]
-                metric["mean"] = round(area / span) if span else metric["peak"]
-                metric["end"] = end.totals[name]
-        peak = self.peak.memories
-        for key, memory in peak.items():
+            area, span = self.areas[name], self.spans[name]
+            metric["mean"] = round(area / span) if span else metric["peak"]
+            metric["end"] = end.totals.get(name)
+        for key, memory in self.peak.memories.items():
             self.uses[key]["pss_at_peak"] = memory.part
-        split = {kind: known(sum, (getattr(m, kind) for m in peak.values())) for kind in KINDS}
-        self.split = None if None in split.values() else split
-        self.made_of = made_of(self.meta.get("made of", ""))
         names = [use["process"] for use in self.uses.values()]  # a main process has no role
         programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
         for use in self.uses.values():
             main = " main" if use["process"] in programs else ""
             use["process"] = printable(use["process"] + main)
-        self.unreadable = sum(use["unreadable"] for use in self.uses.values())
         self.title = self.meta.get("command") or printable(os.path.basename(self.path))
         largest = self.largest()
         self.drawn = largest if len(largest) <= STACKED else largest[: STACKED - 1]
-        self.ranking = sorted(map(self.uses.get, largest), key=lambda use: -use["pss_at_peak"])
-        self.points = points_of(self)
-
-    def number(self, key: str) -> float | None:
-        """The number that a comment ends with; None where there is none or an absurd one."""
-        match = NUMBER_RE.fullmatch(self.meta.get(key, ""))
-        if not match or (match[1][0] == "-" and key != "system after"):
-            return None
-        return float(match[1]) if match[2] else int(match[1])
 
     def shown(self, name: str, key: str) -> str:
-        is_bound = self.unreadable > 0 and name in ("pss", "uss")
-        return at_most((self.metrics[name] or {}).get(key), is_bound)
+        is_bound = self.figures["unreadable"] > 0 and name in ("pss", "uss")
+        return at_most(self.metrics[name][key], is_bound)
+
+    def shown_metrics(self) -> list[str]:
+        return [name for name in METRICS if self.metrics.get(name, {}).get("peak")]
 
 
 def points_of(run: Run) -> list[Sample]:
@@ -1308,31 +1231,46 @@ def points_of(run: Run) -> list[Sample]:
     while group := list(itertools.islice(samples, -(-run.samples // MAX_POINTS))):
         top = max(group, key=lambda sample: sample.totals["pss"])
         drawn = {key: top.memories[key] for key in run.drawn if key in top.memories}
-        columns = {name: [s.totals[name] for s in group] for name in METRICS}
-        totals = {name: known(max, sizes) for name, sizes in columns.items()}
+        totals = {n: max(s.totals.get(n, size) for s in group) for n, size in top.totals.items()}
         points.append(top._replace(memories=drawn, names={}, totals=totals))
     return points + [point._replace(time=run.end) for point in points[-1:]]  # it holds till then
 
 
+def made_of(text: str) -> dict[str, object] | None:
+    """PSS by mapping, of a comment of the recording: as in the JSON."""
+    head = MADE_OF_RE.fullmatch(text)
+    rows = []
+    for kind, pss, anon, swap, name in re.findall(MAPPING, head[3] if head else "", re.ASCII):
+        sizes = {"pss": int(pss), "anon": int(anon), "swap": int(swap)}
+        rows.append({"name": name.replace('""', '"'), "kind": kind, **sizes})
+    return {"time": float(head[1]), "pss": int(head[2]), "mappings": rows} if rows else None
+
+
 def run_to_dict(run: Run) -> dict[str, object]:
     """The summary for programs: sizes in bytes, times in seconds, None: nothing to tell."""
-    uncertain = {"peak": run.uncertain, "seconds": round(run.uncertain_seconds, 3)}
-    own = {"cpu_seconds": "own cpu seconds", "peak_rss": "own peak rss"}
+    uses, peak = run.uses.values(), run.peak.memories.values()
+    split = {kind: sum(getattr(memory, kind) or 0 for memory in peak) for kind in KINDS}
+    uncertain = run.metrics.get("uncertain")
+    if uncertain:
+        uncertain = {"peak": uncertain["peak"], "seconds": round(run.spans["uncertain"], 3)}
     return {
         "command": run.meta.get("command"),
-        "exit_status": run.number("exit status"),
+        "exit_status": number(run.meta, "exit status"),
         "duration": round(run.end, 3),
-        "interval": run.number("interval"),
+        "interval": number(run.meta, "interval"),
         "samples": run.samples,
         "processes": run.processes,
-        "unreadable": run.unreadable,
-        "uncertain": uncertain if run.uncertain else None,
-        **run.metrics,
-        "pss_peak_split": run.split,
-        "made_of": run.made_of,
-        "by_process": run.ranking,
-        "kernel_peak_rss": run.number("kernel peak rss"),
-        "own": {name: run.number(key) for name, key in own.items()},
+        "unreadable": sum(use["unreadable"] for use in uses),
+        "uncertain": uncertain,
+        **{name: run.metrics.get(name) for name in METRICS},
+        "pss_peak_split": split if any(split.values()) else None,
+        "made_of": made_of(run.meta.get("made of", "")),
+        "by_process": sorted(uses, key=lambda use: (-use["pss_at_peak"], -use["peak_part"])),
+        "kernel_peak_rss": number(run.meta, "kernel peak rss"),
+        "own": {
+            "cpu_seconds": number(run.meta, "own cpu seconds"),
+            "peak_rss": number(run.meta, "own peak rss"),
+        },
     }
 
 
@@ -1348,167 +1286,160 @@ BETWEEN_RE = re.compile(r"(\d{1,18}) (\d{1,18}) (\d+) (.+)")  # RSS by kernel, s
 
 def caveats(run: Run) -> Iterator[str]:
     """What a reader must know before believing the figures."""
+    figures = run.figures
     if "cut" in run.meta:
         yield f"the recording is not whole ({run.meta['cut']}): figures up to there"
     elif not run.points:
-        kernel = mib(run.number("kernel peak rss"))
+        kernel = mib(figures["kernel_peak_rss"])
         yield f"too short to be sampled; its largest RSS by the kernel's account: {kernel}"
-    if run.uncertain_seconds >= 0.05:
-        how_long, off = seconds(run.uncertain_seconds), f"off by up to {mib(run.uncertain)} there"
-        yield f"for {how_long} more changed than could be read in time: the sum of PSS may be {off}"
-    if run.unreadable:
+    if figures["uncertain"]:
+        how_long, off = seconds(figures["uncertain"]["seconds"]), mib(figures["uncertain"]["peak"])
+        text = f"for {how_long} more changed than could be read in time: the sum of PSS"
+        yield f"{text} may be off by up to {off} there"
+    if figures["unreadable"]:
         why = run.meta.get("unreadable", "permission denied")
+        text = f"PSS of {count(figures['unreadable'], 'process')} could not be read ({why}):"
         root = "; to read them: sudo ./memory.py --pid ..." if os.geteuid() else ""
-        yield (
-            f"PSS of {count(run.unreadable, 'process')} could not be read ({why}): their RSS"
-            f" stands in for it, PSS and USS are upper bounds{root}"
-        )
+        yield f"{text} their RSS stands in for it, PSS and USS are upper bounds{root}"
     if "hidden" in run.meta:
         yield "/proc hides other users' processes (hidepid): such children are missed"
     missed = BETWEEN_RE.match(run.meta.get("between samples", ""))
     if missed and run.points and int(missed[1]) > max(1.1 * int(missed[2]), 4 * MIB):
-        yield (
-            f"{missed[4]} ({missed[3]}), or a child of it, had {mib(int(missed[1]))} RSS between"
-            f" two samples, which saw {mib(int(missed[2]))} at most:"
-            f" --interval {(run.number('interval') or 0.1) / 5:g} may see it"
-        )
+        text = f"{missed[4]} ({missed[3]}), or a child of it, had {mib(int(missed[1]))} RSS between"
+        text += f" two samples, which saw {mib(int(missed[2]))} at most:"
+        yield f"{text} --interval {(figures['interval'] or 0.1) / 5:g} may see it"
 
 
-def peak_line(run: Run) -> list[str]:
-    """What the peak of PSS is made of, in a line; none where it is not known."""
-    if not run.split:
-        return []
-    text = " + ".join(f"{mib(size)} {KINDS[kind]}" for kind, size in run.split.items())
-    rest = run.metrics["pss"]["peak"] - sum(run.split.values())
-    text += f" + {mib(rest)} not readable" if rest > MIB else ""
-    text += f", read up to {seconds(run.peak.age)} before" if run.peak.age >= 0.05 else ""
-    return [f"PSS at its peak: {text}"]
+def headline(run: Run) -> str:
+    status = run.figures["exit_status"]
+    end = "" if status is None else f", exit status {status}"
+    return f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"
+
+
+def peak_line(run: Run) -> Iterator[str]:
+    """What PSS is made of at its peak, where that is known."""
+    split = run.figures["pss_peak_split"]
+    if split:
+        parts = [f"{mib(size)} {KINDS[kind]}" for kind, size in split.items()]
+        rest = run.metrics["pss"]["peak"] - sum(split.values())
+        parts += [f"{mib(rest)} not readable"] if rest > MIB else []
+        age = f", read up to {seconds(run.peak.age)} before" if run.peak.age >= 0.05 else ""
+        yield f"PSS at its peak: {' + '.join(parts)}{age}"
 
 
 def summary(run: Run) -> str:
-    status, due, cpu = map(run.number, ("exit status", "samples due", "own cpu seconds"))
-    end = "" if status is None else f", exit status {status}"
-    lines = [run.title, f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"]
+    lines = [run.title, headline(run)]
     for caveat in caveats(run):
         lines += textwrap.wrap(caveat, 96, initial_indent="! ", subsequent_indent="  ")
     if run.points:
         lines += ["", *metric_table(run), *peak_line(run), sparkline(run), "", *process_table(run)]
-        lines += mapping_table(run)
-    own = f"memory.py itself: {count(run.samples, 'sample', 's')}"
-    own += "" if due is None else f" of {due} due"
-    if cpu is not None and run.end:
-        own += f", {100 * cpu / run.end:.1f} % of a CPU, {mib(run.number('own peak rss'))} RSS"
-    return "\n".join([*lines, "", own])
+    if run.figures["made_of"]:
+        lines += ["", *mapping_table(run)]
+    own, due = run.figures["own"], number(run.meta, "samples due")
+    cost = f"memory.py itself: {count(run.samples, 'sample', 's')}"
+    if due and run.end and own["cpu_seconds"] is not None:
+        share = 100 * own["cpu_seconds"] / run.end
+        cost += f" of {due} due, {share:.1f} % of a CPU, {mib(own['peak_rss'])} RSS"
+    return "\n".join([*lines, "", cost])
 
 
-def metric_table(run: Run) -> list[str]:
-    lines = [f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"]
-    for name, metric in run.metrics.items():
-        if metric and metric["peak"]:
-            peak, mean, end = (run.shown(name, key) for key in ("peak", "mean", "end"))
-            at = seconds(metric["peak_time"])
-            lines.append(f"{METRICS[name]:8}{peak:>14}{at:>12}{mean:>14}{end:>14}")
-    lines.append("system: change of the whole machine's memory in use since just before the start")
-    after = run.number("system after")
-    if after is not None and run.metrics["system"]:
-        lines.append(f"freed after exit: {mib(run.metrics['system']['end'] - after)}")
-    return lines
+def metric_table(run: Run) -> Iterator[str]:
+    yield f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"
+    for name in run.shown_metrics():
+        peak, mean, end = (run.shown(name, key) for key in ("peak", "mean", "end"))
+        at = seconds(run.metrics[name]["peak_time"])
+        yield f"{METRICS[name][0]:8}{peak:>14}{at:>12}{mean:>14}{end:>14}"
+    yield "system: change of the whole machine's memory in use since just before the start"
+    after = number(run.meta, "system after")
+    if after is not None:
+        yield f"freed after exit: {mib(run.metrics['system']['end'] - after)}"
 
 
 def sparkline(run: Run) -> str:
     """PSS over time as a line of blocks from 0 to the peak: the largest of each column's time."""
     peak, width = run.metrics["pss"]["peak"], max(run.end, 1e-9) / SPARKLINE_WIDTH
-    blocks, last = "", run.points[0].totals["pss"]
+    blocks, sizes = "", [run.points[0].totals["pss"]]
     for column in range(SPARKLINE_WIDTH):
         points = [point for point in run.points if column <= point.time / width < column + 1]
-        last = max((point.totals["pss"] for point in points), default=last)  # it holds till then
-        blocks += BLOCKS[min(7, 8 * last // max(1, peak))]
+        sizes = [point.totals["pss"] for point in points] or sizes[-1:]  # it holds till then
+        blocks += BLOCKS[min(7, 8 * max(sizes) // max(1, peak))]
     return f"PSS {blocks} 0 to {mib(peak)}"
 
 
-def process_table(run: Run) -> list[str]:
+def process_table(run: Run) -> Iterator[str]:
     """The processes with the most PSS at the peak, and the rest as one line."""
-    lines = [f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"]
-    for use in run.ranking[:TABLE_ROWS]:
+    yield f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"
+    for use in run.figures["by_process"][:TABLE_ROWS]:
         at_peak = at_most(use["pss_at_peak"], use["unreadable"])
         pss = "not readable" if use["peak_pss"] is None else mib(use["peak_pss"])
         rss, name = mib(use["peak_rss"]), use["process"][:46]
-        lines.append(f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}")
-    more = run.forgotten + len(run.ranking[TABLE_ROWS:])
-    if more:
-        rest = mib(sum(use["pss_at_peak"] for use in run.ranking[TABLE_ROWS:]))
-        lines.append(f"{rest:>14}{'':37}  {count(more, 'more process')}")
-    return lines
-
-
-def largest_mappings(run: Run) -> list[tuple[str, str, int, int]]:
-    """Kind, shortened name, PSS and its anonymous part of the largest mappings and the rest."""
-    rows = []
-    for row in run.made_of["mappings"][:MAPPINGS_SHOWN] if run.made_of else ():
-        name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
-        if row["pss"] >= run.made_of["pss"] / 200:
-            rows.append((row["kind"], name, row["pss"], row["anon"]))
-    rest = run.made_of["pss"] - sum(pss for *_, pss, _ in rows) if rows else 0
-    return rows + ([("", "the rest", rest, 0)] if rest > 0 else [])
+        yield f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}"
+    rest = run.figures["by_process"][TABLE_ROWS:]
+    if rest or run.forgotten:
+        size = mib(sum(use["pss_at_peak"] for use in rest))
+        yield f"{size:>14}{'':37}  {count(run.forgotten + len(rest), 'more process')}"
 
 
 def mappings_title(run: Run) -> str:
-    is_bound = any(row["kind"] == "unreadable" for row in run.made_of["mappings"])
-    time_, pss = seconds(run.made_of["time"]), at_most(run.made_of["pss"], is_bound)
-    return f"PSS by mapping, {time_} after the start, of {pss}"
+    made_of = run.figures["made_of"]
+    pss = at_most(made_of["pss"], any(row["kind"] == "unreadable" for row in made_of["mappings"]))
+    return f"PSS by mapping, {seconds(made_of['time'])} after the start, of {pss}"
 
 
-def mapping_table(run: Run) -> list[str]:
-    rows = largest_mappings(run)
-    lines = [mappings_title(run), f"{'PSS':>14}{'anonymous':>14}"] if rows else []
-    for kind, name, pss, anon in rows:
+def largest_mappings(run: Run) -> Iterator[tuple[str, str, int, int]]:
+    """Kind, shortened name, PSS and its anonymous part of the largest mappings and the rest."""
+    rest = whole = run.figures["made_of"]["pss"]
+    for row in run.figures["made_of"]["mappings"][:MAPPINGS_SHOWN]:
+        if row["pss"] >= whole / 200:
+            name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
+            yield row["kind"], name, row["pss"], row["anon"]
+            rest -= row["pss"]
+    if rest > 0:
+        yield "", "the rest", rest, 0
+
+
+def mapping_table(run: Run) -> Iterator[str]:
+    yield mappings_title(run)
+    yield f"{'PSS':>14}{'anonymous':>14}"
+    for kind, name, pss, anon in largest_mappings(run):
         part = mib(anon) if kind in KIND_COLOURS else ""
-        size, share = at_most(pss, kind == "unreadable"), pss / run.made_of["pss"]
-        lines.append(f"{size:>14}{part:>14}{share:6.0%}  {kind:10}  {name}")
-    return ["", *lines] if lines else []
+        size, share = at_most(pss, kind == "unreadable"), pss / run.figures["made_of"]["pss"]
+        yield f"{size:>14}{part:>14}{share:6.0%}  {kind:10}  {name}"
 
 
-def mapping_changes(runs: Sequence[Run]) -> list[str]:
+def mapping_changes(runs: Sequence[Run]) -> Iterator[str]:
     """PSS by mapping of several runs, a column each: what has changed most from first to last."""
-    if not all(run.made_of for run in runs):
-        return []  # none would look as if it had nothing
-    columns = []
-    for run in runs:
-        columns.append(collections.Counter({"in all": run.made_of["pss"]}))
-        for row in run.made_of["mappings"]:
-            columns[-1][os.path.basename(row["name"])] += row["pss"]
+    columns = [collections.Counter({"in all": run.figures["made_of"]["pss"]}) for run in runs]
+    for column, run in zip(columns, runs):
+        for row in run.figures["made_of"]["mappings"]:
+            column[os.path.basename(row["name"])] += row["pss"]
     change = {name: columns[-1][name] - columns[0][name] for name in set().union(*columns)}
-    lines = ["PSS by mapping in MiB, a column for each recording; the change from first to last:"]
-    largest = sorted(change.keys() - {"in all"}, key=lambda name: -abs(change[name]))
-    for name in ["in all", *largest[:MAPPINGS_SHOWN]]:
+    largest = sorted(change, key=lambda name: (name != "in all", -abs(change[name]), name))
+    yield "PSS by mapping in MiB, a column for each recording; the change from first to last:"
+    for name in largest[: MAPPINGS_SHOWN + 1]:
         cells = "".join(f"{column[name] / MIB:9.1f}" for column in columns)
-        lines.append(f"{cells}{change[name] / MIB:+9.1f}  {name[:40]}")
-    return ["", *lines]
+        yield f"{cells}{change[name] / MIB:+9.1f}  {name[:40]}"
 
 
 def comparison(runs: Sequence[Run]) -> str:
     lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
     for run in runs:
-        cells = "".join(f"{run.shown('pss', key):>14}" for key in ("peak", "mean", "end"))
-        lines.append(f"{cells}{seconds(run.end):>14}  {printable(run.path)}")
-    return "\n".join([*lines, *mapping_changes(runs)])
+        sizes = [run.shown("pss", k) if run.points else "-" for k in ("peak", "mean", "end")]
+        cells = "".join(f"{size:>14}" for size in [*sizes, seconds(run.end)])
+        lines.append(f"{cells}  {printable(run.path)}")
+    if all(run.figures["made_of"] for run in runs):  # one without would look as if it had none
+        lines += ["", *mapping_changes(runs)]
+    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------- the graph
-# Runs go in, a picture file comes out.
+# Runs go in, a picture comes out.
 
 # Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
 COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", "#CC79A7")
 GREY = "#BBBBBB"
 KIND_COLOURS = {"file": "#0072B2", "anonymous": "#E69F00", "shared": "#117733"}
 COMPARED = ("#000000", "#D55E00", "#0072B2", "#117733", "#882255")
-CURVES = {  # what it is, and its look
-    "rss": ("RSS, shared pages counted in each process", "#D55E00", "-", 1.3),
-    "pss": ("PSS, shared pages divided: the true sum", "#000000", "-", 2.4),
-    "uss": ("USS, private pages alone", "#0072B2", "-.", 1.6),
-    "swap": ("swap (swapped PSS)", "#CC79A7", ":", 2.2),
-    "system": ("system, change of all memory in use", "#117733", "--", 1.4),
-}
 # its labels begin with an invisible character, since it leaves out those with a _ there
 LEGEND = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "frameon": False, "fontsize": 9}
 
@@ -1519,8 +1450,8 @@ def label_of(text: str, width: int) -> str:
     return text.replace("$", r"\$")
 
 
-def save_graph(runs: Sequence[Run], out: str) -> None:
-    """Draw one run, or several compared, into a file whose ending picks the format."""
+def picture(runs: Sequence[Run], out: str) -> bytes:
+    """One run, or several compared, in the format that the file's ending picks."""
     import io
     import logging
     import warnings
@@ -1537,86 +1468,83 @@ def save_graph(runs: Sequence[Run], out: str) -> None:
     else:
         draw_run(figure, runs[0])
     figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
-    write_file(out, data.getvalue())
+    return data.getvalue()
 
 
-def panels(figure: Figure, title: str, notes: Sequence[str], heights: Sequence[int]) -> list[Axes]:
-    """Panels of these heights under a title and notes, with room for legends."""
-    found = figure.subplots(len(heights), 1, gridspec_kw={"height_ratios": heights})
+def panels(figure: Figure, title: str, notes: Sequence[str], heights: dict[str, int]) -> list[Axes]:
+    """Panels of these titles and heights below a title and notes, with room for legends."""
+    found = figure.subplots(len(heights), 1, gridspec_kw={"height_ratios": [*heights.values()]})
     figure.subplots_adjust(left=0.07, right=0.68, top=0.89, bottom=0.04, hspace=0.26)
     figure.text(0.01, 0.985, label_of(title, 95), size=14, weight="bold", va="top")
     text = "\n".join(textwrap.wrap(label_of("; ".join(notes), 300), 165))
     figure.text(0.01, 0.95, text, size=9, va="top")
-    for panel in found:
+    for panel, panel_title in zip(found, heights):
+        panel.set_title(panel_title, loc="left", size=10)
         panel.grid(alpha=0.3)
     return list(found)
 
 
-def time_axis(panel: Axes, end: float) -> int:
-    """Label it. Returns its unit in seconds."""
-    units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
-    unit, name = next((unit for unit in units if end >= 3 * unit[0]), units[-1])
-    panel.set_xlim(0, max(end, 0.001) / unit)
-    panel.set_xlabel(f"{name} since the start", size=9, labelpad=1)
-    return unit
-
-
 def draw_run(figure: Figure, run: Run) -> None:
     """The sums of each metric, PSS by process over the same time, and PSS by mapping."""
-    notes = [f"{seconds(run.end)}, {count(run.processes, 'process')} at most"]
-    notes += [*caveats(run), *peak_line(run)]
-    heights = (3, 3, 2) if run.made_of else (1, 1)
+    heights = {"Sum over all processes, in MiB": 3, "PSS by process, stacked, in MiB": 3}
+    bars, curves = [], []
+    if run.figures["made_of"]:
+        colours = "blue: files; orange: anonymous memory; green: shared memory"
+        heights[f"{mappings_title(run)} ({colours})"] = 2
+        for kind, name, pss, anon in largest_mappings(run):
+            what = f"{kind} " if kind not in ("", name) else ""
+            share = pss / run.figures["made_of"]["pss"]
+            text = f"{what}{label_of(name, 60)}, {mib(pss)} ({share:.0%})"
+            bars.append((pss, anon, text, KIND_COLOURS.get(kind, GREY)))
+    for name in run.shown_metrics():
+        label, what, *look = METRICS[name]
+        curves.append((run, name, f"{label}, {what}\n    peak {run.shown(name, 'peak')}", *look))
+    notes = [headline(run), *caveats(run), *peak_line(run)]
     upper, lower, *rest = panels(figure, run.title, notes, heights)
-    upper.set_title("Sum over all processes, in MiB", loc="left", size=10)
-    lower.set_title("PSS by process, stacked, in MiB", loc="left", size=10)
     if run.points:
-        draw_sums(upper, run, time_axis(upper, run.end))
-        draw_processes(lower, run, time_axis(lower, run.end))
+        draw_curves(upper, run.end, curves)
+        draw_processes(lower, run)
+        at = seconds(run.metrics["pss"]["peak_time"])
+        text = f"PSS peak (dot): {run.shown('pss', 'peak')} at {at}"
+        upper.set_title(text, loc="right", size=10, weight="bold")
     for panel in rest:
-        draw_mappings(panel, run)
+        draw_bars(panel, bars)
 
 
-def draw_mappings(panel: Axes, run: Run) -> None:
-    """The largest mappings as bars, coloured by kind: what was written to a file's is anonymous."""
-    title = f"{mappings_title(run)} (blue: files; orange: anonymous memory; green: shared memory)"
-    panel.set_title(title, loc="left", size=10)
-    for place, (kind, name, pss, anon) in enumerate(largest_mappings(run)):
-        panel.barh(place, pss / MIB, color=KIND_COLOURS.get(kind, GREY))
+def draw_bars(panel: Axes, bars: Iterable[tuple[int, int, str, str]]) -> None:
+    """Bars from above: size in bytes, its anonymous part, what it is, colour."""
+    for place, (size, anon, text, colour) in enumerate(bars):
+        panel.barh(place, size / MIB, color=colour)
         panel.barh(place, anon / MIB, color=KIND_COLOURS["anonymous"])
-        what = f"{kind} " if kind not in ("", name) else ""
-        text = f" {what}{label_of(name, 60)}, {mib(pss)} ({pss / run.made_of['pss']:.0%})"
-        panel.text(pss / MIB, place, text, va="center", size=8)
+        panel.text(size / MIB, place, f" {text}", va="center", size=8)
     panel.margins(x=0.75)
     panel.set_yticks([])
     panel.invert_yaxis()
 
 
-def draw_curve(panel: Axes, run: Run, name: str, unit: int, label: str, look: Sequence) -> None:
-    """A metric's sum over time, each value held to the next. look: colour, style, width."""
-    times = [point.time / unit for point in run.points]
-    sizes = [point.totals[name] for point in run.points]
-    values = [float("nan") if size is None else size / MIB for size in sizes]
-    colour, style, width = look
-    panel.step(times, values, where="post", label=label, color=colour, ls=style, lw=width)
+def time_axis(panel: Axes, end: float) -> int:
+    """Label it. Returns its unit in seconds."""
+    units = {3600: "hours", 60: "minutes", 1: "seconds"}
+    unit = next((unit for unit in units if end >= 3 * unit), 1)
+    panel.set_xlim(0, max(end, 0.001) / unit)
+    panel.set_xlabel(f"{units[unit]} since the start", size=9, labelpad=1)
+    return unit
 
 
-def draw_sums(panel: Axes, run: Run, unit: int) -> None:
-    for name, (label, *look) in CURVES.items():
-        if run.metrics[name] and run.metrics[name]["peak"]:
-            peak = run.shown(name, "peak")
-            draw_curve(panel, run, name, unit, f"{label}\n    peak {peak}", look)
-    panel.set_ylim(min(0, panel.dataLim.ymin * 1.1), panel.dataLim.ymax * 1.12)
+def draw_curves(panel: Axes, end: float, curves: Iterable[tuple]) -> None:
+    """Sums over time, each held to the next: run, metric, label, colour, style, width."""
+    unit = time_axis(panel, end)
+    for run, name, label, colour, style, width in curves:
+        times = [point.time / unit for point in run.points]
+        sizes = [point.totals.get(name, float("nan")) / MIB for point in run.points]
+        panel.step(times, sizes, colour, where="post", label=label, ls=style, lw=width)
+        if name == "pss":
+            panel.plot(run.metrics[name]["peak_time"] / unit, max(sizes), "o", color=colour)
+    panel.set_ylim(min(0, panel.dataLim.ymin * 1.1), panel.dataLim.ymax * 1.1)
     panel.legend(labelspacing=0.9, **LEGEND)
-    time_ = run.metrics["pss"]["peak_time"]
-    place = (time_ / unit, run.metrics["pss"]["peak"] / MIB)
-    text = f"PSS peak {run.shown('pss', 'peak')} at {seconds(time_)}"
-    side, offset = ("left", 8) if time_ < run.end * 0.6 else ("right", -8)  # where there is room
-    look = {"weight": "bold", "bbox": {"facecolor": "white", "linewidth": 0, "pad": 1}}
-    panel.plot(*place, "o", color="black")
-    panel.annotate(text, place, (offset, 9), textcoords="offset points", ha=side, **look)
 
 
-def draw_processes(panel: Axes, run: Run, unit: int) -> None:
+def draw_processes(panel: Axes, run: Run) -> None:
     """PSS of the largest processes and of the rest as one, stacked from below."""
     layers, labels = [], []
     rest = [point.totals["pss"] / MIB for point in run.points]
@@ -1631,7 +1559,7 @@ def draw_processes(panel: Axes, run: Run, unit: int) -> None:
     if others:
         labels.append(f"{count(others, 'other process')}, peak {mib(max(rest) * MIB)}")
         layers.append(rest)
-    colours = [*COLOURS[: len(run.drawn)], GREY]
+    unit, colours = time_axis(panel, run.end), [*COLOURS[: len(run.drawn)], GREY]
     times = [point.time / unit for point in run.points]
     for layer in panel.stackplot(times, *layers, labels=labels, colors=colours, step="post"):
         layer.set(edgecolor=layer.get_facecolor(), linewidth=0.5)  # so that spikes stay visible
@@ -1643,24 +1571,20 @@ def draw_processes(panel: Axes, run: Run, unit: int) -> None:
 def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
     """Above one line of PSS a run, below its peak and end as bars."""
     notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
-    end = max(run.end for run in runs)
-    upper, lower = panels(figure, f"PSS of {len(runs)} runs, in MiB", notes, (1, 1))
-    upper.set_title("PSS over time", loc="left", size=10)
-    unit = time_axis(upper, end)
+    heights = {"PSS over time, in MiB": 1, "PSS of each run, in MiB": 1}
+    upper, lower = panels(figure, f"{len(runs)} runs compared", notes, heights)
+    curves, bars = [], []
     for n, run in enumerate(run for run in runs if run.points):
         colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
         file = label_of(os.path.basename(run.path), 36)
         label = f"\u200b{file}\n    {label_of(run.title, 40)}"
-        draw_curve(upper, run, "pss", unit, label, (colour, style, 2))
-        for place, kind, alpha in ((n - 0.2, "peak", 1), (n + 0.2, "end", 0.5)):
-            size, text = run.metrics["pss"][kind] / MIB, f" {kind} {run.shown('pss', kind)}, {file}"
-            lower.barh(place, size, 0.38, color=colour, alpha=alpha)
-            lower.text(size, place, text, va="center", size=9)
-    upper.set_ylim(0, None)
-    upper.legend(labelspacing=0.9, **LEGEND)
-    lower.margins(x=0.4)
-    lower.set_yticks([])
-    lower.invert_yaxis()
+        curves.append((run, "pss", label, colour, style, 2))
+        for key in ("peak", "end"):
+            text = f"{key} {run.shown('pss', key)}, {file}"
+            bars.append((run.metrics["pss"][key], 0, text, colour))
+    if curves:
+        draw_curves(upper, max(run.end for run in runs), curves)
+    draw_bars(lower, bars)
 
 
 # ---------------------------------------------------------------- the command line
@@ -1709,61 +1633,64 @@ def parser() -> argparse.ArgumentParser:
 
 
 def command_words(options: argparse.Namespace) -> list[str]:
-    """The command as words; none with --pid and --in. Raises Problem for wrong usage."""
-    words = options.words[1:] if options.words[:1] == ["--"] else options.words
-    given = [options.cmd, words or None, options.pid, options.recordings]
-    if given.count(None) != len(given) - 1:
-        raise Problem("give one of: COMMAND, --cmd, --pid, --in (see --help)", 2)
-    duration = options.interval if options.duration is None else options.duration
-    if not 0 < options.interval < 1e9 or not 0 <= duration < 1e9 or not (duration or options.pid):
-        raise Problem("--interval and --duration must be above 0 (--pid takes --duration 0)", 2)
-    if options.out and not options.out.lower().endswith(FORMATS):
-        raise Problem(f"{options.out}: the ending must be one of {', '.join(FORMATS)}", 2)
-    if options.csv and options.recordings:
-        raise Problem("--csv needs a run: --in takes no samples", 2)
-    if options.cmd is not None:
-        try:
-            words = shlex.split(options.cmd)
-        except ValueError as error:
-            raise Problem(f"--cmd {options.cmd}: {error}", 2) from None
-        if SHELL_RE.search(QUOTED_RE.sub("", options.cmd)):
-            say("--cmd is run without a shell; if it needs one: --cmd \"sh -c '...'\"")
-    if (options.cmd is not None and not words) or words[:1] == [""]:
-        raise Problem("the command is empty", 2)
-    return words
+    """The command as words; none with --pid and --in. Raises Problem."""
+    if options.cmd is None:
+        return options.words[1:] if options.words[:1] == ["--"] else options.words
+    if SHELL_RE.search(QUOTED_RE.sub("", options.cmd)):
+        say("--cmd is run without a shell; if it needs one: --cmd \"sh -c '...'\"")
+    try:
+        return shlex.split(options.cmd)
+    except ValueError as error:
+        raise Problem(f"--cmd {options.cmd}: {error}", 2) from None
 
 
-def check_outputs(options: argparse.Namespace) -> None:
+def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     """Find before the command starts what can be known to fail. Raises Problem."""
-    outputs = [options.out, options.csv, None if options.json == "-" else options.json]
-    outputs = [path for path in outputs if path]
+    given = [options.pid, options.recordings, options.cmd, options.words or None]
+    duration = options.interval if options.duration is None else options.duration
+    in_range = 0 < options.interval < 1e9 and 0 <= duration < 1e9 and (duration or options.pid)
+    out, csv, json = options.out or "", options.csv or "", options.json or "-"
+    no_format = out and not out.lower().endswith(FORMATS)
+    no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
+    wrong = {
+        "give one of: COMMAND, --cmd, --pid, --in (see --help)": given.count(None) != 3,
+        "the command is empty": given[:2] == [None, None] and not any(words[:1]),
+        "--interval and --duration must be above 0 (--pid takes --duration 0)": not in_range,
+        "--csv needs a run: --in takes no samples": csv and options.recordings,
+        f"{csv}: must be a regular file": no_file,
+        f"{out}: the ending must be one of {', '.join(FORMATS)}": no_format,
+    }
+    outputs = [path for path in (out, csv, json) if path not in ("", "-")]
     files = [os.path.realpath(path) for path in [*outputs, *(options.recordings or ())]]
     for path in outputs:
-        folder, there = os.path.dirname(path) or ".", os.path.exists(path)
-        no_file = path == "-" or (there and not os.path.isfile(path))
-        reasons = {
-            "is named twice": files.count(os.path.realpath(path)) > 1,
-            "must be a regular file": os.path.isdir(path) or (path == options.csv and no_file),
-            f"there is no folder {folder}": not os.path.isdir(folder),
-            "cannot be written": not os.access(path if there else folder, os.W_OK),
-        }
-        for reason in filter(reasons.get, reasons):
-            raise Problem(f"{path}: {reason}", 2)
+        folder = os.path.dirname(path) or "."
+        refused = not os.access(path if os.path.exists(path) else folder, os.W_OK)
+        wrong[f"{path}: is named twice"] = files.count(os.path.realpath(path)) > 1
+        wrong[f"{path}: there is no folder {folder}"] = not os.path.isdir(folder)
+        wrong[f"{path}: cannot be written"] = refused or os.path.isdir(path)
+    for message in filter(wrong.get, wrong):
+        raise Problem(message, 2)
+
+
+def check_system(options: argparse.Namespace) -> None:
+    """Find what is missing here. Raises Problem."""
     wanted = {"psutil": not options.recordings, "matplotlib": options.out}
     for name in filter(wanted.get, wanted):
         if importlib.util.find_spec(name) is None:
             how = f"apt install python3-{name} (or pip install {name})"
             raise Problem(f"{name} missing for {sys.executable}: {how}", 125)
+    if not options.recordings:
+        if os.path.realpath("/proc/self") != f"/proc/{os.getpid()}":
+            how = "mount -t proc proc /proc"
+            raise Problem(f"/proc is another pid namespace's or missing: {how}", 125)
+        rollup = "/proc/self/smaps_rollup"
+        if not os.path.exists(rollup) or b"Pss_Anon" not in read_file(rollup):
+            raise Problem(f"{rollup} does not have what it needs: Linux 5.3 or newer", 125)
 
 
 def watched_processes(options: argparse.Namespace) -> list[psutil.Process]:
-    """The processes of --pid. Raises Problem, also where processes cannot be measured at all."""
-    if os.path.realpath("/proc/self") != f"/proc/{os.getpid()}":
-        raise Problem("/proc is another pid namespace's or missing: mount -t proc proc /proc", 125)
-    rollup = "/proc/self/smaps_rollup"
-    if not os.path.exists(rollup) or b"Pss_Anon" not in read_file(rollup):
-        raise Problem(f"{rollup} does not have what it needs: Linux 5.3 or newer", 125)
-    found, pids = [], re.findall(r"[^,\s]+", " ".join(options.pid or ()))
+    """The processes of --pid. Raises Problem."""
+    found, pids = [], " ".join(options.pid or ()).replace(",", " ").split()
     if options.pid is not None and not pids:
         raise Problem("--pid: no process is named (did pgrep find none?)", 2)
     for pid in pids:
@@ -1787,7 +1714,7 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
                 os.unlink(recording.path)
             raise
         recording.close()
-        done = report([recording.path], options, sys.stderr) and not recording.failed
+        done = report([recording.path], options) and not recording.failed
         if not done:
             say(f"the samples are kept: draw them again with --in {shlex.quote(recording.path)}")
         elif recording.temporary:
@@ -1795,40 +1722,40 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     return session.status or (0 if done else 125)
 
 
-def report(paths: Sequence[str], options: argparse.Namespace, stream: TextIO) -> bool:
+def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
     """Summary, JSON and graph. False when something could not be written, which is then said."""
     runs = [Run(path) for path in paths]
     done, written = True, list(paths) if options.csv else []
-    for path, write in ((options.json, write_json), (options.out, save_graph)):
+    for path, content in ((options.json, as_json), (options.out, picture)):
         try:
             if path:
-                write(runs, path)
+                write_file(path, content(runs, path))
                 written += [path] if path != "-" else []
         except Exception as error:  # whatever matplotlib raises: the samples must not be lost
             say(f"{path}: {getattr(error, 'strerror', None) or error}")
             done = False
     if not options.quiet:
-        tables = [*map(summary, runs), *([comparison(runs)] if len(runs) > 1 else [])]
-        last = [f"written: {printable(', '.join(written))}"] if written else []
-        text = "\n".join(["\n\n".join(tables), *last])
+        text = "\n\n".join([*map(summary, runs), *([comparison(runs)] if len(runs) > 1 else [])])
+        text += f"\nwritten: {printable(', '.join(written))}" if written else ""
+        stream = sys.stdout if options.recordings and options.json != "-" else sys.stderr
         done = write_text(text, stream) and (stream or not options.recordings) and done
     return done
 
 
-def write_json(runs: Sequence[Run], path: str) -> None:
-    """The summary for programs; of several runs a list. Raises OSError."""
+def as_json(runs: Sequence[Run], _: str) -> bytes:
+    """The summary for programs; of several runs a list."""
     import json
 
-    found = [run_to_dict(run) for run in runs]
-    text = json.dumps(found if len(runs) > 1 else found[0], indent=2)
-    if path != "-":
-        write_file(path, (text + "\n").encode())
-    elif not (sys.stdout and write_text(text, sys.stdout)):
-        raise OSError(errno.EIO, "stdout cannot be written")
+    found = [run.figures for run in runs]
+    return (json.dumps(found if len(runs) > 1 else found[0], indent=2) + "\n").encode()
 
 
 def write_file(path: str, data: bytes) -> None:
     """Write a whole file or none: a full disk leaves the one that was there. Raises OSError."""
+    if path == "-":
+        if not (sys.stdout and write_text(data.decode(), sys.stdout, end="")):
+            raise OSError(errno.EIO, "stdout cannot be written")
+        return
     path = os.path.realpath(path)
     folder, name = os.path.split(path)
     part = os.path.join(folder, f".{name}.{os.getpid()}.part")
@@ -1851,11 +1778,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         words = command_words(options)
-        check_outputs(options)
+        check_usage(options, words)
+        check_system(options)
         if not options.recordings:
             return measure(options, words)
-        stream = sys.stderr if options.json == "-" else sys.stdout
-        return 0 if report(options.recordings, options, stream) else 125
+        return 0 if report(options.recordings, options) else 125
     except Problem as problem:
         message, status = problem.args
         say(message)

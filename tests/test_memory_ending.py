@@ -413,7 +413,7 @@ def test_timeout_sends_it_twice_and_means_it_once():
     assert load("s.json")["exit_status"] in (5, 143)  # 143: before the handler was there
 
 
-@pytest.mark.parametrize("where", ["finish", "save_graph"])
+@pytest.mark.parametrize("where", ["finish", "picture"])
 def test_a_signal_in_the_end_does_not_lose_the_report(monkeypatch, capsys, where):
     """Whatever arrives while the report is made: there is nothing more to end."""
     done = getattr(memory, where)
@@ -421,7 +421,7 @@ def test_a_signal_in_the_end_does_not_lose_the_report(monkeypatch, capsys, where
     def interrupted(*args):
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
-        done(*args)
+        return done(*args)
 
     monkeypatch.setattr(memory, where, interrupted)
     before = signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -298,34 +298,30 @@ def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkey
         pids = list(sampler.tree.known)
         process, total = sampler.tree.known[pids[-1]], sampler.peak
 
-        def reads(part, tokens=memory.READ_BURST, idle=0.0, peak=total, forced_until=0.0) -> list:
-            """What is read then: it was idle for so long."""
+        def reads(part, idle=60.0, peak=total) -> list:
+            """What is read then, when the last read took 1 s of CPU and ended so long ago."""
             read.clear()
-            process.uncertain, sampler.tokens = round(total * part), tokens
-            sampler.now, sampler.peak = time.monotonic() - idle, peak
-            sampler.forced_until = forced_until
+            process.uncertain, sampler.peak = round(total * part), peak
+            sampler.read_cost, sampler.read_end = 1.0, time.monotonic() - idle
             sampler.sample()
             return list(read)
 
-        one, spent, later = [process.pid], -memory.READ_BURST / 2, time.monotonic() + 3600
+        soon, soonest = 20, 0.5
         assert len(pids) > 1 and reads(0) == []
-        assert reads(0.008) == [] and reads(0.015) == one
-        assert 0 < sampler.tokens < memory.READ_BURST
-        assert reads(0.015, spent) == [] and sampler.uncertain == 0
-        assert reads(0.015, spent, idle=5) == one
-        assert reads(0.03, spent) == one and sampler.uncertain == 0
-        assert sampler.tokens < spent
-        assert reads(0.03, spent, forced_until=later) == []
+        assert reads(0.008) == [] and reads(0.015) == pids
+        assert reads(0.015, soon) == [] and sampler.uncertain == 0
+        assert reads(0.03, soon) == pids and sampler.uncertain == 0
+        assert reads(0.03, soonest) == []
         assert sampler.uncertain == pytest.approx(total * 0.03, abs=memory.SMALL)
-        assert reads(0.008, peak=0) == one and reads(0.001, peak=0) == []  # a new peak
-        assert reads(0.03, spent, peak=0, forced_until=later) == one
-        sampler.unassigned = round(total * 0.015)  # some process's
-        assert sorted(reads(0)) == sorted(pids) and sampler.unassigned == 0
+        assert reads(0.008, peak=0) == pids and reads(0.001, peak=0) == []  # a new peak
+        assert reads(0.03, soonest, peak=0) == pids and sampler.read_cost < 0.5
+        process.uncertain, sampler.unassigned = 0, round(total * 0.015)  # some process's
+        assert reads(0) == pids and sampler.unassigned == 0
 
 
 @pytest.mark.parametrize(("seconds", "uncertain"), [(LIMIT, 0), (0, 40 * MIB)])
 def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, seconds, uncertain):
-    """One of two processes is read, and is said to have moved by 40 MiB: then both are."""
+    """Of two processes the first is said to have moved by 40 MiB when it was read."""
     full_read = memory.full_read
 
     def moved(process):
@@ -339,11 +335,11 @@ def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, s
         sampler = sampler_of(workload.pid)
         process, other = sampler.sample()
         read.clear()
-        process.uncertain, sampler.forced_until = 20 * MIB, 0
+        process.uncertain, sampler.read_cost = 20 * MIB, 0
         monkeypatch.setattr(memory, "full_read", moved)
         sampler.sample()
-        again = [] if uncertain else [process.pid, other.pid]
-        assert read == [process.pid, *again]
+        both = [process.pid, other.pid]
+        assert read == (both if uncertain else both * 2)
         assert sampler.uncertain == pytest.approx(uncertain, abs=MIB)
 
 
@@ -372,12 +368,11 @@ def test_everything_is_read_anew_as_often_as_that_is_cheap(monkeypatch, read):
     monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
     with at_rest("--private", 50) as workload:
         sampler = sampler_of(workload.pid)
-        processes = sampler.sample()
+        sampler.sample()
         for cost, ago, due in ((0, 50, 0), (0, 150, 1), (0.7, 80, 0), (1.4, 150, 0), (1.4, 250, 1)):
-            for process in processes:
-                process.read_cost = cost / len(processes)
             read.clear()
-            sampler.all_read_at = time.monotonic() - ago
+            sampler.read_cost = cost
+            sampler.read_end = time.monotonic() - ago
             sampler.sample()
             assert sorted(read) == sorted(sampler.tree.known) * due
 
@@ -454,7 +449,7 @@ def test_a_process_that_could_not_be_read_once_stays(monkeypatch):
         parent.stdout.readline()
         sampler = sampler_of(parent.pid)
         assert len(sampler.sample()) == 2
-        sampler.all_read_at = 0  # all is read again
+        sampler.read_end = 0  # all is read again
         monkeypatch.setattr(memory, "full_read", vanishing)
         assert len(sampler.sample()) == len(sampler.sample()) == 2
         assert memory.full_read is full_read
@@ -479,7 +474,7 @@ def test_a_process_that_ends_before_it_is_read_is_tried_a_few_times(monkeypatch)
     try:
         sampler = sampler_of(child.pid)
         for count in range(1, 100):
-            sampler.all_read_at = 0
+            sampler.read_end = 0
             sampler.sample()
             assert 0 < len(tries) <= 5 * count
     finally:
@@ -682,20 +677,6 @@ def test_one_that_ends_between_its_poll_and_its_read_is_not_counted(monkeypatch)
         assert ended.pid not in sampler.tree.known
 
 
-def test_a_read_tells_by_how_much_others_must_have_changed():
-    """Four share 80 MiB: a process has 80 of its own less, and 20 in its PSS that it shares."""
-    with forking() as (sampler, fork):
-        parent = sampler.sample()[0]
-        assert sampler.read_one(parent) < MIB
-        fork()
-        assert 100 * MIB < sampler.read_one(parent) < 110 * MIB
-        assert sampler.read_one(parent) < MIB
-        for child in parent.handle.children()[1:]:
-            child.kill()
-            wait_for(lambda child=child: not child.is_running())
-        assert 20 * MIB < sampler.read_one(parent) < 25 * MIB
-
-
 @pytest.mark.parametrize("when", ["before", "after", "around"])
 def test_a_fork_in_the_middle_of_a_sample_counts_once(monkeypatch, when):
     """Without more the sum would be 20 MiB, 160, or 20 although it has 80 again."""
@@ -713,6 +694,7 @@ def test_a_fork_that_is_too_late_to_be_found_is_said_in_bytes(monkeypatch):
     with forks_while_it_is_read(monkeypatch, "before") as sampler:
         total = sum(process.memory.pss for process in sampler.sample())
         assert total < 30 * MIB and total + sampler.uncertain > 80 * MIB
+        sampler.read_cost = 0  # so that it may be read again at once
         total = sum(process.memory.pss for process in sampler.sample())
         assert 80 * MIB < total < 100 * MIB and sampler.uncertain == 0
 
@@ -722,10 +704,10 @@ def test_what_is_shared_with_others_outside_of_the_tree_is_looked_for_once(read)
         *_, fork = psutil.Process(workload.pid).children(recursive=True)
         sampler = sampler_of(fork.pid)
         (process,) = sampler.sample()
-        assert 1 < len(read) <= 1 + memory.UNSEEN_TRIES
+        assert 1 <= len(read) <= memory.READ_TRIES
         assert sampler.outsiders_share == process.reading.shared_anon > 30 * MIB
         read.clear()
-        sampler.all_read_at = 0
+        sampler.read_end = 0
         sampler.sample()
         assert read == [fork.pid] and sampler.uncertain == 0
 
@@ -744,8 +726,7 @@ time.sleep(2)  # it is a zombie from the middle on
 
 def test_what_a_late_fork_shares_is_counted_once_and_what_its_end_gives_back(monkeypatch):
     """With no budget but for what must be read: the parent's memory was all its own before."""
-    monkeypatch.setattr(memory, "READ_SHARE", 0)
-    monkeypatch.setattr(memory, "READ_BURST", 0)
+    monkeypatch.setattr(memory, "READ_SHARE", 1e-9)
     args = ["--quiet", "--csv", "s.csv", "--json", "s.json", sys.executable, "-c", FORKS_LATE]
     assert memory.main(args) == 0
     rows = pandas.read_csv("s.csv", comment="#")
@@ -775,14 +756,14 @@ os.wait()
 
 def test_what_cannot_be_read_in_time_is_said_in_bytes(monkeypatch, capsys):
     """100 MiB that are shared become 200 without a word but the page faults."""
-    read_together = memory.Sampler.read_together
+    read_all = memory.Sampler.read_all
 
-    def read_at_first(sampler, *args, **options):
+    def read_at_first(sampler, living, now):
         if time.monotonic() - begin < 0.9:
-            read_together(sampler, *args, **options)
+            read_all(sampler, living, now)
 
     begin = time.monotonic()
-    monkeypatch.setattr(memory.Sampler, "read_together", read_at_first)
+    monkeypatch.setattr(memory.Sampler, "read_all", read_at_first)
     assert memory.main(["--json", "s.json", sys.executable, "-c", REWRITES]) == 0
     found = load("s.json")
     assert 0.5 < found["uncertain"]["seconds"] < 3
