@@ -543,7 +543,7 @@ NOT_READABLE = """\
 import ctypes, time
 ctypes.CDLL(None).prctl(4, 0)  # PR_SET_DUMPABLE: as a setuid program
 a = bytearray(30 << 20)
-time.sleep(1)
+time.sleep(2)  # more than a second: all is read in it
 """
 
 
@@ -554,7 +554,7 @@ def drop_ptrace() -> None:
 
 
 def test_unreadable_processes_are_said_and_never_0():
-    script = f"sleep 1.2 & {sys.executable} -c '{NOT_READABLE}'"
+    script = f"sleep 2.2 & {sys.executable} -c '{NOT_READABLE}'"
     args = ["--interval", "0.1", "--json", "s.json", "--csv", "s.csv", "--out", "g.svg"]
     result = run(*args, "sh", "-c", script, preexec_fn=drop_ptrace)
     assert result.returncode == 0
@@ -789,7 +789,7 @@ def test_copies_on_write_are_seen_and_nothing_is_uncertain_at_rest(monkeypatch):
 
 def test_the_end_of_a_hundred_forks_is_read_anew():
     """Each is read when it is found, and shares with more of them later."""
-    words = [*TREE, "--shared", "200", "--forks", "100", "--seconds", "3"]
+    words = [*TREE, "--shared", "200", "--forks", "100", "--seconds", "5"]
     assert run("--csv", "s.csv", "--json", "s.json", "--quiet", *words).returncode == 0
     assert run("--csv", "i.csv", "--quiet", *words, "--idle").returncode == 0
     assert load("s.json")["processes"] >= 101
