@@ -284,8 +284,10 @@ time.sleep(60)"""
 
 
 def test_watching_ends_with_the_processes():
-    target = subprocess.Popen(["sleep", "0.5"])
-    process = start("--pid", target.pid, "--interval", "0.1")
+    target, csv = subprocess.Popen(["sleep", "60"]), Path("s.csv")
+    process = start("--pid", target.pid, "--interval", "0.1", "--csv", csv)
+    wait_for(lambda: csv.exists() and "system" in csv.read_text())
+    target.kill()
     target.wait()
     assert process.wait(LIMIT) == 0
     process.communicate()
@@ -705,13 +707,14 @@ def test_200_runs_killed_at_random_moments():
     picks = random.Random(20201)
     words = ["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 0.04; done"]
     whole = 0
-    for _ in range(50):
+    for turn in range(50):
         names = [f"{n}.csv" for n in range(4)]
         runs = [
             start("--interval", "0.002", "--csv", name, *words, start_new_session=True)
             for name in names
         ]
-        time.sleep(0.1)
+        if turn % 2:  # however slowly they start
+            wait_for(Path(names[0]).exists)
         for process in runs:
             time.sleep(picks.random() * 0.15)
             for one in [*psutil.Process(process.pid).children(recursive=True), process]:
