@@ -26,14 +26,14 @@ import sys
 import time
 from array import array
 from binascii import a2b_base64
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from heapq import nlargest
 from itertools import chain, groupby, islice, product
 from operator import itemgetter
-from typing import NamedTuple, TextIO
+from typing import BinaryIO, NamedTuple, TextIO
 
 VERSION = "1.0"
 MIB = 2**20
@@ -53,15 +53,20 @@ class Source(NamedTuple):
 
     path: str
     file: str
-    base: int  # where it begins in the file
+    base: int  # where it begins in the file, or its address
     size: int  # in characters
     fd: int = -1
     width: int = 1  # bytes a character
+    space: Pages | Core | None = None  # the memory that it is a piece of
 
     def read(self, offset: int, count: int) -> bytes:
         """Characters from offset on (fewer at the end), by pread: nothing is mapped."""
-        count, place = min(count, self.size - offset), self.base + self.width * offset
-        data = os.pread(self.fd, self.width * count, place) if count > 0 else b""
+        start = self.base + self.width * offset
+        size = self.width * max(0, min(count, self.size - offset))
+        if self.space:
+            data = self.space.bytes_at(start, start + size)
+        else:
+            data = os.pread(self.fd, size, start) if size else b""
         return narrowed(data) if self.width == 2 else data
 
     def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
@@ -110,7 +115,6 @@ class Scanned:
         self.source = source
         self.script: Script | None = None  # None: no text
         self.packed: list[bytes] = []
-        self.characters = 0
         self.left_out = left_out  # why, and how many runs; of all sources together
 
     def add(self, found: Literal | str) -> None:
@@ -119,7 +123,6 @@ class Scanned:
             self.left_out[found] += 1
         else:
             self.packed.append(marshal.dumps(tuple(found)))
-            self.characters += found.length
 
     def literal(self, number: int) -> Literal:
         return Literal(*marshal.loads(self.packed[number]))
@@ -158,61 +161,52 @@ LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, else 0
     bytes(int(byte in LETTERS + more) for byte in range(256)) for more in (b"+/-_", b"+/", b"-_")
 )
-FEW = 24  # samples that a run has at least
 Span = tuple[int, int]  # start and end, without padding
-Run = tuple[int, int, bool]  # the same, and whether it is of the URL-safe alphabet
 
 
 def stride_for(count: int) -> int:
-    """How far apart samples may be so that a run of count has enough of them.
+    """How far apart samples may be so that a run of count has 24 of them or more.
 
     No multiple of 2 or 3, as number tables (0,1,0,1) and escapes (\\u5b57) repeat so often.
     """
-    return count // FEW // 6 * 6 + 1
+    return count // 24 // 6 * 6 + 1
 
 
-def find_runs(source: Source, count: int) -> Iterator[Run]:
-    """Each run of the reference."""
+def find_runs(source: Source, count: int) -> Iterator[Span]:
+    """Each run of the reference: within a run of either alphabet, those of one."""
     for start, end in long_runs(source, count):
-        yield from runs_by_alphabet(source, start, end, count)
+        piece = source.read(start, min(end - start, WINDOW))
+        if end - start == len(piece) and b"-" not in piece and b"_" not in piece:
+            yield start, end
+            continue
+        part = source._replace(size=end)
+        standard, found = list(long_runs(part, count, IN_STANDARD, start)), []
+        for run in long_runs(part, count, IN_URL_SAFE, start):
+            at = bisect.bisect(standard, run)
+            neighbours = standard[max(0, at - 1) : at + 1]
+            if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
+                found.append(run)
+        yield from sorted(standard + found)
 
 
-def runs_by_alphabet(source: Source, start: int, end: int, count: int) -> Iterator[Run]:
-    """The runs of one alphabet within a run of either."""
-    if not any(b"-" in piece or b"_" in piece for _, piece in source.pieces(start, end)):
-        yield start, end, False
-        return
-    part = source._replace(size=end)
-    standard = list(long_runs(part, count, IN_STANDARD, start))
-    found = [(*run, False) for run in standard]
-    for run in long_runs(part, count, IN_URL_SAFE, start):
-        at = bisect.bisect(standard, run)
-        neighbours = standard[max(0, at - 1) : at + 1]
-        if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
-            found.append((*run, True))
-    yield from sorted(found)
-
-
-def long_runs(
-    source: Source, count: int, alphabet: bytes = EITHER, position: int = 0
-) -> Iterator[Span]:
+def long_runs(source: Source, count: int, alphabet: bytes = EITHER, at: int = 0) -> Iterator[Span]:
     """Each longest run of count or more characters of an alphabet.
 
     Windows overlap by count - 1, so that the first count characters of a run are in one.
     """
     size = max(WINDOW, 2 * count)
-    while position < source.size:
-        window = source.read(position, size)
+    while at < source.size:
+        window = source.read(at, size)
         last = len(window) < size
         following = len(window) if last else len(window) - count + 1
         for start, end in window_runs(window, count, alphabet):
             if end == len(window) and not last:
-                end = run_end(source, position + end, alphabet) - position
+                end = run_end(source, at + end, alphabet) - at
                 following = end
-            yield position + start, position + end
-        if last and position + len(window) < source.size:  # it has shrunk
-            raise Problem(f"ends at byte {position + len(window)} instead of {source.size}")
-        position += following
+            yield at + start, at + end
+        if last and at + len(window) < source.size:  # it has shrunk
+            raise Problem(f"ends at byte {at + len(window)} instead of {source.size}")
+        at += following
 
 
 def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[Span]:
@@ -263,9 +257,8 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
-DATA_URI_RE = re.compile(  # RFC 2397, in lower case
-    rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z"
-)
+# RFC 2397, in lower case
+DATA_URI_RE = re.compile(rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z")
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
 CLOSING_QUOTE_RE = {  # the rest of a string, and its end
     '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*(")?', re.S),
@@ -319,15 +312,17 @@ def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
 
     Not those of HTML or CSS, which have none.
     """
-    start, closing = last_quote(before, quote), CLOSING_QUOTE_RE[quote].match(behind)
-    if not (start and closing[1]) or (quote != "`" and NEWLINE_RE.search(before, start)):
+    start = last_quote(before, quote)
+    if not start or (quote != "`" and NEWLINE_RE.search(before, start)):
         return None
     code = before[max(0, start - 25) : start - 1]
     tagged = quote == "`" and code[-1:].isidentifier()
     follows_code = not code or tagged or CODE_BEFORE_RE.search(code)
     if not follows_code or CSS_URL_RE.search(code):
         return None
-    return (start, closing.start(1)) if CODE_BEHIND_RE.match(behind, closing.end()) else None
+    closing = CLOSING_QUOTE_RE[quote].match(behind)
+    closed = closing[1] and CODE_BEHIND_RE.match(behind, closing.end())
+    return (start, closing.start(1)) if closed else None
 
 
 def last_quote(before: str, quote: str) -> int:
@@ -356,6 +351,7 @@ HEAD = 1024  # decoded bytes that tell a kind
 PIECE = 3 * 2**18  # characters decoded at a time, a multiple of four
 TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 HEX_RE = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
+ONE_CASE_RE = re.compile(rb"[^a-z]+|[^A-Z]+")
 JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
 KINDS = (  # kind, what its data begins with
@@ -411,23 +407,28 @@ class Content(NamedTuple):
     kind: str
 
 
-def content_of(source: Source, start: int, end: int, url_safe: bool) -> Content | str:
-    """Decode a run and its padding piece by piece; or why it is left out (it is no data)."""
+def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None) -> Content | str:
+    """Decode a run and its padding, to a file if asked; or why it is left out (it is no data)."""
+    impossible = "length that base64 cannot have"
+    if (end - start) % 4 == 1:
+        return impossible
     behind = source.read(end, 2)
     padding = len(behind) - len(behind.lstrip(b"="))
     length = end - start + padding
-    if (end - start) % 4 == 1 or (padding and length % 4):
-        return "length that base64 cannot have"
+    if padding and length % 4:
+        return impossible
     digest, size, head = sha256(), 0, b""
     for _, piece in source.pieces(start, end, PIECE):
         reason = "" if head else no_data(piece)  # its beginning tells
         if reason:
             return reason
         try:
-            data = decoded(piece, url_safe)
+            data = decoded(piece)
         except ValueError:  # the memory of a process that runs
             return "changed while it was read"
         digest.update(data)
+        if out:
+            out.write(data)
         size += len(data)
         head = head or data[:HEAD]
     return Content(length, size, digest.digest(), kind_of(head))
@@ -439,15 +440,14 @@ def no_data(piece: bytes) -> str:
         return "hexadecimal digits"
     if len(piece) < 256 and (LETTERS[:26] in piece or LETTERS[26:52] in piece):
         return "an alphabet"
-    one_case = piece == piece.lower() or piece == piece.upper()
-    if one_case and b"AAAA" not in piece and b"+" not in piece:
+    if ONE_CASE_RE.fullmatch(piece) and b"AAAA" not in piece and b"+" not in piece:
         return "letters of one case"  # AAAA are three zeros, and no word has a + in it
     return ""
 
 
-def decoded(piece: bytes, url_safe: bool) -> bytes:
+def decoded(piece: bytes) -> bytes:
     """The data of base64 characters, padded or not, of which four that belong together are cut."""
-    piece = piece.translate(TO_STANDARD) if url_safe else piece
+    piece = piece.translate(TO_STANDARD) if b"-" in piece or b"_" in piece else piece
     return a2b_base64(piece + b"=" * (-len(piece) % 4))
 
 
@@ -468,64 +468,56 @@ def kind_of(head: bytes) -> str:
 # In: a source. Out: all that it holds, with line and column of each literal.
 
 NEAR, FAR = 2**10, 2**16  # bytes looked at on each side of a run
-TEXT_PIECE = 2**13  # bytes: small, as those that are all ASCII cost least
+TEXT_PIECE = 2**14  # bytes: small, as those that are all ASCII cost least
 
 
 class Text:
     """Reads a source once from start to end: lines, columns, and how V8 keeps its characters."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, begin: bytes) -> None:
         self.source = source
-        self.offset = 0
+        self.offset = 3 if begin.startswith(codecs.BOM_UTF8) else 0  # V8 gets none
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
         self.line = self.column = 1
         self.characters = self.units = self.beyond = 0
-        self.valid = True
-        self.pending = b""  # the beginning of a character
 
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
-        for _, piece in self.source.pieces(self.offset, offset, TEXT_PIECE):
-            self.take(piece)
-        self.take(b"", final=True)  # what follows is ASCII or nothing
-        self.offset = offset
+        pieces = self.source.pieces(self.offset, offset, TEXT_PIECE)
+        for _, piece in chain(pieces, [(offset, b"")]):  # what follows is ASCII or nothing
+            try:
+                text = self.decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError:
+                self.decoder.errors = "replace"  # V8 gets U+FFFD
+                text = self.decoder.decode(piece, final=not piece)
+            units = len(text)
+            if not text.isascii():
+                self.beyond += units - len(text.encode("latin-1", "ignore"))
+                units = len(text.encode("utf-16-le")) // 2
+            self.units += units
+            lines = len(piece) - len(piece.replace(b"\n", b""))  # bytes.count takes longer
+            self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
+            self.line += lines
+            self.characters += len(text)
+        self.offset = max(self.offset, offset)
         return self.line, self.column
-
-    def take(self, piece: bytes, final: bool = False) -> None:
-        """Count. V8 gets what is no UTF-8 as U+FFFD, and no byte order mark."""
-        data = self.pending + piece
-        try:
-            text, used = codecs.utf_8_decode(data, "strict", final)
-        except UnicodeDecodeError:
-            self.valid = False
-            text, used = codecs.utf_8_decode(data, "replace", final)
-        self.pending = data[used:]
-        text = text if self.characters else text.removeprefix("\ufeff")
-        units = len(text)
-        if not text.isascii():
-            self.beyond += units - len(text.encode("latin-1", "ignore"))
-            units = len(text.encode("utf-16-le")) // 2
-        self.units += units
-        lines = text.count("\n")
-        self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
-        self.line += lines
-        self.characters += len(text)
 
     def script(self) -> Script:
         """How V8 keeps it. Reads to the end."""
         self.go_to(self.source.size)
         size = self.units * (2 if self.beyond else 1)
         escaped = self.units + 5 * (self.beyond + self.units - self.characters)
-        return Script(self.characters, self.beyond, size, escaped, self.valid)
+        return Script(self.characters, self.beyond, size, escaped, self.decoder.errors == "strict")
 
 
 class Scan:
     """Finds all that one source holds."""
 
     def __init__(self, source: Source, count: int, left_out: Counter) -> None:
-        self.source, self.count = source, count
+        self.source, self.count, self.far_looks = source, count, 0
         self.found = Scanned(source._replace(fd=-1), left_out)
-        self.text = None if b"\0" in source.read(0, 8192) else Text(source)
-        self.far_looks = 0
+        begin = source.read(0, 8192)
+        self.text = None if b"\0" in begin else Text(source, begin)
 
     def run(self) -> None:
         """Find all of it. Raises Problem; what was found before that counts too."""
@@ -535,14 +527,14 @@ class Scan:
         finally:
             self.found.script = self.text.script() if self.text else None
 
-    def literal(self, start: int, end: int, url_safe: bool) -> Literal | str:
+    def literal(self, start: int, end: int) -> Literal | str:
         """A run that holds data; or why it is left out."""
         before = self.source.read(max(0, start - 512), min(512, start))
         if self.text and before.endswith(b"\\"):
             start += escape_length(before, self.source.read(start, 8).decode("latin-1"))
             if end - start < self.count:
                 return "too short without the escape before it"
-        content = content_of(self.source, start, end, url_safe)
+        content = content_of(self.source, start, end)
         if isinstance(content, str):
             return content
         uri, comment = DATA_URI_RE.search(before.lower()), SOURCE_MAP_RE.search(before)
@@ -802,24 +794,6 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")  # 16384 on a Pi 5
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
-class Memory(NamedTuple):
-    """Memory from an address on, as characters of one byte or two; it is read like a Source."""
-
-    space: Pages | Core
-    base: int  # its address
-    size: int  # in characters
-    width: int
-
-    def read(self, offset: int, count: int) -> bytes:
-        """Characters from offset on; 0 where there is nothing in RAM, or in the core."""
-        start = self.base + self.width * offset
-        end = start + self.width * max(0, min(count, self.size - offset))
-        data = self.space.bytes_at(start, end)
-        return narrowed(data) if self.width == 2 else data
-
-    pieces = Source.pieces
-
-
 def narrowed(data: bytes) -> bytes:
     """Two-byte characters as one byte each, 0 for those beyond Latin-1."""
     low, high = data[0 : len(data) // 2 * 2 : 2], data[1::2]
@@ -829,21 +803,20 @@ def narrowed(data: bytes) -> bytes:
     return (int.from_bytes(low, "little") & mask).to_bytes(len(low), "little")
 
 
-def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Memory]:
+def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Source]:
     """Each run of count or more characters, of one byte or two, that begins between addresses."""
-    size = max(WINDOW, 2 * count)
+    size, memory = max(WINDOW, 2 * count), Source("memory", "", 0, sys.maxsize, space=space)
     while start < end:
         first = max(0, start - 2)  # the character before it tells whether a run begins there
         behind = following = min(start + size, end)
         window = space.bytes_at(first, following + 2 * count)
         for odd, width, characters in views(window, count):
             for low, high in window_runs(characters, count):
-                run = Memory(space, first + odd + width * low, high - low, width)
-                if start <= run.base < following:  # else it is another window's
-                    if high == len(characters):
-                        run = run._replace(size=run_end(run._replace(size=sys.maxsize), run.size))
-                    yield run
-                    behind = max(behind, run.base + width * run.size)
+                rest = memory._replace(base=first + odd + width * low, width=width)
+                if start <= rest.base < following:  # else it is another window's
+                    length = run_end(rest, high - low) if high == len(characters) else high - low
+                    yield rest._replace(size=length)
+                    behind = max(behind, rest.base + width * length)
         start = behind
 
 
@@ -857,13 +830,16 @@ def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 class Match(NamedTuple):
-    """A copy of a literal in memory."""
+    """A copy in memory of a literal, or of a source's text or a part of it."""
 
-    sha256: bytes
+    key: bytes | int  # the hash of the literal, the number of the source
     address: int
     width: int
     size: int  # bytes, with padding
     whole: bool
+
+    def holds(self, address: int) -> bool:
+        return self.address <= address < self.address + self.size
 
 
 class Index:
@@ -898,13 +874,13 @@ class Index:
         self.gone[source.file] = source.path
         return b""
 
-    def same(self, content: int, run: Source | Memory, first: int) -> bool:
+    def same(self, content: int, run: Source, first: int) -> bool:
         """Whether a run has at a place what a literal has, as far as both of them go."""
         end = min(run.size, first + self.lengths[content])
         pieces = run.pieces(max(0, first), end, 2**14)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
-    def candidates(self, run: Source | Memory) -> Iterator[tuple[int, int, int]]:
+    def candidates(self, run: Source) -> Iterator[tuple[int, int, int]]:
         """Place of a needle in a run, a literal, and where its first character would be."""
         pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
         behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
@@ -915,7 +891,7 @@ class Index:
                 alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
                 yield from ((position, content, position - offset) for content, offset in alike)
 
-    def in_run(self, run: Source | Memory) -> Iterator[tuple[int, int, bool]]:
+    def in_run(self, run: Source) -> Iterator[tuple[int, int, bool]]:
         """Each literal that a run holds, where its first character is, and whether it is whole.
 
         One that is not goes on beyond the run. What is compared is bounded: it may repeat itself.
@@ -930,22 +906,22 @@ class Index:
                 yield content, first, first >= 0 and done <= run.size
 
 
-def copies_in(space: Pages | Core, seen: dict, index: Index, count: int) -> tuple[set, list[int]]:
-    """The copies of literals in memory, as Match; and runs and bytes of other base64."""
-    found, other = set(), [0, 0]
-    for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
+def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter]:
+    """The copies of literals in runs of memory; and runs and bytes of other base64."""
+    found, other = set(), Counter()
+    for run in runs:
         there = list(index.in_run(run))
         for content, first, whole in there:
             literal, address = index.rows[content].literal, run.base + run.width * first
             found.add(Match(literal.sha256, address, run.width, run.width * literal.length, whole))
         if not there and data_in(run):
-            other = [other[0] + 1, other[1] + run.width * run.size]
+            other.update(runs=1, bytes=run.width * run.size)
     return found, other
 
 
-def data_in(run: Source | Memory) -> Content | None:
+def data_in(run: Source) -> Content | None:
     """What the beginning of a run, or of what is left of one, decodes to."""
-    content = content_of(run, 0, min(run.size, 2**16) // 4 * 4, url_safe=True)
+    content = content_of(run, 0, min(run.size, 2**16) // 4 * 4)
     return content if isinstance(content, Content) else None
 
 
@@ -957,16 +933,6 @@ def data_in(run: Source | Memory) -> Content | None:
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
 ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
 BESIDE = 256  # characters beyond a literal, and the string around it, that are of a source
-
-
-class Extent(NamedTuple):
-    """A copy of a source's text in memory, or a part of one."""
-
-    source: int  # its number
-    width: int
-    start: int  # address
-    end: int
-    whole: bool
 
 
 class SourceText:
@@ -1015,13 +981,13 @@ class SourceFinder:
                 self.anchors.setdefault(literal.sha256, []).append((number, literal))
         self.text = lru_cache(8)(lambda n, width: SourceText(report.scanned[n], largest[n], width))
 
-    def extents(self, space: Pages | Core, matches: Sequence[Match]) -> list[Extent]:
+    def around(self, space: Pages | Core, matches: Sequence[Match]) -> list[Match]:
         """The text around each copy of a literal, if it is more than a string by itself."""
-        found: list[Extent] = []
+        found: list[Match] = []
         for match in matches:
             at, width = match.address, match.width
-            for number, literal in self.anchors.get(match.sha256, [])[:16]:
-                if any(one.source == number and one.start <= at < one.end for one in found):
+            for number, literal in self.anchors.get(match.key, [])[:16]:
+                if any(one.key == number and one.holds(at) for one in found):
                     continue
                 # Index says which inputs are gone.
                 with contextlib.suppress(FileNotFoundError, PermissionError, Problem):
@@ -1030,7 +996,8 @@ class SourceFinder:
                     start, end = (text.reach(space, at - place, place, step) for step in (-1, 1))
                     string = max(literal.length, literal.string_length or 0)
                     if end - start >= width * (string + BESIDE):
-                        found.append(Extent(number, width, start, end, end - start == text.size))
+                        whole = end - start == text.size
+                        found.append(Match(number, start, width, end - start, whole))
         return found
 
 
@@ -1068,12 +1035,16 @@ class Mapping(NamedTuple):
         one = self.inode and self.path.startswith("/") and not device
         return (self.device, self.inode, self.path) if one else None
 
+    def place(self, address: int) -> int:
+        """Where an address is in the file."""
+        return self.offset + address - self.start
+
 
 def mapping_at(mappings: Sequence[Mapping], address: int) -> Mapping:
     """The one that an address is in, of mappings by address; one without a file if in none."""
     at = bisect.bisect(mappings, (address + 1,)) - 1
     inside = at >= 0 and address < mappings[at].end
-    return mappings[at] if inside else Mapping(address, address, 0)
+    return mappings[at] if inside else Mapping(address, address, address)
 
 
 class Pages:
@@ -1099,6 +1070,7 @@ class Pages:
             for start, end, offset, device, inode, path in lines
         ]
         self.path, self.file = f"process {pid}", f"/proc/{tid}/mem"
+        self.segments = ()  # of a core file: in mem all is at its own address
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -1152,10 +1124,6 @@ class Pages:
                 for match in PRESENT_RE.finditer(pages):
                     yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
 
-    def place_of(self, address: int) -> int:
-        """Where an address is in the file of its memory."""
-        return address
-
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
 
@@ -1170,7 +1138,7 @@ class Pages:
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (0 if shared else self.pid, address)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
-        place = (mapping.file, mapping.offset + address - mapping.start)
+        place = (mapping.file, mapping.place(address))
         return "shared" if ram else "file", place if mapping.file else (self.pid, address)
 
 
@@ -1197,17 +1165,19 @@ def process_tree(pid: int) -> list[int]:
         raise Problem("there is none") from None
 
 
-def app_archive(pid: int) -> str | None:
-    """The archive of an Electron app: beside its program, or named on its command line."""
-    with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
-        program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
-        words = filter(None, proc_text(f"/proc/{pid}/cmdline").split("\0")[1:])
-        for word in (f"{os.path.dirname(program)}/resources", *words):
-            place = os.path.join(folder, word)
-            for path in (place, f"{place}/app.asar"):
-                if path.endswith(".asar") and os.path.isfile(path):
-                    return path
-    return None
+def app_archive(pids: Iterable[int]) -> list[str]:
+    """The first archive beside one of these programs, or named on its command line; if any."""
+    for pid in pids:
+        with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
+            program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
+            words = filter(None, proc_text(f"/proc/{pid}/cmdline").split("\0")[1:])
+            for word in (f"{os.path.dirname(program)}/resources", *words):
+                place = os.path.join(folder, word)
+                for path in (place, f"{place}/app.asar"):
+                    if path.endswith(".asar") and os.path.isfile(path):
+                        say(f"process {pid}: its archive is the input: {path}")
+                        return [path]
+    return []
 
 
 def process_of(pid: int) -> dict[str, object]:
@@ -1287,11 +1257,6 @@ class Core:
                     raise Problem("it has become shorter while it was read")
                 data[low - start : high - start] = there
         return bytes(data)
-
-    def place_of(self, address: int) -> int:
-        """Where an address is in the core file."""
-        part = mapping_at(self.segments, address)
-        return part.offset + address - part.start
 
     def backing(self, address: int, _: int) -> tuple[str, tuple]:
         """What a copy is. 'file': of a file's mapping, which may have been written to."""
@@ -1567,13 +1532,7 @@ class Where:
         self.told: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}
         self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # of columns looked at
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
-        self.other = [0, 0]  # runs and bytes in memory that are in none of the inputs
-
-    def add(self, column: str, copies: Iterable[tuple[bytes | int, Copy]]) -> None:
-        """Keep what was found in a column, which may be nothing."""
-        found = self.copies.setdefault(column, {})
-        for key, copy in copies:
-            found.setdefault(key, []).append(copy)
+        self.other = Counter(runs=0, bytes=0)  # base64 in memory that is in none of the inputs
 
     def sizes(self, key: bytes | int) -> dict[str, tuple[int, int]]:
         """Bytes and number of copies in each column; memory that several share counts once."""
@@ -1677,13 +1636,13 @@ class Search:
         """Find the strings of a heap snapshot that hold literals."""
         self.index = self.index or Index(self.report)
         with self.report.saying(path), open_regular(path) as source:
-            heap, copies = Heap(source, self.index, self.report.min_size), []
+            heap = Heap(source, self.index, self.report.min_size)
+            kept = self.where.copies.setdefault("heaps", defaultdict(list))
             for content, told in heap.strings:
-                size = told["self_size"] if told["whole"] else 0
-                copy = Copy({"path": path, **told}, size, (path, told["node_id"]))
                 if content:
-                    copies.append((content, copy))
-            self.where.add("heaps", copies)
+                    size = told["self_size"] if told["whole"] else 0
+                    place = path, told["node_id"]
+                    kept[content].append(Copy({"path": path, **told}, size, place))
             self.where.told["heaps"].append(heap.as_json())
             self.where.heap_texts += heap.texts_by_size
             if heap.damage:
@@ -1691,29 +1650,29 @@ class Search:
 
     def memory(self, column: str, space: Pages | Core, owner: dict[str, object]) -> None:
         """Look in the memory of a process or a core: all of it counts, or nothing if that ends."""
-        report, scanned, other = self.report, [], (0, 0)
+        report, count, scanned, other = self.report, self.report.min_size, [], {}
         seen = {file: set(pages) for file, pages in self.seen.items()}
+        runs = (run for span in space.regions(seen) for run in memory_runs(space, *span, count))
         if self.index:
-            found, other = copies_in(space, seen, self.index, report.min_size)
+            found, other = copies_in(runs, self.index)
         else:
-            scanned, found = base64_in(space, seen, report.min_size)
+            scanned, found = base64_in(runs, space, count)
         matches = sorted(found.union(self.copies_elsewhere(space)))
-        extents, copies = self.finder.extents(space, matches), []
-        for number, width, start, end, whole in extents:
-            told = {**owner, "address": start, "width": width, "bytes": end - start, "whole": whole}
-            copies.append((number, copy_at(space, told, end - start)))
+        texts, copies = self.finder.around(space, matches), []
+        for match in (*texts, *matches):
+            copy = copy_of(match, space, owner, texts)
+            if match.whole or match in texts or not copy.size:
+                copies.append((match.key, copy))
+        kept = self.where.copies.setdefault(column, defaultdict(list))
+        for key, copy in copies:
+            kept[key].append(copy)
         for match in matches:
-            inside = any(one.start <= match.address < one.end for one in extents)
-            told = {**owner, "address": match.address, "width": match.width, "in_source": inside}
-            copy = copy_at(space, told, match.size)
-            if match.whole or not copy.size:
-                copies.append((match.sha256, copy))
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
-                there = match._replace(address=match.address - mapping.start + mapping.offset)
+                there = match._replace(address=mapping.place(match.address))
                 self.in_files.setdefault(mapping.file, set()).add(there)
-        self.where.add(column, copies)
-        self.seen, self.where.other = seen, [a + b for a, b in zip(self.where.other, other)]
+        self.where.other.update(other)
+        self.seen = seen
         if scanned:
             begin, end = len(report.scanned), len(report.scanned) + len(scanned)
             report.inputs.append((space.path, begin, end))
@@ -1725,52 +1684,46 @@ class Search:
         for mapping in space.mappings:
             for match in self.in_files.get(mapping.file, ()):
                 start = match.address - mapping.offset + mapping.start
-                memory = Memory(space, start, match.size // match.width, match.width)
-                padding = memory.read(memory.size - 2, 2).count(b"=")
-                content = content_of(memory, 0, memory.size - padding, url_safe=True)
-                if isinstance(content, Content) and content.sha256 == match.sha256:
+                size, width = match.size // match.width, match.width
+                memory = Source("memory", "", start, size, width=width, space=space)
+                padding = memory.read(size - 2, 2).count(b"=")
+                content = content_of(memory, 0, size - padding)
+                if isinstance(content, Content) and content.sha256 == match.key:
                     yield match._replace(address=start, whole=True)
 
 
-def copy_at(space: Pages | Core, told: dict[str, object], size: int) -> Copy:
-    """A copy of so many bytes, and what backs it."""
-    backing, place = space.backing(told["address"], size)
-    size = 0 if backing == "swap" else size
-    return Copy({**told, "backing": backing}, size, place or (space.path, told["address"]))
+def copy_of(match: Match, space: Pages | Core, owner: dict, texts: Sequence[Match]) -> Copy:
+    """A copy of a literal or of a source's text, and what backs it."""
+    backing, place = space.backing(match.address, match.size)
+    told = {**owner, "address": match.address, "width": match.width, "backing": backing}
+    if isinstance(match.key, int):
+        told.update(bytes=match.size, whole=match.whole)
+    else:
+        told.update(in_source=any(text.holds(match.address) for text in texts))
+    size = 0 if backing == "swap" else match.size
+    return Copy(told, size, place or (space.path, match.address))
 
 
-def base64_in(
-    space: Pages | Core, seen: dict[tuple, set[int]], count: int
-) -> tuple[list[Scanned], set[Match]]:
-    """All base64 in memory, as a source for each width of characters, and as copies of itself."""
+def base64_in(runs: Iterable[Source], space: Pages | Core, count: int) -> tuple[list, set[Match]]:
+    """All base64 in memory, as Scanned for each width of characters, and as copies of itself."""
     one = Source(space.path, space.file, 0, 0)
     two = one._replace(path=f"{space.path}, two bytes a character", width=2)
     left_out: Counter = Counter()
     parts, found = {source.width: Scanned(source, left_out) for source in (one, two)}, set()
-    for run in (run for span in space.regions(seen) for run in memory_runs(space, *span, count)):
+    for run in runs:
         padded = run._replace(size=run.size + 2)
-        for start, end, url_safe in runs_by_alphabet(run, 0, run.size, count):
-            content = content_of(padded, start, end, url_safe)
+        for start, end in find_runs(run, count):
+            content = content_of(padded, start, end)
             if isinstance(content, str):
                 parts[run.width].add(content)
                 continue
             address, size = run.base + run.width * start, run.width * content.length
-            begin = space.place_of(address), None, None, None, None, False
+            place = mapping_at(space.segments, address).place(address)
+            begin = place, None, None, None, None, False
             parts[run.width].add(Literal(*begin, *content))
             found.add(Match(content.sha256, address, run.width, size, True))
     parts[1].source = one._replace(size=space.searched)
     return list(parts.values()), found
-
-
-def archive_of_process(pids: Sequence[int]) -> list[str]:
-    """The archive of the first of these processes and their descendants that has one."""
-    with contextlib.suppress(Problem):  # said when its memory is to be searched
-        for pid in chain.from_iterable(map(process_tree, pids)):
-            path = app_archive(pid)
-            if path:
-                say(f"process {pid}: its archive is the input: {path}")
-                return [path]
-    return []
 
 
 def look_elsewhere(report: Report, options: argparse.Namespace) -> Where:
@@ -1807,11 +1760,10 @@ class Row(NamedTuple):
 
     def place(self, width: int) -> str:
         """'path:line:column' of a text, 'path at byte offset' of what is none."""
-        path, offset = printable(self.source.path), self.literal.offset
-        if self.literal.line is not None:
-            return elide(f"{path}:{self.literal.line}:{self.literal.column}", width)
-        is_process = self.source.file.startswith("/proc/")
-        return elide(f"{path} at {offset:#x}" if is_process else f"{path} at byte {offset}", width)
+        literal, is_process = self.literal, self.source.file.startswith("/proc/")
+        at = f" at {literal.offset:#x}" if is_process else f" at byte {literal.offset}"
+        at = at if literal.line is None else f":{literal.line}:{literal.column}"
+        return elide(self.source.path + at, width)
 
 
 class Rows:
@@ -1826,9 +1778,8 @@ class Rows:
         groups = ((content, len(list(same))) for content, same in groupby(hashes))
         self.times = {content: number for content, number in groups if number > 1}
         del hashes  # or what follows is the peak of all memory
-        numbers = (
-            rank << 32 | n for rank, one in enumerate(self.scanned) for n in range(len(one.packed))
-        )
+        ranks = enumerate(self.scanned)
+        numbers = (rank << 32 | n for rank, one in ranks for n in range(len(one.packed)))
         self.numbers, seen = array("Q"), set()
         for number in sorted(numbers, key=lambda number: -self.row(number).literal.length):
             row = self.row(number)
@@ -1859,7 +1810,8 @@ def laid_out(section: Sequence[str | tuple]) -> list[str]:
 
 
 def elide(text: str, width: int) -> str:
-    """The end of a text that is too long for a column."""
+    """A text in a column: what can be printed, and the end of it if that is too long."""
+    text = printable(text)
     return text if len(text) <= width else "..." + text[3 - width :]
 
 
@@ -1895,14 +1847,12 @@ def input_lines(report: Report, where: Where) -> list[str]:
         inputs = [(f"{len(inputs)} inputs", 0, len(report.scanned))]
     for path, begin, end in inputs:
         part = report.scanned[begin:end]
-        size, length = sum(one.source.size for one in part), sum(one.characters for one in part)
+        literals = chain.from_iterable(one.literals() for one in part)
+        size, length = sum(one.source.size for one in part), sum(one.length for one in literals)
         number = count_text(sum(len(one.packed) for one in part), "base64 literal")
         files = f"{end - begin} files, " if end - begin != 1 and where.with_inputs else ""
-        lines += [
-            elide(printable(path), 96),
-            f"  {files}{size_text(size)}: {number} of {report.min_size} characters or more, "
-            f"{length} characters, {share(length, size)}",
-        ]
+        found = f"{number} of {report.min_size} characters or more, {length} characters"
+        lines += [elide(path, 96), f"  {files}{size_text(size)}: {found}, {share(length, size)}"]
     return lines
 
 
@@ -1950,7 +1900,7 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
     lines = [("characters", "beyond Latin-1", "in memory", "with \\u", "script")]
     for script, path in texts[: min(top, 5)]:
         escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
-        name = elide(printable(path), 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
+        name = elide(path, 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
         size = size_text(script.size)
         lines.append((script.characters, script.beyond_latin1, size, escaped, name))
     size = size_text(sum(script.size for script, _ in texts))
@@ -1961,18 +1911,17 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
 
 
 def file_lines(report: Report) -> list[tuple]:
-    """The largest files of folders and archives."""
-    parts = [report.scanned[begin:end] for _, begin, end in report.inputs if end - begin > 1]
-    sources = [one.source for one in chain.from_iterable(parts)]
+    """The largest of several files, those in archives too."""
+    sources = [one.source for one in report.scanned]
     whole = sum(source.size for source in sources)
     largest = nlargest(10, sources, key=lambda source: source.size)
-    rows = [(one.size, share(one.size, whole), elide(printable(one.path), 73)) for one in largest]
-    return [("bytes", "share", "file"), *rows]
+    rows = [(one.size, share(one.size, whole), elide(one.path, 73)) for one in largest]
+    return [("bytes", "share", "file"), *rows] if len(rows) > 1 else []
 
 
 def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str | tuple]:
     """For literals and sources the strings of heaps that hold them, copies in RAM and in cores."""
-    found = [(n, row.literal) for n, row in enumerate(islice(rows, top), 1)]
+    found = enumerate((row.literal for row in islice(rows, top)), 1)
     keys = [(n, one.length, one.kind, one.sha256) for n, one in found]
     for n, (source, script) in enumerate((one.source, one.script) for one in report.scanned):
         if any(n in copies for copies in where.copies.values()):
@@ -1984,8 +1933,8 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
             none = "?" if column in where.partly else "-"
             none = none if number or column != "heaps" else ""  # sources are not looked for there
             cells.append(f"{size} in {copies}" if copies else none)
-        lines += [(*cells, elide(printable(name), 40)), *owner_lines(where, key)]
-    runs, size = where.other
+        lines += [(*cells, elide(name, 40)), *owner_lines(where, key)]
+    runs, size = where.other.values()
     if where.copies:
         lines.append(f"  {totals(rows, where)}")
     if runs:
@@ -2021,7 +1970,7 @@ def owner_lines(where: Where, key: bytes | int) -> list[str]:
                 of = anonymous.get(told.get("pid")) if told["backing"] == "anonymous" else None
                 kind += f", {share(told['bytes'], of)} of its anonymous memory" if of else ""
             if column != "heaps" or not size:
-                found[elide(printable(owner), 30), kind] += 1
+                found[elide(owner, 30), kind] += 1
     return [f"{'':14}{owner}: {number} {kind}" for (owner, kind), number in found.items()]
 
 
@@ -2055,7 +2004,7 @@ def searched_lines(where: Where) -> list[str | tuple]:
     for path, *sizes in (core.values() for core in where.told["cores"]):
         searched, mapped, dumped = map(size_text, sizes)
         has = f"with {dumped} of {mapped} of file mappings"
-        lines.append((None, None, searched, None, f"{elide(printable(path), 24)} {has}"))
+        lines.append((None, None, searched, None, f"{elide(path, 24)} {has}"))
     for bits in sorted({one["coredump_filter"] for one in where.told["processes"]} - {None}):
         dumped = ", ".join(name for n, name in enumerate(DUMPED) if bits >> n & 1)
         lines.append(f"  coredump_filter {bits:#x}: a core dump has {dumped or 'no'} memory")
@@ -2068,7 +2017,7 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
         base64, whole = heap["base64"], heap["self_size"]
         damaged = "" if heap["complete"] else ": damaged, what could be read"
         lines += [
-            f"  {elide(printable(heap['path']), 60)}{damaged}",
+            f"  {elide(heap['path'], 60)}{damaged}",
             f"    {heap['nodes']} nodes, {size_text(whole)}; strings {size_text(heap['strings'])}; "
             f"base64 strings {base64['strings']}, {size_text(base64['self_size'])}",
         ]
@@ -2109,13 +2058,12 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
             found["occurrences"] = rows.times.get(literal.sha256, 1)
             yield ("," if n else "") + json.dumps({**found, **where.as_json(literal.sha256)})
         yield "]}"
-    memory = {"RAM", "cores"} & where.asked.keys()
     rest = {
         "left_out": report.left_out,
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
         **where.told,
         "closing": where.closing(),
-        "other": {"runs": where.other[0], "bytes": where.other[1]} if memory else None,
+        "other": where.other if {"RAM", "cores"} & where.asked.keys() else None,
     }
     yield "], " + json.dumps(rest)[1:]
 
@@ -2136,19 +2084,14 @@ def extract(report: Report, rows: Rows, folder: str) -> None:
 
 
 def extract_content(row: Row, path: str) -> None:
-    """Write one content to a new file, piece by piece; none is left that is not whole."""
-    digest = sha256()
+    """Write one content to a new file; none is left that is not whole."""
+    literal, length = row.literal, -(-4 * row.literal.decoded // 3)  # without padding
     with open(row.source.file, "rb") as file, open(path, "xb") as out:
         source = row.source._replace(fd=file.fileno())
-        literal = source.part(row.literal.offset, row.literal.length)
         try:
-            with contextlib.suppress(ValueError):  # no base64 any more
-                for _, piece in literal.pieces(0, literal.size, PIECE):
-                    data = decoded(piece.rstrip(b"="), url_safe=True)
-                    digest.update(data)
-                    out.write(data)
+            content = content_of(source.part(literal.offset, literal.length), 0, length, out)
             out.flush()
-            if digest.digest() != row.literal.sha256:
+            if isinstance(content, str) or content.sha256 != literal.sha256:
                 raise Problem(f"{row.source.file} has changed since it was searched; not written")
         except BaseException:
             os.unlink(path)
@@ -2179,7 +2122,7 @@ def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -
         panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=len(sizes), frameon=False)
     panel.set_xlabel("KiB, of all whole copies together")
     inputs = ", ".join(os.path.basename(path.rstrip("/")) for path, *_ in report.inputs)
-    title = elide(f"Base64 literals in {printable(inputs)}", 90).replace("$", r"\$")
+    title = elide(f"Base64 literals in {inputs}", 90).replace("$", r"\$")
     panel.set_title(f"{title}\n{totals(rows, where)}", loc="left", pad=24)
     panel.figure.savefig(out, format=out.rpartition(".")[2].lower())
 
@@ -2241,8 +2184,7 @@ def parser() -> argparse.ArgumentParser:
     least = "shortest literal, in characters without padding; K and M (256)"
     add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
-    tree = "the memory of these processes and their descendants; without PATH, "
-    tree += "their app.asar is the input, if they have one"
+    tree = "these processes and their descendants; without PATH, their app.asar is the input"
     add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
     add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
     add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
@@ -2286,7 +2228,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     report = Report(options.min_size)
     try:
-        options.paths = options.paths or archive_of_process(options.pid)
+        if not options.paths:
+            with contextlib.suppress(Problem):  # said when the memory is to be searched
+                options.paths = app_archive(chain.from_iterable(map(process_tree, options.pid)))
         for path in options.paths:
             read_input(report, path)
         where = look_elsewhere(report, options)

@@ -125,19 +125,19 @@ def windows(size: int):
 # ---------------------------------------------------------------- the scan
 
 
-def reference(data: bytes, count: int) -> list[tuple[int, int, bool]]:
+def reference(data: bytes, count: int) -> list[tuple[int, int]]:
     """What design.md defines: the runs of both expressions, without their padding."""
     standard = rb"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{%d,}={0,2}" % count
     url_safe = rb"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{%d,}={0,2}" % count
     first = [(m.start(), m.start() + len(m[0].rstrip(b"="))) for m in re.finditer(standard, data)]
-    found = [(start, end, False) for start, end in first]
+    found = list(first)
     taken = bytearray(len(data))
     for start, end in first:
         taken[start:end] = b"\1" * (end - start)
     for match in re.finditer(url_safe, data):
         start, end = match.start(), match.start() + len(match[0].rstrip(b"="))
         if re.search(rb"[-_]", match[0]) and 1 not in taken[start:end]:
-            found.append((start, end, True))
+            found.append((start, end))
     return sorted(found)
 
 
@@ -1541,7 +1541,7 @@ def test_extract_where_it_cannot(nobody):
 def test_a_run_that_changes_while_it_is_read_is_left_out():
     """A running process's memory, a file that is being written: found as base64, none any more."""
     with source_of(RUN[:100].encode() + b"!!!" + RUN[103:].encode()) as source:
-        reason = asar_investigate.content_of(source, 0, len(RUN), 0)
+        reason = asar_investigate.content_of(source, 0, len(RUN))
     assert reason == "changed while it was read"
 
 

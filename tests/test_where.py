@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from test_asar import call, run, told
 
 import asar_investigate
-from asar_investigate import Index, Memory, Source, memory_runs, narrowed
+from asar_investigate import Index, Source, memory_runs, narrowed
 from conftest import FORBIDDEN, LIMIT, MIB, alive, wait_for
 
 FONT, OTHER, THIRD = (
@@ -577,6 +577,9 @@ class Held:
     def bytes_at(self, start: int, end: int) -> bytes:
         return self.data[start:end].ljust(end - start, b"\0")
 
+    def source(self, width: int) -> Source:
+        return Source("held", "", 0, len(self.data) // width, width=width, space=self)
+
 
 @given(st.binary(max_size=300), st.integers(0, 40), st.integers(0, 400))
 @many
@@ -585,7 +588,7 @@ def test_two_byte_characters(data, start, count):
     raw = data[: len(data) // 2 * 2]
     expected = bytes(a if not b else 0 for a, b in zip(raw[::2], raw[1::2]))
     assert narrowed(raw) == expected
-    memory = Memory(Held(raw), 0, len(raw) // 2, 2)
+    memory = Held(raw).source(2)
     assert memory.read(start, count) == expected[start : start + count]
     Path("m").write_bytes(raw)
     with open("m", "rb") as file:
@@ -636,7 +639,7 @@ def test_whole_copies(data):
     before = base64_of(data.draw(st.integers(0, 300)) // 4 * 4 + 4, 77).decode()
     behind = base64_of(data.draw(st.integers(0, 300)) // 4 * 4, 78).decode()
     held = (before + text[start:end] + behind).encode()
-    found = list(Index(report).in_run(Memory(Held(held), 0, len(held), 1)))
+    found = list(Index(report).in_run(Held(held).source(1)))
     whole = [(number, len(before), True)] if start == 0 and end == len(text) else []
     assert [one for one in found if one[2]] == whole
 
@@ -704,7 +707,11 @@ def test_a_process_without_inputs(holder):
 def test_memory_that_changes_while_it_is_read(monkeypatch):
     """What was base64 when it was found, and is none any more, is left out with that reason."""
     Path("core.1").write_bytes(core([(0x1000, b"\0" + FONT.encode() + b"\0")]))
-    monkeypatch.setattr(Memory, "pieces", lambda *_: iter([(0, b"\xff" + FONT[:1001].encode())]))
+    changed = b"\xff" + FONT[:1001].encode()
+    pieces = Source.pieces
+    monkeypatch.setattr(
+        Source, "pieces", lambda *where: iter([(0, changed)]) if where[0].space else pieces(*where)
+    )
     found = told("--core", "core.1")
     assert found["left_out"] == {"changed while it was read": 1}
 
@@ -920,6 +927,8 @@ def test_processes_that_have_ended_and_threads(bundle):
     wait_for(lambda: not alive(zombie.pid))
     status, out, err = call("bundle.js", "--pid", zombie.pid)
     assert status == 2 and "it has ended" in err and err.count("\n") == 1 and "5000" in out
+    status, _, err = call("--pid", zombie.pid)  # its archive is looked for first
+    assert status == 2 and "it has ended" in err and err.count("\n") == 1
     zombie.wait()
 
 
