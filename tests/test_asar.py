@@ -564,8 +564,7 @@ def test_what_is_read_around_runs_is_linear(parts):
             count[0] += min(size, source.size)
             return read(source, offset, size)
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Source, "read", counted)
+        with patch.object(Source, "read", counted):
             found = scanned(source, 256)
     near = (2 * asar_investigate.NEAR + 100) * (len(data) // 256 + 1)
     assert count[0] <= 9 * len(data) + near + 40 * asar_investigate.FAR + 9 * MIB

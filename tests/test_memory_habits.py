@@ -160,11 +160,11 @@ def test_samples_that_were_missed_before_the_end_were_due(monkeypatch):
     """On a busy machine one sample may take seconds."""
     sample = memory.Sampler.sample
 
-    def slow(sampler, everything=False):
+    def sampled(sampler, **options):
         time.sleep(0.6)
-        return sample(sampler, everything)
+        return sample(sampler, **options)
 
-    monkeypatch.setattr(memory.Sampler, "sample", slow)
+    monkeypatch.setattr(memory.Sampler, "sample", sampled)
     assert memory.main(["--quiet", "--csv", "s.csv", "sleep", "0.5"]) == 0
     due = int(re.search(r"# samples due: (\d+)", Path("s.csv").read_text())[1])
     assert 6 <= due < 12

@@ -218,7 +218,9 @@ def test_what_lived_between_two_samples_is_said(recording, capsys):
 def test_too_short_to_be_sampled(recording, capsys):
     path = recording(HEAD + "# kernel peak rss: 209715200\n" + FOOT)
     assert memory.main(["--in", str(path)]) == 0
-    said = "! too short to be sampled, or without memory of its own; its largest RSS by the kernel's"
+    said = (
+        "! too short to be sampled, or without memory of its own; its largest RSS by the kernel's"
+    )
     assert f"{said}\n  account: 200.0 MiB\n" in capsys.readouterr().out
 
 
