@@ -2171,7 +2171,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="asar_investigate.py",
         usage="asar_investigate.py [options] PATH ...  (or --in PATH ...)",
-        description="Which big base64 literals a bundle, a folder or an app.asar holds, "
+        description="Which big base64 literals a bundle, a folder or an app.asar holds,\n"
         "and where they sit in memory.",
         epilog=EXAMPLES,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=78),

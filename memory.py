@@ -47,7 +47,7 @@ MIB = 2**20
 
 
 class Problem(Exception):
-    """What ends memory.py: one line for stderr, and the exit status."""
+    """A fatal error: one line for stderr, and the exit status."""
 
 
 def mib(size: float | None) -> str:
@@ -72,7 +72,7 @@ def printable(text: str) -> str:
 
 
 def write_text(text: str, stream: TextIO | None, end: str = "\n") -> bool:
-    """Print text. False if it could not be written to a stream that somebody still reads."""
+    """Print text. False for a write error other than a closed pipe."""
     try:
         if stream:
             print(text, end=end, file=stream, flush=True)
@@ -100,7 +100,7 @@ SIZE_RE = re.compile(rb"^(\w+):\s+(\d+) kB$", re.M)
 TGID_RE = re.compile(rb"^Tgid:\s+(\d+)$", re.M)
 ROLE_RE = re.compile(r"(?:^| )--type=([\w-]+)(?:.* --utility-sub-type=([\w-]+))?")
 INTERPRETER_RE = re.compile(r"-?(python|node|ruby|perl|php|lua|java|bash|dash|sh)[\d.]*$")
-FILE_NAME_RE = re.compile(r"[\w./+@-]+")  # and no code
+FILE_NAME_RE = re.compile(r"[\w./+@-]+")  # a script's, not the code after -c
 
 
 class Memory(NamedTuple):
@@ -116,19 +116,19 @@ class Memory(NamedTuple):
 
     @property
     def part(self) -> int:
-        """What it adds to the sum of PSS: RSS stands in where PSS could not be read."""
+        """Its part of the sum of PSS: RSS where PSS could not be read."""
         return self.rss if self.pss is None else self.pss
 
 
 class Stat(NamedTuple):
-    """What is needed of /proc/PID/stat (proc_pid_stat(5))."""
+    """The fields of /proc/PID/stat that are used (proc_pid_stat(5))."""
 
     state: str
     ppid: int
     faults: int  # minor and major
     started: int  # in clock ticks since boot
     rss: int
-    stack_start: int  # a fork has its parent's until it execs; 0: not told
+    stack_start: int  # the same as its parent's until it execs; 0 where hidden
 
 
 def read_file(path: str) -> bytes:
@@ -179,7 +179,7 @@ def process_of_thread(tid: int) -> int:
 
 
 def live_thread(pid: int) -> int | None:
-    """The process's main thread, or one that goes on although that has ended; None: none does."""
+    """A thread that still runs, the main thread if possible; None if there is none."""
     for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):
         with contextlib.suppress(OSError):  # this one has just ended too
             if read_stat(tid).state not in "ZX":
@@ -220,7 +220,7 @@ MANY_PIDS = 300  # new since the last sample: a scan is cheaper than looking at 
 
 
 class Process:
-    """A process of the tree, what was last read of its memory, and what that is now."""
+    """A process of the tree: its last reading, and that carried forward."""
 
     def __init__(self, handle: psutil.Process) -> None:
         self.handle = handle
@@ -335,14 +335,14 @@ class Tree:
 # To read smaps_rollup the kernel walks the page tables, some 17 us for each resident MiB, and
 # holds up the process's own mmap calls meanwhile; /proc/PID/stat costs 10 us whatever the size.
 # So every process is polled at every sample, what was last read of it is carried forward by its
-# RSS, and the bytes that RSS and page faults leave open are added up over the tree. Where the sum
-# is worth it all are read in the same breath, since only figures of one moment add up. What could
-# not be read in time is said, in bytes. What gives no sign at all (another program's share) is
-# bounded by age.
+# RSS, and the bytes that RSS and page faults leave open are added up over the tree. When these are
+# worth a read, all processes are read together, because only figures of one moment add up. What
+# could not be resolved in time is reported, in bytes. Changes without any sign (another program
+# maps the same file) are bounded by the age of the last read.
 
-WORTH_READING = 0.01  # of the sum of PSS: read if that costs no more than READ_SHARE of one core
-WORTH_AT_PEAK = 0.002  # where the sum is a new peak, which must be one that was read
-MUST_READ = 0.02  # read, whatever it costs (half of the time at most, but at a peak), or say so
+WORTH_READING = 0.01  # uncertainty worth a read, as a share of PSS, within READ_SHARE of a core
+WORTH_AT_PEAK = 0.002  # the same at a new peak, which must be one that was read
+MUST_READ = 0.02  # above it: read, half of the time at most (a new peak: always), or report it
 SMALL = 2**16  # bytes that are never worth it
 READ_SHARE = 0.04
 REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no more
@@ -366,7 +366,7 @@ class Reading(NamedTuple):
 
 
 def carried(reading: Reading, anon: int, mapped: int) -> Memory:
-    """A reading carried forward: anonymous memory is its own, of mapped pages PSS has its part."""
+    """Carry a reading forward: anonymous memory by its growth, mapped pages in proportion."""
     memory, grown = reading.memory, anon - reading.anon
     if memory.pss is None:
         return Memory(anon + mapped)
@@ -444,7 +444,7 @@ class Poller:
         return living
 
     def follow(self, process: Process, stat: Stat) -> None:
-        """Carry a process forward; a fork begins with nothing: what it shares is in the sum."""
+        """Carry a process forward. A fork starts at 0: its pages are already in the sum."""
         before, process.stat = process.stat, stat
         if process.reading and stat.stack_start != before.stack_start:  # an exec
             self.end(process)
@@ -475,7 +475,7 @@ class Poller:
         return None
 
     def end(self, process: Process) -> None:
-        """Its memory is gone; the largest process has what it shared, until that is read anew."""
+        """Drop its memory. The largest process gets what it shared, until the next read."""
         self.note_high_water(process)
         memory, process.reading, process.memory = process.memory, None, None
         process.uncertain = process.largest = process.high_water = 0
@@ -489,7 +489,7 @@ class Poller:
             heir.carry()
 
     def end_if_gone(self, process: Process) -> None:
-        """The process has ended, and not just its main thread or the right to read it."""
+        """Drop it if it has ended, not if it only became unreadable or lost its main thread."""
         if not process.is_alive():
             self.end(process)
             del self.tree.known[process.pid]
@@ -540,13 +540,13 @@ class Sampler(Poller):
         return living
 
     def sums(self, living: Sequence[Process]) -> tuple[int, int, float]:
-        """The sum of PSS, the bytes of it in question, and how many may be."""
+        """The sum of PSS, its uncertainty, and the uncertainty allowed, in bytes."""
         total = sum(process.memory.part for process in living)
         uncertain = self.unassigned + sum(process.uncertain for process in living)
         return total, uncertain, max(SMALL, total * MUST_READ)
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
-        """A fault counts as one page; a huge one may have replaced as much of what is shared."""
+        """A huge page is one fault, but may replace that much shared memory."""
         pages, rss = self.huge_pages, self.rss
         self.rss = sum(process.stat.rss for process in living)
         with contextlib.suppress(OSError), open("/proc/vmstat", "rb", buffering=0) as file:
@@ -576,7 +576,7 @@ class Sampler(Poller):
             if not self.tree.of_command and before == set(living):
                 self.outsiders_share = alone  # a command's forks are all in its tree
             _, uncertain, limit = self.sums(living)
-            steady = before >= set(living) and uncertain <= limit / 2
+            steady = before >= set(living) and uncertain + self.unassigned <= limit
             if steady or self.read_end - now > READ_SECONDS:
                 break
         self.read_cost = time.process_time() - cpu
@@ -670,7 +670,7 @@ HIDEPID_RE = re.compile(rb"^\S+ /proc proc \S*hidepid=(?!0|off)", re.M)  # proc(
 
 
 class Recording:
-    """The CSV of a run: head, one block a sample, foot."""
+    """The CSV of a run: header, a block for each sample, footer."""
 
     def __init__(self, path: str | None, out: str | None) -> None:
         """The file of --csv, else a hidden one beside --out or in /var/tmp. Raises OSError."""
@@ -684,7 +684,7 @@ class Recording:
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
 
     def begin(self, command: str, interval: float) -> None:
-        """Empty the file and write its head. Called when the command runs."""
+        """Truncate the file and write the header, once the command runs."""
         kernel, total = os.uname(), mib(psutil.virtual_memory().total)
         system = f"{kernel.sysname} {kernel.release} {kernel.machine}, {total}"
         os.ftruncate(self.fd, 0)
@@ -770,7 +770,7 @@ class Command:
         self.status: int | None = None  # as a shell has it: 128 + n when a signal ended it
         self.high_water = self.largest = 0  # RSS of it and what it waited for; in the samples
         if LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-            say("the kernel does not hand over orphaned processes: daemons will be missed")
+            say("this kernel has no child subreaper: daemons will be missed")
         signals = {"setsigmask": signal_mask, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}
         try:
             self.pid = os.posix_spawnp(argv[0], argv, os.environ, **signals)
@@ -778,7 +778,7 @@ class Command:
             hint = f"; in quotes: --cmd {shlex.quote(argv[0])}" if " " in argv[0] else ""
             status = 127 if isinstance(error, FileNotFoundError) else 126
             raise Problem(f"{argv[0]}: {error.strerror}{hint}", status) from None
-        self.inherited = own_peak_rss()  # a child begins with the mark of who has spawned it
+        self.inherited = own_peak_rss()  # a child starts with its spawner's mark
 
     def reap(self) -> bool:
         """Reap all that has ended. True when no child is left, and so no descendant (Linux)."""
@@ -939,8 +939,7 @@ class Session:
         elif self.command and self.command.status is not None and living and not self.left_told:
             self.left_told = True
             ended = f"{self.command.name} has ended with status {self.command.status}"
-            left = f"processes it started go on: {named(living)}"
-            self.say(f"{ended}; {left}; Ctrl-C ends the measuring")
+            self.say(f"{ended}; still running: {named(living)}; Ctrl-C stops measuring")
 
     def say(self, message: str) -> None:
         self.line.clear()
@@ -1293,15 +1292,15 @@ def caveats(run: Run) -> Iterator[str]:
     """What a reader must know before believing the figures."""
     figures = run.figures
     if "cut" in run.meta:
-        yield f"the recording is not whole ({run.meta['cut']}): figures up to there"
+        yield f"the recording is not whole ({run.meta['cut']}): figures cover what is there"
     elif not run.points:
         kernel = figures["kernel_peak_rss"]
         mark = f"; its largest RSS by the kernel's account: {mib(kernel)}" if kernel else ""
         yield f"too short to be sampled, or without memory of its own{mark}"
     if figures["uncertain"]:
         how_long, off = seconds(figures["uncertain"]["seconds"]), mib(figures["uncertain"]["peak"])
-        text = f"for {how_long} more changed than could be read in time: the sum of PSS"
-        yield f"{text} may be off by up to {off} there"
+        text = f"for {how_long} memory changed faster than it could be read: the sum of PSS"
+        yield f"{text} may be off by up to {off} during that time"
     if figures["unreadable"]:
         why = run.meta.get("unreadable", "permission denied")
         text = f"PSS of {count(figures['unreadable'], 'process')} could not be read ({why}):"
@@ -1603,12 +1602,13 @@ SHELL_RE = re.compile(r"[|>]|&&|^\s*\w+=")
 EXAMPLES = """\
 examples:
   ./memory.py --cmd scratch3 --out graph.png
-  ./memory.py --out graph.svg --csv samples.csv chromium --app=http://localhost:8601
+  ./memory.py --out graph.svg --csv s.csv chromium --app=http://localhost:8601
   ./memory.py --pid $(pgrep -o scratch) --duration 60 --out graph.png
   ./memory.py --in before.csv after.csv --out compare.png
 
-The status line is shown where stderr is a terminal and memory.py in its foreground;
-with a command only if stdin and stdout are none, so that it never meets its output.
+The status line is shown when stderr is a terminal and memory.py is in its
+foreground; with a command only if stdin and stdout are no terminals, so that it
+never meets the command's output.
 """
 
 
@@ -1624,15 +1624,17 @@ def parser() -> argparse.ArgumentParser:
     )
     add = result.add_argument_group("what to measure").add_argument
     add("words", nargs=argparse.REMAINDER, metavar="COMMAND ARG...", help="the command to measure")
-    add("--cmd", metavar="COMMAND", help="the same in one word, split as a shell splits")
+    add("--cmd", metavar="COMMAND", help="the same as one argument, split as a shell would")
     add("--pid", metavar="PID", nargs="*", help="processes that run already, and their descendants")
     add("--in", metavar="CSV", nargs="+", dest="recordings", help="draw or compare recordings")
     add = result.add_argument_group("what to write, and how").add_argument
     add("-o", "--out", metavar="FILE", help="the graph: .png, .svg or .pdf")
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
-    add("--interval", metavar="S", type=float, default=0.1, help="between samples (0.1 s)")
-    add("--duration", metavar="S", type=float, help="end after S seconds; --pid: 0: one sample")
+    add("--interval", metavar="S", type=float, default=0.1, help="seconds between samples (0.1)")
+    add(
+        "--duration", metavar="S", type=float, help="stop after S seconds (--pid: 0 for one sample)"
+    )
     add("--quiet", action="store_true", help="no status line, no summary")
     add("--no-status", action="store_true", help="no status line")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
@@ -1693,14 +1695,14 @@ def check_system(options: argparse.Namespace) -> None:
             raise Problem(f"/proc is another pid namespace's or missing: {how}", 125)
         rollup = "/proc/self/smaps_rollup"
         if not os.path.exists(rollup) or b"Pss_Anon" not in read_file(rollup):
-            raise Problem(f"{rollup} does not have what it needs: Linux 5.3 or newer", 125)
+            raise Problem(f"{rollup} has no Pss_Anon: Linux 5.3 or newer is needed", 125)
 
 
 def watched_processes(options: argparse.Namespace) -> list[psutil.Process]:
     """The processes of --pid. Raises Problem."""
     found, pids = [], " ".join(options.pid or ()).replace(",", " ").split()
     if options.pid is not None and not pids:
-        raise Problem("--pid: no process is named (did pgrep find none?)", 2)
+        raise Problem("--pid: no process given (did pgrep find none?)", 2)
     for pid in pids:
         try:
             found.append(psutil.Process(process_of_thread(int(pid))))
@@ -1799,7 +1801,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(message)
         return status
     except OSError as error:
-        say(f"{error.filename or 'the current folder'}: {error.strerror}")
+        say(f"{error.filename or 'the current folder'}: {error.strerror}")  # getcwd() names none
         return 2
     except KeyboardInterrupt:
         return 130

@@ -351,8 +351,8 @@ def test_those_left_alive_are_said_and_ctrl_c_leaves_them():
     try:
         line = process.stderr.readline()
         assert line == (
-            f"memory.py: sh has ended with status 6; processes it started go on: sleep ({left}); "
-            "Ctrl-C ends the measuring\n"
+            f"memory.py: sh has ended with status 6; still running: sleep ({left}); "
+            "Ctrl-C stops measuring\n"
         )
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)

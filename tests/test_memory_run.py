@@ -769,7 +769,7 @@ def test_what_cannot_be_read_in_time_is_said_in_bytes(monkeypatch, capsys):
     found = load("s.json")
     assert 0.5 < found["uncertain"]["seconds"] < 3
     assert 95 * MIB < found["uncertain"]["peak"] < 300 * MIB
-    said = "more changed than could be read in time: the sum of PSS may be off by up to"
+    said = "memory changed faster than it could be read: the sum of PSS may be off by up to"
     assert said in " ".join(capsys.readouterr().err.split()).replace("! ", "")
 
 

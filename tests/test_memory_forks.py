@@ -1,0 +1,226 @@
+"""memory.py's sampler where forks and exits fall between a poll and a read, or two reads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas
+import psutil
+import pytest
+
+import memory
+from conftest import LIMIT, MIB, wait_for
+
+OBEYING = """
+import mmap, os, signal, sys, time
+a = mmap.mmap(-1, 100 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+a.madvise(mmap.MADV_NOHUGEPAGE)
+def rewrite():
+    for n in range(0, len(a), 4096): a[n] ^= 1
+def fork(child=lambda: time.sleep(60)):
+    pid = os.fork()
+    if pid == 0:
+        child()
+        os._exit(0)
+    return pid
+rewrite()
+for line in iter(sys.stdin.readline, ""):
+    exec(line)
+    print("done", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def obeying() -> Iterator[tuple]:
+    """A process of 100 MiB, a sampler that has read it, and what has it run a line of Python."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    parent = subprocess.Popen([sys.executable, "-uc", OBEYING], **pipes)
+    started = []
+
+    def do(line: str) -> None:
+        print(line, file=parent.stdin, flush=True)
+        assert parent.stdout.readline() == "done\n"
+        started.extend(psutil.Process(parent.pid).children(recursive=True))
+
+    try:
+        do("pass")
+        sampler = memory.Sampler(memory.Tree([psutil.Process(parent.pid)]))
+        sampler.sample()
+        yield parent, sampler, do
+    finally:
+        for process in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        parent.kill()
+        parent.wait()
+        parent.stdin.close()
+        parent.stdout.close()
+
+
+def full_sum(sampler: memory.Sampler) -> int:
+    """The sum of PSS that a full read has now."""
+    total = 0
+    for pid in sampler.tree.known:
+        with contextlib.suppress(OSError, KeyError):
+            total += memory.parse_sizes(memory.read_file(f"/proc/{pid}/smaps_rollup"))["Pss"]
+    return total
+
+
+def check(sampler: memory.Sampler, everything: bool = False) -> None:
+    """The next two samples are what a full read shows, or say that they may not be."""
+    for _ in range(2):
+        shown = sum(process.memory.part for process in sampler.sample(everything))
+        true = full_sum(sampler)
+        assert abs(shown - true) <= max(3 * MIB, 0.02 * true, sampler.uncertain)
+        everything = False
+        time.sleep(0.1)
+    assert sampler.uncertain == 0
+
+
+@contextlib.contextmanager
+def after_its_read(monkeypatch, pid: int, act: Callable[[], None]) -> Iterator[None]:
+    """Something is done once, right after a process was read."""
+    full_read, done = memory.full_read, []
+
+    def read_and_act(process):
+        found = full_read(process)
+        if process.pid == pid and not done:
+            done.append(pid)
+            act()
+        return found
+
+    monkeypatch.setattr(memory, "full_read", read_and_act)
+    yield
+    assert done
+
+
+def test_a_parent_that_rewrites_all_after_a_fork_and_is_idle_then():
+    """All of it between two samples: page faults are the only sign, and no more come."""
+    with obeying() as (_, sampler, do):
+        do("fork(); rewrite()")
+        check(sampler)
+        assert full_sum(sampler) > 200 * MIB
+
+
+def test_a_parent_that_ends_while_its_fork_is_not_read_yet():
+    with obeying() as (parent, sampler, do):
+        do("fork()")
+        sampler.sample()
+        sampler.read_cost = LIMIT  # nothing is due
+        parent.kill()
+        parent.wait()
+        shown = sum(process.memory.part for process in sampler.sample())
+        assert abs(shown - full_sum(sampler)) < 4 * MIB and shown > 100 * MIB
+
+
+def test_a_fork_whose_own_parent_was_never_seen():
+    """A double fork: the one in the middle has ended."""
+    with obeying() as (parent, sampler, do):
+        do("os.waitpid(fork(fork), 0)")
+        sampler.tree.of_command, sampler.tree.me = True, psutil.Process(1)  # who has the orphan
+        (orphan,) = [
+            process
+            for process in psutil.process_iter()
+            if process.ppid() != parent.pid and process.pid != parent.pid and is_copy(process)
+        ]
+        try:
+            sampler.tree.known[orphan.pid] = memory.Process(orphan)
+            shown = sum(process.memory.part for process in sampler.sample())
+            assert len(sampler.tree.known) == 2 and shown < 120 * MIB
+            check(sampler)
+        finally:
+            orphan.kill()
+
+
+def is_copy(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()[-1:] == [OBEYING]
+    return False
+
+
+def test_a_parent_that_ends_after_it_was_read(monkeypatch):
+    with obeying() as (parent, sampler, do):
+        do("fork()")
+        sampler.sample(everything=True)
+        with after_its_read(monkeypatch, parent.pid, lambda: (parent.kill(), parent.wait())):
+            check(sampler, everything=True)
+
+
+def test_a_fork_that_ends_before_its_first_read(monkeypatch):
+    with obeying() as (parent, sampler, do):
+        do("child = fork()")
+        end = "os.kill(child, signal.SIGKILL); os.waitpid(child, 0)"
+        with after_its_read(monkeypatch, parent.pid, lambda: do(end)):
+            check(sampler, everything=True)
+
+
+def test_a_parent_that_rewrites_all_after_it_was_read(monkeypatch):
+    with obeying() as (parent, sampler, do):
+        do("fork()")
+        sampler.sample(everything=True)
+        with after_its_read(monkeypatch, parent.pid, lambda: do("rewrite()")):
+            check(sampler, everything=True)
+
+
+def test_a_zombie_does_not_have_others_read_again(monkeypatch):
+    full_read, read = memory.full_read, []
+
+    def counted(process):
+        read.append(process.pid)
+        return full_read(process)
+
+    with obeying() as (parent, sampler, do):
+        do("child = fork(lambda: None)")
+        wait_for(lambda: psutil.Process(parent.pid).children()[0].status() == "zombie")
+        monkeypatch.setattr(memory, "full_read", counted)
+        sampler.sample(everything=True)
+        assert read == [parent.pid]
+
+
+SERVER = """
+import mmap, os, sys, time
+a = mmap.mmap(-1, 100 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for n in range(0, len(a), 4096): a[n] = 1
+end = time.monotonic() + 3
+while time.monotonic() < end:
+    if os.fork() == 0:
+        time.sleep(0.015)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_short_lived_forks_are_not_taken_for_sharers_outside_of_the_tree():
+    """What the one that is just there has of its parent is not missed for good, or it is said."""
+    args = ["--quiet", "--csv", "s.csv", sys.executable, "-c", SERVER]
+    assert memory.main(args) == 0
+    rows = pandas.read_csv("s.csv", comment="#")
+    sums = rows[rows.pid > 0].groupby("time").pss.sum()
+    sums = sums[(sums.index > 0.5) & (sums.index < 2.8)]
+    lines = [line.split() for line in Path("s.csv").read_text().splitlines()]
+    said = {float(words[2]) for words in lines if words[:2] == ["#", "uncertain:"]}
+    silent = [size for at, size in sums.items() if size < 95 * MIB and at not in said]
+    assert len(sums) > 5 and len(silent) <= len(sums) / 10
+
+
+def test_a_long_status_file_is_read_whole(monkeypatch):
+    """A user of 400 groups has 4 KiB of them before the sizes."""
+    read_file = memory.read_file
+    groups = b"Groups:\t" + b" ".join(b"%d" % (10**9 + n) for n in range(400)) + b"\n"
+    Path("status").write_bytes(groups + read_file("/proc/self/status"))
+    assert memory.parse_sizes(read_file("status"))["VmHWM"] > MIB
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc/self/fd")
+def test_json_goes_to_a_pipe_that_is_named_as_a_file():
+    read, write = os.pipe()
+    assert memory.main(["--quiet", "--json", f"/proc/self/fd/{write}", "true"]) == 0
+    os.close(write)
+    with os.fdopen(read) as file:
+        assert '"exit_status": 0' in file.read()
