@@ -29,7 +29,7 @@ def test_help_is_as_shown(script):
     text = subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout
     words = ["```", *text.replace("-o, --out", "-o FILE, --out").split(), "```"]  # 3.13's layout
     assert " ".join(words) in " ".join(README.split())
-    assert max(map(len, text.splitlines())) <= 100 and text.count("\n") <= 50
+    assert max(map(len, text.splitlines())) <= 80 and text.count("\n") <= 50
     options = set(re.findall(r"(?<!\S)--[a-z-]+", text))
     shown = " ".join(re.findall(rf"\./{re.escape(script)}[^\n]*", README))
     assert (
