@@ -441,6 +441,8 @@ class Poller:
                     self.end(process)
             except OSError:
                 self.end_if_gone(process)
+                if process.memory:  # only the thread has ended that it was read through
+                    living.append(process)
         return living
 
     def follow(self, process: Process, stat: Stat) -> None:
