@@ -619,7 +619,7 @@ def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
     """Kind and name of each mapping; PSS, its anonymous part and swap in bytes. Raises OSError."""
     text = b""
     with open(f"/proc/{pid}/smaps", "rb") as file:
-        while piece := file.read(2**16):
+        while piece := file.read(2**14):
             text, end = text + piece, 0
             for match in MAPPING_RE.finditer(text):
                 end, name = match.end(), os.fsdecode(match[1]) or "anonymous"
@@ -642,17 +642,16 @@ class Breakdown:
 
     def take(self, living: Sequence[Process], pss: int) -> str:
         """The mappings of processes that were just read, and PSS of all; "" for none."""
-        cpu, found, self.pss = time.process_time(), {}, pss
+        cpu, self.pss = time.process_time(), pss
+        found = collections.defaultdict(lambda: [0, 0, 0])
         for process in living:
             try:
-                mappings = list(mappings_of(process.tid))
+                for kind, name, sizes in mappings_of(process.tid):
+                    found[kind, name] = [a + b for a, b in zip(found[kind, name], sizes)]
             except PermissionError:
-                mappings = [("unreadable", "not readable", (process.memory.part, 0, 0))]
+                found["unreadable", "not readable"][0] += process.memory.part
             except OSError:  # it has ended since it was read: its part is in the rest
                 continue
-            for kind, name, sizes in mappings:
-                sums = found.get((kind, name), (0, 0, 0))
-                found[kind, name] = [a + b for a, b in zip(sums, sizes)]
         self.due = time.monotonic() + (time.process_time() - cpu) / MAPPINGS_SHARE
         rows = sorted(((sizes, key) for key, sizes in found.items() if sizes[0]), reverse=True)
         texts = []
