@@ -494,7 +494,7 @@ class Poller:
         """Drop it if it has ended, not if it only became unreadable or lost its main thread."""
         if not process.is_alive():
             self.end(process)
-            del self.tree.known[process.pid]
+            self.tree.known.pop(process.pid, None)
 
     def note_high_water(self, process: Process | Command) -> None:
         """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
