@@ -175,7 +175,7 @@ def test_what_is_uncertain_is_said(recording, capsys):
         "! for 3.0 s memory changed faster than it could be read: the sum of PSS may be off" in text
     )
     assert "off by up to 2.0 MiB during that time" in text
-    assert "for 3.0 s more changed" in Path("g.svg").read_text()
+    assert "for 3.0 s memory changed" in Path("g.svg").read_text()
 
 
 def test_uncertainty_of_a_killed_run_stands_in_its_recording(recording, capsys):
