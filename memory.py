@@ -343,7 +343,8 @@ class Tree:
 WORTH_READING = 0.01  # uncertainty worth a read, as a share of PSS, within READ_SHARE of a core
 WORTH_AT_PEAK = 0.002  # the same at a new peak, which must be one that was read
 MUST_READ = 0.02  # above it: read, half of the time at most (a new peak: always), or report it
-SMALL = 2**16  # bytes that are never worth it
+SMALL = 2**16  # bytes that are never worth a read
+NEGLIGIBLE = 2**19  # bytes that are never reported
 READ_SHARE = 0.04
 REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no more
 REFRESH_SECONDS = 1  # but no more often than this
@@ -545,7 +546,7 @@ class Sampler(Poller):
         """The sum of PSS, its uncertainty, and the uncertainty allowed, in bytes."""
         total = sum(process.memory.part for process in living)
         uncertain = self.unassigned + sum(process.uncertain for process in living)
-        return total, uncertain, max(SMALL, total * MUST_READ)
+        return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
         """A huge page is one fault, but may replace that much shared memory."""
