@@ -40,7 +40,7 @@ for line in iter(sys.stdin.readline, ""):
 def obeying() -> Iterator[tuple]:
     """A process of 100 MiB, a sampler that has read it, and what has it run a line of Python."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    parent = subprocess.Popen([sys.executable, "-uc", OBEYING], **pipes)
+    parent = subprocess.Popen([sys.executable, "-uc", f"{OBEYING}# {os.getpid()}"], **pipes)
     started = []
 
     def do(line: str) -> None:
@@ -140,7 +140,7 @@ def test_a_fork_whose_own_parent_was_never_seen():
 
 def is_copy(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
-        return process.cmdline()[-1:] == [OBEYING]
+        return process.cmdline()[-1:] == [f"{OBEYING}# {os.getpid()}"]
     return False
 
 
