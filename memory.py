@@ -225,7 +225,6 @@ class Process:
     def __init__(self, handle: psutil.Process) -> None:
         self.handle = handle
         self.pid = self.tid = handle.pid  # tid: the thread to read through
-        self.ppid = 0  # until the first poll
         self.stat: Stat | None = None  # of the last poll
         self.raw_stat = b""  # the text it was parsed from
         self.own_memory = False  # no longer its parent's, as between vfork and exec
@@ -246,13 +245,13 @@ class Process:
         self.raw_stat, stat = b"", parse_stat(text)
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
-        self.ppid, self.tid = stat.ppid, self.pid
+        parent, self.tid = stat.ppid, self.pid
         if stat.state in "ZX":
             self.tid = live_thread(self.pid)
             if self.tid is None:
                 return None
             stat = read_stat(self.tid)._replace(started=stat.started)
-        if not self.own_memory and self.ppid in tree and shares_memory(self.pid, self.ppid):
+        if not self.own_memory and parent in tree and shares_memory(self.pid, parent):
             return None
         self.own_memory, self.raw_stat = True, text
         return stat

@@ -224,3 +224,44 @@ def test_json_goes_to_a_pipe_that_is_named_as_a_file():
     os.close(write)
     with os.fdopen(read) as file:
         assert '"exit_status": 0' in file.read()
+
+
+def test_a_process_whose_thread_has_just_ended_stays_in_the_sample(monkeypatch):
+    """The one that it is read through: the process goes on, with what was read last."""
+    with obeying() as (_, sampler, _do):
+        shown = sampler.total
+
+        def gone(_):
+            raise ProcessLookupError
+
+        monkeypatch.setattr(memory.Process, "poll", lambda process, _: gone(process))
+        (process,) = sampler.sample()
+        assert process.memory.pss == sampler.total == shown > 100 * MIB
+
+
+def test_less_than_half_a_mib_is_not_reported():
+    with obeying() as (_, sampler, _do):
+        (process,) = sampler.sample()
+        small = process.memory._replace(pss=5 * MIB)
+        for size, said in ((MIB // 2, False), (MIB // 2 + 1, True)):
+            process.memory, process.uncertain = small, size
+            _, uncertain, limit = sampler.sums([process])
+            assert uncertain == size and (uncertain > limit) == said
+
+
+def test_measuring_that_breaks_off_leaves_its_samples_and_says_where(monkeypatch, capsys):
+    """As where there are no more descriptors: the third sample fails."""
+    sample, taken = memory.Sampler.sample, []
+
+    def failing(sampler, everything=False):
+        taken.append(sampler)
+        if len(taken) > 2:
+            raise OSError(24, "Too many open files")
+        return sample(sampler, everything)
+
+    monkeypatch.setattr(memory.Sampler, "sample", failing)
+    assert memory.main(["--quiet", "--csv", "s.csv", "sleep", "0.6"]) == 125
+    said = capsys.readouterr().err
+    assert "the measuring has broken off: [Errno 24] Too many open files" in said
+    assert "the samples are kept: draw them again with --in s.csv" in said
+    assert Path("s.csv").read_text().count('"system"') == 2
