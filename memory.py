@@ -215,9 +215,6 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
 # ---------------------------------------------------------------- the process tree
 # Finds the processes: all descendants of the command, or given processes and theirs.
 
-SCAN_SECONDS = 5  # between scans of all processes
-MANY_PIDS = 300  # new since the last sample: a scan is cheaper than looking at each
-
 
 class Process:
     """A process of the tree: its last reading, and that carried forward."""
@@ -228,14 +225,15 @@ class Process:
         self.stat: Stat | None = None  # of the last poll
         self.raw_stat = b""  # the text it was parsed from
         self.own_memory = False  # no longer its parent's, as between vfork and exec
-        self.seen = self.read_at = time.monotonic()
+        self.read_at = time.monotonic()
         self.resident = 0, 0  # anonymous, mapped: at the last poll
         self.reading: Reading | None = None
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
         self.row = ""  # of the CSV; made anew where memory or name have changed
-        self.name, self.name_due = "?", 0.0
+        self.name = "?"
+        self.update_name()
 
     def poll(self, tree: dict[int, Process]) -> Stat | None:
         """/proc/PID/stat; None for a zombie, and between vfork and exec. OSError: it has ended."""
@@ -260,9 +258,8 @@ class Process:
         self.memory, self.row = carried(self.reading, *self.resident), ""
         self.uncertain = unexplained(self.reading, *self.resident, self.stat.faults)
 
-    def update_name(self, now: float) -> None:
-        """Read the name again: at first often (a zygote turns into a renderer), later rarely."""
-        self.name_due = now + 2 * (now - self.seen)
+    def update_name(self) -> None:
+        """Read the name (again: a zygote turns into a renderer)."""
         with contextlib.suppress(OSError):
             words = read_file(f"/proc/{self.pid}/cmdline").rstrip(b"\0").split(b"\0")
             comm = read_file(f"/proc/{self.pid}/comm").rstrip(b"\n")
@@ -280,53 +277,36 @@ class Tree:
     """A command's descendants, or given processes and theirs; each stays until it ends."""
 
     def __init__(self, watched: Sequence[psutil.Process] = ()) -> None:
-        self.me = psutil.Process()
         self.of_command = not watched
-        self.known: dict[int, Process] = {}
-        self.newest = 0  # the last pid given out that was looked at
-        self.scan_due = 0.0
-        self.outsiders = {self.me}
-        if self.of_command:  # children from before an exec are not the command's
-            self.search(psutil.pids())
-            self.outsiders |= {process.handle for process in self.known.values()}
-            self.known.clear()
-        for handle in watched:
-            self.known[handle.pid] = Process(handle)
+        self.known = {handle.pid: Process(handle) for handle in watched}
+        self.seen = {os.getpid()}  # pids that need not be looked at: known, or outside of the tree
+        if self.of_command:  # nobody who is there before it is the command's
+            self.seen.update(psutil.pids())
 
-    def find(self, now: float) -> None:
-        """Find new processes: those with a new pid, and now and then among all."""
-        last, self.newest = self.newest, 0
-        with contextlib.suppress(OSError):  # its last field is the last pid given out
-            self.newest = int(read_file("/proc/loadavg").split()[-1])
-        if now >= self.scan_due or not 0 < last <= self.newest < last + MANY_PIDS:
-            self.scan_due = now + SCAN_SECONDS
-            self.search(psutil.pids())
-        else:
-            self.search(range(last + 1, self.newest + 1))
-
-    def search(self, pids: Iterable[int]) -> None:
-        """Take in those whose parent is known, or memory.py; then their children, and so on."""
-        parents = {}
-        for pid in pids:
-            known = self.known.get(pid)
-            with contextlib.suppress(OSError):  # gone already, or hidden
-                stat = read_stat(pid)
-                if not (known and known.stat and known.stat.started == stat.started):
-                    parents[pid] = stat.ppid
-        found = True
-        while found:
-            above = {self.me.pid, *self.known} if self.of_command else self.known
-            found = [pid for pid, parent in parents.items() if parent in above]
+    def find(self) -> None:
+        """Take in new processes whose parent is known, or memory.py; then their children."""
+        pids, parents = set(psutil.pids()), {}
+        self.seen &= pids
+        for pid in pids - self.seen:
+            with contextlib.suppress(OSError):  # gone already
+                parents[pid] = read_stat(pid).ppid
+        self.seen.update(parents)
+        above = {os.getpid(), *self.known} if self.of_command else set(self.known)
+        while found := {pid for pid, parent in parents.items() if parent in above}:
+            above = found
             for pid in found:
                 del parents[pid]
                 with contextlib.suppress(psutil.Error, OSError):
-                    handle = psutil.Process(pid)
-                    if process_of_thread(pid) == pid and handle not in self.outsiders:
-                        self.known[pid] = Process(handle)
+                    self.known[pid] = Process(psutil.Process(pid))
+
+    def drop(self, process: Process) -> None:
+        """Forget one that has ended; its pid may be another's soon."""
+        self.known.pop(process.pid, None)
+        self.seen.discard(process.pid)
 
     def alive(self) -> list[Process]:
         """The processes that have not ended, after a search."""
-        self.search(psutil.pids())
+        self.find()
         return [process for process in self.known.values() if process.is_alive()]
 
 
@@ -450,7 +430,7 @@ class Poller:
         before, process.stat = process.stat, stat
         if process.reading and stat.stack_start != before.stack_start:  # an exec
             self.end(process)
-            process.name_due = 0
+            process.update_name()
         if process.reading and (stat.rss, stat.faults) == (before.rss, before.faults):
             return
         process.resident = anon, mapped = read_resident(process.tid)
@@ -494,7 +474,7 @@ class Poller:
         """Drop it if it has ended, not if it only became unreadable or lost its main thread."""
         if not process.is_alive():
             self.end(process)
-            self.tree.known.pop(process.pid, None)
+            self.tree.drop(process)
 
     def note_high_water(self, process: Process | Command) -> None:
         """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
@@ -520,7 +500,7 @@ class Sampler(Poller):
     def sample(self, everything: bool = False) -> list[Process]:
         """Poll all processes; read all where that is worth it, or asked for. Those that live."""
         now = time.monotonic()
-        self.tree.find(now)
+        self.tree.find()
         living = self.poll()
         self.count_huge_pages(living)
         self.total, uncertain, limit = self.sums(living)
@@ -537,8 +517,6 @@ class Sampler(Poller):
         for process in living:
             process.largest = max(process.largest, process.memory.rss)
             self.largest = max(self.largest, process.largest)
-            if now >= process.name_due:
-                process.update_name(now)
         return living
 
     def sums(self, living: Sequence[Process]) -> tuple[int, int, float]:
@@ -572,7 +550,7 @@ class Sampler(Poller):
             self.read_end = time.monotonic()
             shared = [process.reading.shared_anon for process in living if process.reading]
             alone = max(0, 2 * max(shared, default=0) - sum(shared))
-            self.tree.find(self.read_end)
+            self.tree.find()
             living[:] = self.poll()  # without what has ended, and with what moved since its read
             self.unassigned += max(0, alone - self.outsiders_share)
             if not self.tree.of_command and before == set(living):
@@ -594,6 +572,7 @@ class Sampler(Poller):
         except OSError:
             self.end_if_gone(process)
             return
+        process.update_name()
         process.carry()
 
 
@@ -885,8 +864,6 @@ class Session:
         self.start, self.cpu = time.monotonic(), time.process_time()
         self.command = Command(argv, mask) if argv else None
         self.sampler, self.breakdown = Sampler(self.tree), Breakdown()
-        for process in self.tree.known.values():
-            process.update_name(self.start)
         self.recording.begin(shlex.join(argv) or named(self.tree.known.values()), self.interval)
         while not self.ended:
             self.wait()
@@ -900,22 +877,13 @@ class Session:
             next_time = min(next_time, self.duration)
         info = signal.sigtimedwait(self.signals, max(0, self.start + next_time - time.monotonic()))
         now = time.monotonic() - self.start
-        if self.over():
+        if self.command and self.command.reap():
             self.ended = "end"
         elif info and info.si_signo != signal.SIGCHLD:
             self.handle(info)
         if not self.ended and now >= next_time:
             self.due = max(self.due, int(now / self.interval)) + 1  # what is missed was due
             self.sample()
-
-    def over(self) -> bool:
-        """Reap. Whether the command and all its descendants have ended."""
-        if not self.command:
-            return False
-        childless = self.command.reap()
-        all_come_here = len(self.tree.outsiders) == 1  # the orphans, and nobody else
-        ended = self.command.status is not None
-        return ended and (childless if all_come_here else not self.tree.alive())
 
     def sample(self, last: bool = False) -> None:
         """Take one sample and record it; what it is made of, too, where that is due."""
@@ -933,11 +901,12 @@ class Session:
             self.recording.comment("uncertain", f"{now:.3f} {self.sampler.uncertain}")
         self.recording.sample(now, begin, living, memory_in_use() - self.base)
         self.line.show(now, living, self.sampler)
+        command_ended = not self.command or self.command.status is not None
         if last:
             self.ended = self.ended or "duration"
-        elif not self.command and not living:
+        elif command_ended and not living and not self.tree.alive():
             self.ended = "end"
-        elif self.command and self.command.status is not None and living and not self.left_told:
+        elif command_ended and living and self.command and not self.left_told:
             self.left_told = True
             ended = f"{self.command.name} has ended with status {self.command.status}"
             self.say(f"{ended}; still running: {named(living)}; Ctrl-C stops measuring")
@@ -1007,12 +976,13 @@ def end_command(session: Session) -> bool:
         told: set[Process] = set()
         deadline = time.monotonic() + TERM_SECONDS
         while time.monotonic() < deadline:
-            for process in set(session.tree.alive() if number else ()) - told:
+            living = session.tree.alive()
+            if session.command.reap() or not living:
+                return True
+            for process in set(living if number else ()) - told:
                 told.add(process)
                 with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
                     process.handle.send_signal(number)
-            if session.over():
-                return True
             info = signal.sigtimedwait(session.signals, 0.1)
             if info and info.si_signo != signal.SIGCHLD:
                 break

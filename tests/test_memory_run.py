@@ -267,7 +267,6 @@ def test_a_process_begins_anew_when_it_execs():
         sampler = sampler_of(child.pid)
         (process,) = sampler.sample()
         assert process.largest > 60 * MIB and process.name.startswith("python")
-        process.name_due = float("inf")
         child.stdin.write(b"\n")
         child.stdin.close()
         wait_for(lambda: process.handle.name() == "sleep")
@@ -635,7 +634,7 @@ def test_a_fork_that_is_found_has_nothing_of_its_own_and_shares_all():
     with forking() as (sampler, fork):
         sampler.sample()
         fork()
-        sampler.tree.find(time.monotonic())
+        sampler.tree.find()
         parent, _, *forks = living = sampler.poll()
         assert len(forks) == 3 and [child.memory.pss for child in forks] == [0, 0, 0]
         for process in (parent, *forks):  # what they write to from now on is a copy
@@ -843,7 +842,7 @@ def test_many_orphans_that_end_do_not_hold_up_the_samples(monkeypatch):
     args = ["--quiet", "--json", "s.json", "--duration", "2", sys.executable, "-c", ORPHANS]
     assert memory.main(args) == 0
     found = load("s.json")
-    assert found["duration"] < 4 and len(scans) < found["samples"] + 10
+    assert found["duration"] < 4 and len(scans) < 3 * found["samples"]
 
 
 def test_the_end_of_duration_is_sampled():
