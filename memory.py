@@ -93,11 +93,11 @@ def say(message: str) -> None:
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 LIBC = ctypes.CDLL(None)
-KCMP_VM = 1  # kcmp(2)
-KCMP_64 = {"x86_64": 312, "aarch64": 272, "riscv64": 272}  # system call numbers
+KCMP_64 = {"x86_64": 312, "aarch64": 272, "riscv64": 272}  # kcmp(2): its number as a system call
 KCMP_32 = {"aarch64": 378, "armv6l": 378, "armv7l": 378, "armv8l": 378}
+KCMP = (KCMP_64 if sys.maxsize > 2**32 else KCMP_32).get(os.uname().machine, -1)
+KCMP_VM = 1
 SIZE_RE = re.compile(rb"^(\w+):\s+(\d+) kB$", re.M)
-TGID_RE = re.compile(rb"^Tgid:\s+(\d+)$", re.M)
 ROLE_RE = re.compile(r"(?:^| )--type=([\w-]+)(?:.* --utility-sub-type=([\w-]+))?")
 INTERPRETER_RE = re.compile(r"-?(python|node|ruby|perl|php|lua|java|bash|dash|sh)[\d.]*$")
 FILE_NAME_RE = re.compile(r"[\w./+@-]+")  # a script's, not the code after -c
@@ -173,11 +173,6 @@ def memory_of(sizes: dict[str, int]) -> Memory:
     return Memory(sizes["Rss"], sizes["Pss"], uss, *map(sizes.get, names))
 
 
-def process_of_thread(tid: int) -> int:
-    """The pid of the process that a thread or process id belongs to."""
-    return int(TGID_RE.search(read_file(f"/proc/{tid}/status"))[1])
-
-
 def live_thread(pid: int) -> int | None:
     """A thread that still runs, the main thread if possible; None if there is none."""
     for tid in (pid, *map(int, os.listdir(f"/proc/{pid}/task"))):
@@ -185,12 +180,6 @@ def live_thread(pid: int) -> int | None:
             if read_stat(tid).state not in "ZX":
                 return tid
     return None
-
-
-def shares_memory(pid: int, parent: int) -> bool:
-    """Whether a process still uses its parent's memory, as between vfork(2) and exec."""
-    number = (KCMP_64 if sys.maxsize > 2**32 else KCMP_32).get(os.uname().machine)
-    return number is not None and LIBC.syscall(number, pid, parent, KCMP_VM, 0, 0) == 0
 
 
 def process_name(cmdline: Sequence[str], comm: str) -> str:
@@ -224,7 +213,6 @@ class Process:
         self.pid = self.tid = handle.pid  # tid: the thread to read through
         self.stat: Stat | None = None  # of the last poll
         self.raw_stat = b""  # the text it was parsed from
-        self.own_memory = False  # no longer its parent's, as between vfork and exec
         self.read_at = time.monotonic()
         self.resident = 0, 0  # anonymous, mapped: at the last poll
         self.reading: Reading | None = None
@@ -249,9 +237,9 @@ class Process:
             if self.tid is None:
                 return None
             stat = read_stat(self.tid)._replace(started=stat.started)
-        if not self.own_memory and parent in tree and shares_memory(self.pid, parent):
-            return None
-        self.own_memory, self.raw_stat = True, text
+        if parent in tree and LIBC.syscall(KCMP, self.pid, parent, KCMP_VM, 0, 0) == 0:
+            return None  # it still uses its parent's memory, as between vfork(2) and exec
+        self.raw_stat = text
         return stat
 
     def carry(self) -> None:
@@ -409,7 +397,8 @@ class Poller:
         self.missed = (0, 0, 0, 0, "")  # see note_high_water
 
     def poll(self) -> list[Process]:
-        """Carry every process forward to now. Those that count, in the tree's order."""
+        """Find the processes, and carry each forward to now. Those that count, in order."""
+        self.tree.find()
         living = []
         for process in list(self.tree.known.values()):
             try:
@@ -420,8 +409,10 @@ class Poller:
                 else:  # a zombie has no memory any more
                     self.end(process)
             except OSError:
-                self.end_if_gone(process)
-                if process.memory:  # only the thread has ended that it was read through
+                if not process.is_alive():
+                    self.end(process)
+                    self.tree.drop(process)
+                elif process.memory:  # only the thread has ended that it was read through
                     living.append(process)
         return living
 
@@ -470,12 +461,6 @@ class Poller:
             heir.reading = heir.reading._replace(memory=theirs)
             heir.carry()
 
-    def end_if_gone(self, process: Process) -> None:
-        """Drop it if it has ended, not if it only became unreadable or lost its main thread."""
-        if not process.is_alive():
-            self.end(process)
-            self.tree.drop(process)
-
     def note_high_water(self, process: Process | Command) -> None:
         """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
         mark, largest = process.high_water, process.largest
@@ -500,7 +485,6 @@ class Sampler(Poller):
     def sample(self, everything: bool = False) -> list[Process]:
         """Poll all processes; read all where that is worth it, or asked for. Those that live."""
         now = time.monotonic()
-        self.tree.find()
         living = self.poll()
         self.count_huge_pages(living)
         self.total, uncertain, limit = self.sums(living)
@@ -550,7 +534,6 @@ class Sampler(Poller):
             self.read_end = time.monotonic()
             shared = [process.reading.shared_anon for process in living if process.reading]
             alone = max(0, 2 * max(shared, default=0) - sum(shared))
-            self.tree.find()
             living[:] = self.poll()  # without what has ended, and with what moved since its read
             self.unassigned += max(0, alone - self.outsiders_share)
             if not self.tree.of_command and before == set(living):
@@ -562,7 +545,7 @@ class Sampler(Poller):
         self.read_cost = time.process_time() - cpu
 
     def read_one(self, process: Process) -> None:
-        """Read one process, unless it has ended meanwhile."""
+        """Read one process, unless it has ended meanwhile: then the next poll drops it."""
         try:
             process.reading, process.read_at = full_read(process), time.monotonic()
         except PermissionError as error:
@@ -570,7 +553,6 @@ class Sampler(Poller):
             unknown = Memory(sum(process.resident))
             process.reading = process.reading._replace(memory=unknown)
         except OSError:
-            self.end_if_gone(process)
             return
         process.update_name()
         process.carry()
@@ -611,17 +593,14 @@ def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
 
 
 class Breakdown:
-    """PSS by mapping over the whole tree, and when it is due."""
+    """PSS by mapping over the whole tree, and when it is due again."""
 
     def __init__(self) -> None:
-        self.pss, self.due = 0, 0.0  # of the last one, of the next one
-
-    def is_due(self, pss: int) -> bool:
-        return pss > self.pss * WELL_ABOVE and time.monotonic() >= self.due
+        self.due_above, self.due = 0.0, 0.0  # PSS, time
 
     def take(self, living: Sequence[Process], pss: int) -> str:
         """The mappings of processes that were just read, and PSS of all; "" for none."""
-        cpu, self.pss = time.process_time(), pss
+        cpu, total, self.due_above = time.process_time(), pss, pss * WELL_ABOVE
         found = collections.defaultdict(lambda: [0, 0, 0])
         for process in living:
             try:
@@ -637,7 +616,7 @@ class Breakdown:
         for (pss, anon, swap), (kind, name) in rows[:MAPPINGS_KEPT]:
             name = printable(name)[-MAX_NAME:].replace('"', '""')
             texts.append(f'{kind} {pss} {anon} {swap} "{name}"')
-        return f"{self.pss}: {', '.join(texts)}" if texts else ""
+        return f"{total}: {', '.join(texts)}" if texts else ""
 
 
 # ---------------------------------------------------------------- the recording
@@ -749,8 +728,7 @@ class Command:
         self.name = os.path.basename(argv[0])
         self.status: int | None = None  # as a shell has it: 128 + n when a signal ended it
         self.high_water = self.largest = 0  # RSS of it and what it waited for; in the samples
-        if LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-            say("this kernel has no child subreaper: daemons will be missed")
+        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         signals = {"setsigmask": signal_mask, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}
         try:
             self.pid = os.posix_spawnp(argv[0], argv, os.environ, **signals)
@@ -892,7 +870,8 @@ class Session:
         living = self.sampler.sample(everything=last)
         in_time = begin < self.sampler.read_end < begin + self.interval  # all was read just now
         made_of = ""
-        if last or (in_time and self.breakdown.is_due(self.sampler.total)):
+        due = self.sampler.total > self.breakdown.due_above and begin >= self.breakdown.due
+        if last or (in_time and due):
             made_of = self.breakdown.take(living, self.sampler.total)
         now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
         if made_of:
@@ -1502,10 +1481,9 @@ def draw_bars(panel: Axes, bars: Iterable[tuple[int, int, str, str]]) -> None:
 
 def time_axis(panel: Axes, end: float) -> int:
     """Label it. Returns its unit in seconds."""
-    units = {3600: "hours", 60: "minutes", 1: "seconds"}
-    unit = next((unit for unit in units if end >= 3 * unit), 1)
+    unit, name = (60, "minutes") if end >= 180 else (1, "seconds")
     panel.set_xlim(0, max(end, 0.001) / unit)
-    panel.set_xlabel(f"{units[unit]} since the start", size=9, labelpad=1)
+    panel.set_xlabel(f"{name} since the start", size=9, labelpad=1)
     return unit
 
 
@@ -1569,6 +1547,7 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
 
 FORMATS = (".png", ".svg", ".pdf")
 QUOTED_RE = re.compile(r"'[^']*'|\"[^\"]*\"")
+TGID_RE = re.compile(rb"^Tgid:\s+(\d+)$", re.M)  # the process that a thread belongs to
 SHELL_RE = re.compile(r"[|>]|&&|^\s*\w+=")
 EXAMPLES = """\
 examples:
@@ -1676,7 +1655,8 @@ def watched_processes(options: argparse.Namespace) -> list[psutil.Process]:
         raise Problem("--pid: no process given (did pgrep find none?)", 2)
     for pid in pids:
         try:
-            found.append(psutil.Process(process_of_thread(int(pid))))
+            status = read_file(f"/proc/{int(pid)}/status")
+            found.append(psutil.Process(int(TGID_RE.search(status)[1])))
         except (psutil.Error, OSError, ValueError, OverflowError, TypeError):
             raise Problem(f"--pid {pid}: there is no such process", 2) from None
     return found
@@ -1740,18 +1720,19 @@ def write_file(path: str, data: bytes) -> None:
         if not (sys.stdout and write_text(data.decode(), sys.stdout, end="")):
             raise OSError(errno.EIO, "stdout cannot be written")
         return
-    folder, name = os.path.split(os.path.realpath(path))
-    whole = os.path.isfile(path) or not os.path.exists(path)  # else a device, a pipe
-    in_place = not (whole and os.access(folder, os.W_OK))
-    part = path if in_place else os.path.join(folder, f".{name}.{os.getpid()}.part")
+    target = os.path.realpath(path)
+    special = os.path.exists(path) and not os.path.isfile(path)  # a device, a pipe
+    in_place = special or not os.access(os.path.dirname(target), os.W_OK)
+    part = path if in_place else f"{target}.{os.getpid()}.part"
     try:
         with open(part, "wb") as file:
             file.write(data)
-        if not in_place:
-            os.replace(part, os.path.join(folder, name))
-    finally:
+    except OSError:
         if not in_place and os.path.exists(part):
             os.unlink(part)
+        raise
+    if not in_place:
+        os.replace(part, target)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -842,7 +842,7 @@ def test_many_orphans_that_end_do_not_hold_up_the_samples(monkeypatch):
     args = ["--quiet", "--json", "s.json", "--duration", "2", sys.executable, "-c", ORPHANS]
     assert memory.main(args) == 0
     found = load("s.json")
-    assert found["duration"] < 4 and len(scans) < 3 * found["samples"]
+    assert found["duration"] < 4 and len(scans) < 5 * found["samples"]
 
 
 def test_the_end_of_duration_is_sampled():
