@@ -782,19 +782,6 @@ def named(processes: Iterable[Process]) -> str:
     return ", ".join(f"{process.name} ({process.pid})" for process in processes)
 
 
-@contextlib.contextmanager
-def signals_blocked(signals: Iterable[int]) -> Iterator[set[int]]:
-    """Block signals, to be waited for, until the report is written. Gives the mask before."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the status
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        yield mask
-    finally:
-        while signal.sigtimedwait(signals, 0):
-            pass
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
 class StatusLine:
     """The line on the terminal that is rewritten in place."""
 
@@ -1667,7 +1654,9 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     watched = watched_processes(options)
     recording = Recording(options.csv, options.out)
     session = Session(options, recording)
-    with signals_blocked(session.signals) as mask:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the status
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, session.signals)  # to be waited for
+    try:
         try:
             session.run(words, watched, mask)
         except Problem:  # not started
@@ -1683,6 +1672,10 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
             say(f"the samples are kept: draw them again with --in {shlex.quote(recording.path)}")
         elif recording.temporary:
             os.unlink(recording.path)
+    finally:
+        while signal.sigtimedwait(session.signals, 0):
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return session.status or (0 if done else 125)
 
 
