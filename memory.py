@@ -421,11 +421,11 @@ class Poller:
         before, process.stat = process.stat, stat
         if process.reading and stat.stack_start != before.stack_start:  # an exec
             self.end(process)
-            process.update_name()
         if process.reading and (stat.rss, stat.faults) == (before.rss, before.faults):
             return
         process.resident = anon, mapped = read_resident(process.tid)
         if not process.reading:
+            process.update_name()
             nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
             process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all that it has is growth
             origin = self.forked_from(process)
