@@ -507,6 +507,63 @@ def test_memory_py_is_not_counted():
     assert [use["process"] for use in found["by_process"]] == ["sh"]
 
 
+def test_who_is_outside_of_the_tree_is_looked_at_once(monkeypatch):
+    """And a pid that one of the tree had is looked at again: it may be another's."""
+    looked_at = []
+    read_stat = memory.read_stat
+    monkeypatch.setattr(memory, "read_stat", lambda pid: looked_at.append(pid) or read_stat(pid))
+    parent = subprocess.Popen(["sh", "-c", "read x; sleep 60 & wait"], stdin=subprocess.PIPE)
+    outsider = subprocess.Popen(["sleep", "60"])
+    try:
+        tree = memory.Tree([psutil.Process(parent.pid)])
+        tree.find()
+        assert outsider.pid in looked_at and os.getpid() not in looked_at
+        looked_at.clear()
+        tree.find()
+        assert outsider.pid not in looked_at and list(tree.known) == [parent.pid]
+        parent.stdin.write(b"\n")
+        parent.stdin.close()
+        wait_for(lambda: psutil.Process(parent.pid).children())
+        tree.find()
+        (child,) = psutil.Process(parent.pid).children()
+        assert list(tree.known) == [parent.pid, child.pid]
+        looked_at.clear()
+        tree.find()
+        assert child.pid not in looked_at
+        tree.drop(tree.known[child.pid])
+        tree.find()
+        assert list(tree.known) == [parent.pid, child.pid] and child.pid in looked_at
+    finally:
+        for process in (outsider, *psutil.Process(parent.pid).children(), parent):
+            process.kill()
+        outsider.wait()
+        parent.wait()
+
+
+def test_the_name_is_the_one_after_the_exec():
+    """It was seen between vfork and exec, when it had its parent's name."""
+    code = "import os, time; print(); input(); a = bytearray(99); os.posix_spawn('/bin/sleep', "
+    code += "['sleep', '60'], os.environ); time.sleep(60)"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    parent = subprocess.Popen([sys.executable, "-uc", code], **pipes)
+    try:
+        parent.stdout.readline()
+        sampler = sampler_of(parent.pid)
+        assert len(sampler.sample()) == 1
+        parent.stdin.write(b"\n")
+        parent.stdin.close()
+        while len(living := sampler.sample()) == 1:  # without a pause: now and then in the middle
+            pass
+        wait_for(lambda: psutil.Process(living[1].pid).name() == "sleep")
+        sampler.poll()
+        assert living[1].name == "sleep"
+    finally:
+        for process in (*psutil.Process(parent.pid).children(), parent):
+            process.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
 def test_children_from_before_are_not_the_commands():
     older = "sh -c 'sleep 60 & echo $!; wait' & sleep 0.5"
     words = f"exec {sys.executable} {memory.__file__} --json s.json sleep 0.4"
