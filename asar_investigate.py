@@ -213,42 +213,27 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
     """The runs of count or more within one window.
 
     Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
-    them. Where that is in vain too often a regular expression takes over: slower on plain code, but
-    linear on anything.
+    them, up to the next sample that is not: linear on anything.
     """
-    stride, rest = stride_for(count), run_expression(alphabet)
-    samples = window[::stride].translate(alphabet)
+    stride, few = stride_for(count), min(count, 8)
     wanted = b"\1" * (count // stride)
-    found, vain, end = samples.find(wanted), 0, 0
+    run = re.compile(b"\0%b\1{%d,}" % (b"\1" * few, count - few))  # ones written out: found faster
+    window = b"\0" + window  # so that a byte stands before each run
+    samples = window[::stride].translate(alphabet) + b"\0"
+    found = samples.find(wanted)
     while found >= 0:
-        if stride == 1 or vain > 1000:
-            matches = run_expression(alphabet, count).finditer(window, end)
-            yield from (match.span() for match in matches)
-            return
-        place = found * stride
-        behind = window[max(0, place - stride) : place].translate(alphabet)
-        start = place - len(behind) + behind.rfind(b"\0") + 1
-        end = rest.match(window, place).end()
-        if end - start >= count:
-            yield start, end
-        else:
-            vain += 1
-        found = samples.find(wanted, max(found + 1, end // stride))
-
-
-@lru_cache
-def run_expression(alphabet: bytes, count: int = 0) -> re.Pattern:
-    """Runs of count or more characters; without a count, what is left of one."""
-    letters = re.escape(bytes(byte for byte in range(256) if alphabet[byte]))
-    begin = b"(?<![%b])" % letters if count else b""  # so that a run too short is tried once
-    return re.compile(begin + b"[%b]{%d,}" % (letters, count))
+        last = samples.find(b"\0", found)
+        start = (found - 1) * stride
+        for match in run.finditer(window[start : last * stride].translate(alphabet)):
+            yield start + match.start(), start + match.end() - 1
+        found = samples.find(wanted, last)
 
 
 def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
     """Where a run that goes on beyond its window ends."""
     for start, piece in source.pieces(offset, source.size):
-        end = run_expression(alphabet).match(piece).end()
-        if end < len(piece):
+        end = piece.translate(alphabet).find(b"\0")
+        if end >= 0:
             return start + end
     return source.size
 
