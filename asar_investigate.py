@@ -779,10 +779,10 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")  # 16384 on a Pi 5
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
-def narrowed(data: bytes) -> bytes:
-    """Two-byte characters as one byte each, 0 for those beyond Latin-1."""
-    low, high = data[0 : len(data) // 2 * 2 : 2], data[1::2]
-    if high.count(0) == len(high):
+def narrowed(data: bytes, odd: int = 0, stride: int = 1) -> bytes:
+    """Two-byte characters, all or every so many, as one byte each, 0 for those beyond Latin-1."""
+    low, high = data[odd : -1 : 2 * stride], data[odd + 1 :: 2 * stride]
+    if high == bytes(len(high)):
         return low
     mask = int.from_bytes(high.translate(ZEROS_TO_255), "little")
     return (int.from_bytes(low, "little") & mask).to_bytes(len(low), "little")
@@ -808,10 +808,13 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
     """First byte, width and characters of each view of a window that may have such a run in it."""
     stride = stride_for(2 * count)  # half as many samples as in a file: most memory is no text
-    for odd, width in ((0, 1), (0, 2), (1, 2)):
-        samples = window[odd :: width * stride].translate(EITHER)
-        if b"\1" * (count // stride) in samples:
-            yield odd, width, narrowed(window[odd:]) if width == 2 else window
+    wanted = b"\1" * (count // stride)
+    if wanted in window[::stride].translate(EITHER):
+        yield 0, 1, window
+    for odd in (0, 1):
+        low = window[odd :: 2 * stride].translate(EITHER)  # this alone rules most windows out
+        if wanted in low and wanted in narrowed(window, odd, stride).translate(EITHER):
+            yield odd, 2, narrowed(window, odd)
 
 
 class Match(NamedTuple):
