@@ -790,7 +790,8 @@ def narrowed(data: bytes, odd: int = 0, stride: int = 1) -> bytes:
 
 def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Source]:
     """Each run of count or more characters, of one byte or two, that begins between addresses."""
-    size, memory = max(WINDOW, 2 * count), Source("memory", "", 0, sys.maxsize, space=space)
+    size = max(WINDOW // 4, 2 * count)  # so little stays in the processor's cache
+    memory = Source("memory", "", 0, sys.maxsize, space=space)
     while start < end:
         first = max(0, start - 2)  # the character before it tells whether a run begins there
         behind = following = min(start + size, end)
