@@ -1078,12 +1078,13 @@ class Pages:
 
     def bytes_at(self, start: int, end: int) -> bytes:
         """What is in RAM from an address to another, zeros for the rest."""
-        data, end = bytearray(end - start), min(end, self.mappings[-1].end)
-        first = max(0, start) // PAGE_SIZE * PAGE_SIZE
-        present = self.flags(first, end).translate(PRESENT) if first < end else b""
+        first, last = max(0, start) // PAGE_SIZE * PAGE_SIZE, min(end, self.mappings[-1].end)
+        present = self.flags(first, last).translate(PRESENT) if first < last else b""
+        parts, at = [], start
         for match in PRESENT_RE.finditer(present):
             low = max(start, first + PAGE_SIZE * match.start())
-            high = min(end, first + PAGE_SIZE * match.end())
+            high = min(last, first + PAGE_SIZE * match.end())
+            parts.append(bytes(low - at))
             while low < high:
                 try:
                     part = os.pread(self.mem, high - low, low)
@@ -1091,9 +1092,10 @@ class Pages:
                     part = bytes(min(high - low, PAGE_SIZE - low % PAGE_SIZE))
                 if not part:
                     raise ProcessLookupError
-                data[low - start : low - start + len(part)] = part
+                parts.append(part)
                 low += len(part)
-        return bytes(data)
+            at = low
+        return b"".join(filter(None, [*parts, bytes(end - at)]))
 
     def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Span]:
         """The pages that are in RAM, but for those of files that are in seen; these are added."""
