@@ -1106,12 +1106,11 @@ class Pages:
                 self.swap += PAGE_SIZE * pages.count(b"s")
                 self.searched += PAGE_SIZE * (pages.count(b"a") + pages.count(b"f"))
                 if mapping.file:
-                    begin, known = place - mapping.start, seen.setdefault(mapping.file, set())
-                    found = (match.start() for match in re.finditer(b"f", pages))
-                    numbers = {mapping.offset + begin + PAGE_SIZE * n: n for n in found}
-                    for offset in known.intersection(numbers):
-                        pages[numbers[offset]] = ord(".")
-                    known.update(numbers)
+                    begin, known = mapping.place(place), seen.setdefault(mapping.file, set())
+                    for start, end in [match.span() for match in re.finditer(b"f+", pages)]:
+                        places = [begin + PAGE_SIZE * n for n in range(start, end)]
+                        pages[start:end] = bytes(b"f."[at in known] for at in places)
+                        known.update(places)
                 for match in PRESENT_RE.finditer(pages):
                     yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
 
