@@ -869,11 +869,12 @@ class Index:
         pieces = run.pieces(max(0, first), end, 2**14)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
-    def candidates(self, run: Source) -> Iterator[tuple[int, int, int]]:
-        """Place of a needle in a run, a literal, and where its first character would be."""
-        pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
-        behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
-        for position, needle in chain([(0, run.read(0, NEEDLE))], behind):
+    def candidates(self, run: Source, start: int, count: int) -> Iterator[tuple[int, int, int]]:
+        """Place of a needle in a part of a run, a literal, where its first character would be."""
+        part = run.read(start, count + NEEDLE)
+        found = [] if start else [(0, part[:NEEDLE])]
+        found += [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
+        for position, needle in found:
             if needle in self.needles:
                 # of one needle's literals first those whose length is most like the run's
                 places = (divmod(place, 2**40) for place in self.needles[needle])
@@ -885,14 +886,16 @@ class Index:
 
         One that is not goes on beyond the run. What is compared is bounded: it may repeat itself.
         """
-        done = compared = 0
-        for position, content, first in self.candidates(run):
-            if position < done or compared > 16 * run.size + 2**18:
-                continue
-            compared += 2**10
-            if self.same(content, run, first):
-                done = first + self.lengths[content]
-                yield content, first, first >= 0 and done <= run.size
+        at = done = compared = 0
+        while at < run.size:
+            for position, content, first in self.candidates(run, at, 2**16):
+                if position < done or compared > 16 * run.size + 2**18:
+                    continue
+                compared += 2**10
+                if self.same(content, run, first):
+                    done = first + self.lengths[content]
+                    yield content, first, first >= 0 and done <= run.size
+            at = max(at + 2**16, done)
 
 
 def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter]:
@@ -1349,7 +1352,7 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         before, behind = text.read(0, min(start, 256)), text.read(end, 3)
         if URI_START_RE.fullmatch(before) and not behind.strip(b"="):
             head, prefix = run.part(0, min(CUT, run.size)), start
-            begin = (n for _, n, first in index.candidates(head) if first == 0)
+            begin = (n for _, n, first in index.candidates(head, 0, CUT) if first == 0)
             found = [n for n in begin if index.same(n, head, 0)]
         else:
             found, prefix = [content for content, *_ in index.in_run(run)], None
