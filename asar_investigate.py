@@ -213,42 +213,27 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
     """The runs of count or more within one window.
 
     Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
-    them. Where that is in vain too often a regular expression takes over: slower on plain code, but
-    linear on anything.
+    them, up to the next sample that is not: linear on anything.
     """
-    stride, rest = stride_for(count), run_expression(alphabet)
-    samples = window[::stride].translate(alphabet)
+    stride, few = stride_for(count), min(count, 8)
     wanted = b"\1" * (count // stride)
-    found, vain, end = samples.find(wanted), 0, 0
+    run = re.compile(b"\0%b\1{%d,}" % (b"\1" * few, count - few))  # ones written out: found faster
+    window = b"\0" + window  # so that a byte stands before each run
+    samples = window[::stride].translate(alphabet) + b"\0"
+    found = samples.find(wanted)
     while found >= 0:
-        if stride == 1 or vain > 1000:
-            matches = run_expression(alphabet, count).finditer(window, end)
-            yield from (match.span() for match in matches)
-            return
-        place = found * stride
-        behind = window[max(0, place - stride) : place].translate(alphabet)
-        start = place - len(behind) + behind.rfind(b"\0") + 1
-        end = rest.match(window, place).end()
-        if end - start >= count:
-            yield start, end
-        else:
-            vain += 1
-        found = samples.find(wanted, max(found + 1, end // stride))
-
-
-@lru_cache
-def run_expression(alphabet: bytes, count: int = 0) -> re.Pattern:
-    """Runs of count or more characters; without a count, what is left of one."""
-    letters = re.escape(bytes(byte for byte in range(256) if alphabet[byte]))
-    begin = b"(?<![%b])" % letters if count else b""  # so that a run too short is tried once
-    return re.compile(begin + b"[%b]{%d,}" % (letters, count))
+        last = samples.find(b"\0", found)
+        start = (found - 1) * stride
+        for match in run.finditer(window[start : last * stride].translate(alphabet)):
+            yield start + match.start(), start + match.end() - 1
+        found = samples.find(wanted, last)
 
 
 def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
     """Where a run that goes on beyond its window ends."""
     for start, piece in source.pieces(offset, source.size):
-        end = run_expression(alphabet).match(piece).end()
-        if end < len(piece):
+        end = piece.translate(alphabet).find(b"\0")
+        if end >= 0:
             return start + end
     return source.size
 
@@ -794,10 +779,10 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")  # 16384 on a Pi 5
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
-def narrowed(data: bytes) -> bytes:
-    """Two-byte characters as one byte each, 0 for those beyond Latin-1."""
-    low, high = data[0 : len(data) // 2 * 2 : 2], data[1::2]
-    if high.count(0) == len(high):
+def narrowed(data: bytes, odd: int = 0, stride: int = 1) -> bytes:
+    """Two-byte characters, all or every so many, as one byte each, 0 for those beyond Latin-1."""
+    low, high = data[odd : -1 : 2 * stride], data[odd + 1 :: 2 * stride]
+    if high == bytes(len(high)):
         return low
     mask = int.from_bytes(high.translate(ZEROS_TO_255), "little")
     return (int.from_bytes(low, "little") & mask).to_bytes(len(low), "little")
@@ -805,7 +790,8 @@ def narrowed(data: bytes) -> bytes:
 
 def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Source]:
     """Each run of count or more characters, of one byte or two, that begins between addresses."""
-    size, memory = max(WINDOW, 2 * count), Source("memory", "", 0, sys.maxsize, space=space)
+    size = max(WINDOW // 4, 2 * count)  # so little stays in the processor's cache
+    memory = Source("memory", "", 0, sys.maxsize, space=space)
     while start < end:
         first = max(0, start - 2)  # the character before it tells whether a run begins there
         behind = following = min(start + size, end)
@@ -823,10 +809,13 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
     """First byte, width and characters of each view of a window that may have such a run in it."""
     stride = stride_for(2 * count)  # half as many samples as in a file: most memory is no text
-    for odd, width in ((0, 1), (0, 2), (1, 2)):
-        samples = window[odd :: width * stride].translate(EITHER)
-        if b"\1" * (count // stride) in samples:
-            yield odd, width, narrowed(window[odd:]) if width == 2 else window
+    wanted = b"\1" * (count // stride)
+    if wanted in window[::stride].translate(EITHER):
+        yield 0, 1, window
+    for odd in (0, 1):
+        low = window[odd :: 2 * stride].translate(EITHER)  # this alone rules most windows out
+        if wanted in low and wanted in narrowed(window, odd, stride).translate(EITHER):
+            yield odd, 2, narrowed(window, odd)
 
 
 class Match(NamedTuple):
@@ -880,11 +869,12 @@ class Index:
         pieces = run.pieces(max(0, first), end, 2**14)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
-    def candidates(self, run: Source) -> Iterator[tuple[int, int, int]]:
-        """Place of a needle in a run, a literal, and where its first character would be."""
-        pieces = ((at, run.read(at, 2**18 + NEEDLE)) for at in range(0, run.size, 2**18))
-        behind = ((at + m.start(), m[1]) for at, piece in pieces for m in NEEDLE_RE.finditer(piece))
-        for position, needle in chain([(0, run.read(0, NEEDLE))], behind):
+    def candidates(self, run: Source, start: int, count: int) -> Iterator[tuple[int, int, int]]:
+        """Place of a needle in a part of a run, a literal, where its first character would be."""
+        part = run.read(start, count + NEEDLE)
+        found = [] if start else [(0, part[:NEEDLE])]
+        found += [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
+        for position, needle in found:
             if needle in self.needles:
                 # of one needle's literals first those whose length is most like the run's
                 places = (divmod(place, 2**40) for place in self.needles[needle])
@@ -896,14 +886,16 @@ class Index:
 
         One that is not goes on beyond the run. What is compared is bounded: it may repeat itself.
         """
-        done = compared = 0
-        for position, content, first in self.candidates(run):
-            if position < done or compared > 16 * run.size + 2**18:
-                continue
-            compared += 2**10
-            if self.same(content, run, first):
-                done = first + self.lengths[content]
-                yield content, first, first >= 0 and done <= run.size
+        at = done = compared = 0
+        while at < run.size:
+            for position, content, first in self.candidates(run, at, 2**16):
+                if position < done or compared > 16 * run.size + 2**18:
+                    continue
+                compared += 2**10
+                if self.same(content, run, first):
+                    done = first + self.lengths[content]
+                    yield content, first, first >= 0 and done <= run.size
+            at = max(at + 2**16, done)
 
 
 def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter]:
@@ -1089,12 +1081,13 @@ class Pages:
 
     def bytes_at(self, start: int, end: int) -> bytes:
         """What is in RAM from an address to another, zeros for the rest."""
-        data, end = bytearray(end - start), min(end, self.mappings[-1].end)
-        first = max(0, start) // PAGE_SIZE * PAGE_SIZE
-        present = self.flags(first, end).translate(PRESENT) if first < end else b""
+        first, last = max(0, start) // PAGE_SIZE * PAGE_SIZE, min(end, self.mappings[-1].end)
+        present = self.flags(first, last).translate(PRESENT) if first < last else b""
+        parts, at = [], start
         for match in PRESENT_RE.finditer(present):
             low = max(start, first + PAGE_SIZE * match.start())
-            high = min(end, first + PAGE_SIZE * match.end())
+            high = min(last, first + PAGE_SIZE * match.end())
+            parts.append(bytes(low - at))
             while low < high:
                 try:
                     part = os.pread(self.mem, high - low, low)
@@ -1102,9 +1095,10 @@ class Pages:
                     part = bytes(min(high - low, PAGE_SIZE - low % PAGE_SIZE))
                 if not part:
                     raise ProcessLookupError
-                data[low - start : low - start + len(part)] = part
+                parts.append(part)
                 low += len(part)
-        return bytes(data)
+            at = low
+        return b"".join(filter(None, [*parts, bytes(end - at)]))
 
     def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Span]:
         """The pages that are in RAM, but for those of files that are in seen; these are added."""
@@ -1115,12 +1109,11 @@ class Pages:
                 self.swap += PAGE_SIZE * pages.count(b"s")
                 self.searched += PAGE_SIZE * (pages.count(b"a") + pages.count(b"f"))
                 if mapping.file:
-                    begin, known = place - mapping.start, seen.setdefault(mapping.file, set())
-                    found = (match.start() for match in re.finditer(b"f", pages))
-                    numbers = {mapping.offset + begin + PAGE_SIZE * n: n for n in found}
-                    for offset in known.intersection(numbers):
-                        pages[numbers[offset]] = ord(".")
-                    known.update(numbers)
+                    begin, known = mapping.place(place), seen.setdefault(mapping.file, set())
+                    for start, end in [match.span() for match in re.finditer(b"f+", pages)]:
+                        places = [begin + PAGE_SIZE * n for n in range(start, end)]
+                        pages[start:end] = bytes(b"f."[at in known] for at in places)
+                        known.update(places)
                 for match in PRESENT_RE.finditer(pages):
                     yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
 
@@ -1359,7 +1352,7 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         before, behind = text.read(0, min(start, 256)), text.read(end, 3)
         if URI_START_RE.fullmatch(before) and not behind.strip(b"="):
             head, prefix = run.part(0, min(CUT, run.size)), start
-            begin = (n for _, n, first in index.candidates(head) if first == 0)
+            begin = (n for _, n, first in index.candidates(head, 0, CUT) if first == 0)
             found = [n for n in begin if index.same(n, head, 0)]
         else:
             found, prefix = [content for content, *_ in index.in_run(run)], None

@@ -192,7 +192,7 @@ def test_lengths_around_the_limit(count, window):
 
 @pytest.mark.parametrize("window", (1000, 2**20))
 def test_many_near_misses_and_then_runs(window):
-    """So many in vain that the scan goes another way; the same with what looks like tables."""
+    """Where many samples in a row are of the alphabet in vain; and what looks like tables."""
     miss = b"".join(b"a" * (255 - n % 3) + b" " for n in range(3000))
     tables = b"0,1," * 20_000 + b"\\u5b57" * 20_000
     check(miss + b"A" * 256 + b"-" + miss + b"B" * 1000 + tables + b"C" * 300, 256, window)

@@ -587,7 +587,9 @@ def test_two_byte_characters(data, start, count):
     """Every other byte, where the one behind it is 0."""
     raw = data[: len(data) // 2 * 2]
     expected = bytes(a if not b else 0 for a, b in zip(raw[::2], raw[1::2]))
-    assert narrowed(raw) == expected
+    assert narrowed(raw) == narrowed(data) == expected
+    assert narrowed(data, 0, 3) == expected[::3]
+    assert narrowed(data, 1, 3) == narrowed(data[1:])[::3]
     memory = Held(raw).source(2)
     assert memory.read(start, count) == expected[start : start + count]
     Path("m").write_bytes(raw)
@@ -642,6 +644,22 @@ def test_whole_copies(data):
     found = list(Index(report).in_run(Held(held).source(1)))
     whole = [(number, len(before), True)] if start == 0 and end == len(text) else []
     assert [one for one in found if one[2]] == whole
+
+
+@pytest.mark.parametrize("length", [2**16 - 5000, 2**16 - 12, 2**16, 3 * 2**16 + 4])
+def test_copies_far_into_a_run(length):
+    """They are looked for in parts of a run; in what a copy covers there is no other."""
+    texts = [base64_of(size, size) for size in (9000, 100_000)]
+    Path("b.js").write_bytes(b" ".join(texts))
+    report = asar_investigate.Report(256)
+    asar_investigate.read_input(report, "b.js")
+    gap = base64_of(length, 77)
+    held, places = b"", []
+    for number in (0, 1, 0, 0, 1):  # by size: 0 is the larger
+        held += gap
+        places.append((number, len(held), True))
+        held += texts[1 - number]
+    assert list(Index(report).in_run(Held(held + gap).source(1))) == places
 
 
 def test_a_page_that_cannot_be_read_is_zeros(monkeypatch):
