@@ -222,7 +222,7 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
     samples = window[::stride].translate(alphabet) + b"\0"
     found = samples.find(wanted)
     while found >= 0:
-        last = samples.find(b"\0", found)
+        last = samples.find(b"\0", found) if stride > 1 else len(window)
         start = (found - 1) * stride
         for match in run.finditer(window[start : last * stride].translate(alphabet)):
             yield start + match.start(), start + match.end() - 1
