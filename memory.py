@@ -1080,7 +1080,7 @@ class Run:
         self.metrics: dict[str, dict] = {}  # those that are known, as in the JSON
         self.areas, self.spans = collections.Counter(), collections.Counter()  # for means
         self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
-        self.samples = self.processes = self.forgotten = 0
+        self.samples = self.processes = self.forgotten = self.oldest = 0
         self.peak = self.last = Sample(0.0, {}, {}, 0.0, {})  # the largest in PSS, and the last
         self.recent: list[Sample] = []  # to find the end
         for sample in samples_of(path, self.meta):
@@ -1102,6 +1102,7 @@ class Run:
     def add(self, sample: Sample) -> None:
         self.last, self.samples = sample, self.samples + 1
         self.processes = max(self.processes, len(sample.memories))
+        self.oldest = max(self.oldest, sample.age)
         if uncertain := number(self.meta, "uncertain"):
             sample.totals["uncertain"] = uncertain
         self.meta.pop("uncertain", None)
@@ -1265,8 +1266,7 @@ def peak_line(run: Run) -> Iterator[str]:
         parts = [f"{mib(size)} {KINDS[kind]}" for kind, size in split.items()]
         rest = run.metrics["pss"]["peak"] - sum(split.values())
         parts += [f"{mib(rest)} not readable"] if rest > MIB else []
-        age = f", read up to {seconds(run.peak.age)} before" if run.peak.age >= 0.05 else ""
-        yield f"PSS at its peak: {' + '.join(parts)}{age}"
+        yield f"PSS at its peak: {' + '.join(parts)}"
 
 
 def summary(run: Run) -> str:
@@ -1284,6 +1284,7 @@ def summary(run: Run) -> str:
     if due and run.end and own["cpu_seconds"] is not None:
         share = 100 * own["cpu_seconds"] / run.end
         cost += f" of {due} due, {share:.1f} % of a CPU, {mib(own['peak_rss'])} RSS"
+        cost += f"; values at most {seconds(run.oldest)} old"
     return "\n".join([*lines, "", cost])
 
 
