@@ -11,7 +11,7 @@
     ...
 
 Data goes one way: command -> process tree -> samples -> CSV -> run -> summary and graph.
-psutil finds the processes, /proc/PID/smaps_rollup (proc_pid_smaps(5)) has their sizes.
+psutil lists the processes, /proc/PID/smaps_rollup (proc_pid_smaps(5)) has their sizes.
 """
 
 from __future__ import annotations
@@ -204,6 +204,8 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
 # ---------------------------------------------------------------- the process tree
 # Finds the processes: all descendants of the command, or given processes and theirs.
 
+SCAN_SECONDS = 5  # after which a pid that was outside of the tree may be another process
+
 
 class Process:
     """A process of the tree: its last reading, and that carried forward."""
@@ -223,8 +225,11 @@ class Process:
         self.name = "?"
         self.update_name()
 
-    def poll(self, tree: dict[int, Process]) -> Stat | None:
-        """/proc/PID/stat; None for a zombie, and between vfork and exec. OSError: it has ended."""
+    def poll(self, known: dict[int, Process]) -> Stat | None:
+        """/proc/PID/stat; None for a zombie, and between vfork and exec.
+
+        OSError: it has ended, or the thread that it is read through.
+        """
         text = read_file(f"/proc/{self.pid}/stat")
         if text == self.raw_stat:  # as at the last poll
             return self.stat
@@ -237,9 +242,9 @@ class Process:
             if self.tid is None:
                 return None
             stat = read_stat(self.tid)._replace(started=stat.started)
-        if parent in tree and LIBC.syscall(KCMP, self.pid, parent, KCMP_VM, 0, 0) == 0:
+        if parent in known and LIBC.syscall(KCMP, self.pid, parent, KCMP_VM, 0, 0) == 0:
             return None  # it still uses its parent's memory, as between vfork(2) and exec
-        self.raw_stat = text
+        self.raw_stat = text if self.tid == self.pid else b""  # of a zombie it never changes
         return stat
 
     def carry(self) -> None:
@@ -267,16 +272,20 @@ class Tree:
     def __init__(self, watched: Sequence[psutil.Process] = ()) -> None:
         self.of_command = not watched
         self.known = {handle.pid: Process(handle) for handle in watched}
-        self.seen = {os.getpid()}  # pids that need not be looked at: known, or outside of the tree
-        if self.of_command:  # nobody who is there before it is the command's
-            self.seen.update(psutil.pids())
+        before = psutil.Process().children(recursive=True) if self.of_command else ()
+        self.strangers = {child.pid for child in before}  # memory.py has them from before its exec
+        self.seen: set[int] = set()  # pids that need not be looked at: known, or outside
+        self.scan_due = 0.0
 
     def find(self) -> None:
         """Take in new processes whose parent is known, or memory.py; then their children."""
-        pids, parents = set(psutil.pids()), {}
+        pids, parents, now = set(psutil.pids()), {}, time.monotonic()
+        if now >= self.scan_due:
+            self.scan_due = now + SCAN_SECONDS
+            self.seen = {os.getpid(), *self.strangers, *self.known}
         self.seen &= pids
-        for pid in pids - self.seen:
-            with contextlib.suppress(OSError):  # gone already
+        for pid in sorted(pids - self.seen):  # parents first: if one has ended, its child is ours
+            with contextlib.suppress(OSError):  # gone already, or hidden
                 parents[pid] = read_stat(pid).ppid
         self.seen.update(parents)
         above = {os.getpid(), *self.known} if self.of_command else set(self.known)
@@ -289,7 +298,7 @@ class Tree:
 
     def drop(self, process: Process) -> None:
         """Forget one that has ended; its pid may be another's soon."""
-        self.known.pop(process.pid, None)
+        del self.known[process.pid]
         self.seen.discard(process.pid)
 
     def alive(self) -> list[Process]:
@@ -397,7 +406,7 @@ class Poller:
         self.missed = (0, 0, 0, 0, "")  # see note_high_water
 
     def poll(self) -> list[Process]:
-        """Find the processes, and carry each forward to now. Those that count, in order."""
+        """Find the processes, and carry each forward to now. Those that have memory."""
         self.tree.find()
         living = []
         for process in list(self.tree.known.values()):
@@ -406,7 +415,7 @@ class Poller:
                 if stat:
                     self.follow(process, stat)
                     living.append(process)
-                else:  # a zombie has no memory any more
+                else:
                     self.end(process)
             except OSError:
                 if not process.is_alive():
@@ -453,8 +462,9 @@ class Poller:
         memory, process.reading, process.memory = process.memory, None, None
         process.uncertain = process.largest = process.high_water = 0
         share = memory.pss - memory.uss if memory and memory.pss is not None else 0
-        heirs = [p for p in self.tree.known.values() if p.memory and p.memory.pss is not None]
-        if share and heirs:
+        others = self.tree.known.values() if share else ()
+        heirs = [other for other in others if other.memory and other.memory.pss is not None]
+        if heirs:
             heir = max(heirs, key=lambda process: process.memory.rss)
             theirs, self.unassigned = heir.reading.memory, self.unassigned + share
             theirs = theirs._replace(pss=theirs.pss + share, anon=theirs.anon + share)
@@ -598,9 +608,9 @@ class Breakdown:
     def __init__(self) -> None:
         self.due_above, self.due = 0.0, 0.0  # PSS, time
 
-    def take(self, living: Sequence[Process], pss: int) -> str:
+    def take(self, living: Sequence[Process], total: int) -> str:
         """The mappings of processes that were just read, and PSS of all; "" for none."""
-        cpu, total, self.due_above = time.process_time(), pss, pss * WELL_ABOVE
+        cpu, self.due_above = time.process_time(), total * WELL_ABOVE
         found = collections.defaultdict(lambda: [0, 0, 0])
         for process in living:
             try:
@@ -821,7 +831,7 @@ class Session:
         self.last_request: tuple[object, float] = (None, 0)
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
-        self.left_told = False
+        self.left_told = False  # that others live on; run() adds tree, sampler and clocks
 
     def run(self, argv: list[str], watched: list[psutil.Process], mask: Iterable[int]) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
@@ -842,13 +852,20 @@ class Session:
             next_time = min(next_time, self.duration)
         info = signal.sigtimedwait(self.signals, max(0, self.start + next_time - time.monotonic()))
         now = time.monotonic() - self.start
-        if self.command and self.command.reap():
+        if self.over():
             self.ended = "end"
         elif info and info.si_signo != signal.SIGCHLD:
             self.handle(info)
         if not self.ended and now >= next_time:
             self.due = max(self.due, int(now / self.interval)) + 1  # what is missed was due
             self.sample()
+
+    def over(self) -> bool:
+        """Reap. Whether the command and all its descendants have ended."""
+        if not self.command or self.command.reap():
+            return self.command is not None
+        ended = self.command.status is not None
+        return ended and bool(self.tree.strangers) and not self.tree.alive()
 
     def sample(self, last: bool = False) -> None:
         """Take one sample and record it; what it is made of, too, where that is due."""
@@ -867,12 +884,11 @@ class Session:
             self.recording.comment("uncertain", f"{now:.3f} {self.sampler.uncertain}")
         self.recording.sample(now, begin, living, memory_in_use() - self.base)
         self.line.show(now, living, self.sampler)
-        command_ended = not self.command or self.command.status is not None
         if last:
             self.ended = self.ended or "duration"
-        elif command_ended and not living and not self.tree.alive():
+        elif not self.command and not living:
             self.ended = "end"
-        elif command_ended and living and self.command and not self.left_told:
+        elif self.command and self.command.status is not None and living and not self.left_told:
             self.left_told = True
             ended = f"{self.command.name} has ended with status {self.command.status}"
             self.say(f"{ended}; still running: {named(living)}; Ctrl-C stops measuring")
@@ -942,13 +958,12 @@ def end_command(session: Session) -> bool:
         told: set[Process] = set()
         deadline = time.monotonic() + TERM_SECONDS
         while time.monotonic() < deadline:
-            living = session.tree.alive()
-            if session.command.reap() or not living:
-                return True
-            for process in set(living if number else ()) - told:
+            for process in set(session.tree.alive() if number else ()) - told:
                 told.add(process)
                 with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
                     process.handle.send_signal(number)
+            if session.over():
+                return True
             info = signal.sigtimedwait(session.signals, 0.1)
             if info and info.si_signo != signal.SIGCHLD:
                 break
@@ -1674,7 +1689,7 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
         elif recording.temporary:
             os.unlink(recording.path)
     finally:
-        while signal.sigtimedwait(session.signals, 0):
+        while signal.sigtimedwait(session.signals, 0):  # what came too late ends nothing now
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return session.status or (0 if done else 125)
@@ -1721,12 +1736,11 @@ def write_file(path: str, data: bytes) -> None:
     try:
         with open(part, "wb") as file:
             file.write(data)
-    except OSError:
+        if not in_place:
+            os.replace(part, target)
+    finally:
         if not in_place and os.path.exists(part):
             os.unlink(part)
-        raise
-    if not in_place:
-        os.replace(part, target)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -265,3 +266,93 @@ def test_measuring_that_breaks_off_leaves_its_samples_and_says_where(monkeypatch
     assert "the measuring has broken off: [Errno 24] Too many open files" in said
     assert "the samples are kept: draw them again with --in s.csv" in said
     assert Path("s.csv").read_text().count('"system"') == 2
+
+
+HOPPING = """
+import os, sys, time
+end = time.monotonic() + float(sys.argv[1])
+if os.fork(): os._exit(0)
+while time.monotonic() < end:
+    if os.fork(): os._exit(0)
+open("hopped", "w").close()
+"""
+
+
+def hop(*options: str) -> int:
+    """The exit status of memory.py with such a chain of 1.5 s."""
+    words = [*options, sys.executable, "-c", HOPPING, "1.5"]
+    return subprocess.run([sys.executable, memory.__file__, "--quiet", *words]).returncode
+
+
+def test_a_run_lasts_as_long_as_a_chain_of_processes_that_fork_and_end():
+    """A list of such processes may be empty at any moment; only wait4(2) knows who is left."""
+    assert hop("--interval", "0.01") == 0 and os.path.exists("hopped")
+
+
+def test_duration_leaves_no_chain_of_processes_that_fork_and_end():
+    assert hop("--duration", "0.3") == 0
+    ended_by_itself = os.path.exists("hopped")
+    time.sleep(2)
+    assert os.path.exists("hopped") == ended_by_itself
+
+
+def test_a_child_from_before_does_not_hold_up_the_end():
+    words = [sys.executable, memory.__file__, "--quiet", "--interval", "9", "--json", "s.json"]
+    script = 'sleep 9 & echo $!; exec "$@"'
+    command = ["sh", "-c", script, "sh", *words, "sh", "-c", "sleep 0.3; exit 7"]
+    shell = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    older = psutil.Process(int(shell.stdout.readline()))
+    try:
+        assert shell.wait() == 7 and older.is_running()
+        assert json.loads(Path("s.json").read_text())["duration"] < 5
+    finally:
+        older.kill()
+        shell.stdout.close()
+
+
+FREEING = """
+import ctypes, mmap, sys, threading
+def work():
+    for line in iter(sys.stdin.readline, ""):
+        if line == "take\\n":
+            a = mmap.mmap(-1, 48 << 20)
+            a.write(b"x" * len(a))
+        else:
+            a.close()
+        print("done", flush=True)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_what_is_freed_after_the_main_thread_has_ended():
+    """The main thread is a zombie, and its /proc/PID/stat never changes again."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    target = subprocess.Popen([sys.executable, "-c", FREEING], **pipes)
+
+    def do(line: str) -> None:
+        print(line, file=target.stdin, flush=True)
+        assert target.stdout.readline() == "done\n"
+
+    try:
+        do("take")
+        wait_for(lambda: psutil.Process(target.pid).status() == "zombie")
+        sampler = memory.Sampler(memory.Tree([psutil.Process(target.pid)]))
+        sampler.sample()
+        for line, size in (("free", 0), ("take", 48), ("free", 0)) * 2:
+            do(line)
+            (process,) = sampler.sample()
+            assert size * MIB <= process.memory.pss <= (size + 30) * MIB
+            assert process.tid != process.pid and not process.raw_stat
+    finally:
+        target.kill()
+        target.communicate()
+
+
+def test_no_part_of_a_file_is_left_that_cannot_be_put_in_place(monkeypatch):
+    """As in a sticky folder, where the file is another user's."""
+    Path("s.json").write_text("before")
+    monkeypatch.setattr(memory.os, "replace", lambda *_: os.stat("/proc/nobody"))
+    assert memory.main(["--quiet", "--json", "s.json", "--csv", "s.csv", "true"]) == 125
+    assert Path("s.json").read_text() == "before"
+    assert sorted(os.listdir(".")) == ["s.csv", "s.json"]

@@ -508,7 +508,6 @@ def test_memory_py_is_not_counted():
 
 
 def test_who_is_outside_of_the_tree_is_looked_at_once(monkeypatch):
-    """And a pid that one of the tree had is looked at again: it may be another's."""
     looked_at = []
     read_stat = memory.read_stat
     monkeypatch.setattr(memory, "read_stat", lambda pid: looked_at.append(pid) or read_stat(pid))
@@ -518,9 +517,13 @@ def test_who_is_outside_of_the_tree_is_looked_at_once(monkeypatch):
         tree = memory.Tree([psutil.Process(parent.pid)])
         tree.find()
         assert outsider.pid in looked_at and os.getpid() not in looked_at
+        assert looked_at == sorted(looked_at), "a parent before its child: it may end meanwhile"
         looked_at.clear()
         tree.find()
         assert outsider.pid not in looked_at and list(tree.known) == [parent.pid]
+        tree.scan_due = 0
+        tree.find()
+        assert outsider.pid in looked_at, "now and then: a pid may be another's"
         parent.stdin.write(b"\n")
         parent.stdin.close()
         wait_for(lambda: psutil.Process(parent.pid).children())
