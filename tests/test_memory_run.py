@@ -521,7 +521,7 @@ def test_who_is_outside_of_the_tree_is_looked_at_once(monkeypatch):
         looked_at.clear()
         tree.find()
         assert outsider.pid not in looked_at and list(tree.known) == [parent.pid]
-        tree.scan_due = 0
+        tree.scan_due = time.monotonic()
         tree.find()
         assert outsider.pid in looked_at, "now and then: a pid may be another's"
         parent.stdin.write(b"\n")
