@@ -214,14 +214,12 @@ class Process:
         self.handle = handle
         self.pid = self.tid = handle.pid  # tid: the thread to read through
         self.stat: Stat | None = None  # of the last poll
-        self.raw_stat = b""  # the text it was parsed from
         self.read_at = time.monotonic()
         self.resident = 0, 0  # anonymous, mapped: at the last poll
         self.reading: Reading | None = None
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
-        self.row = ""  # of the CSV; made anew where memory or name have changed
         self.name = "?"
         self.update_name()
 
@@ -230,25 +228,19 @@ class Process:
 
         OSError: it has ended, or the thread that it is read through.
         """
-        text = read_file(f"/proc/{self.pid}/stat")
-        if text == self.raw_stat:  # as at the last poll
-            return self.stat
-        self.raw_stat, stat = b"", parse_stat(text)
+        stat, self.tid = read_stat(self.pid), self.pid
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
-        parent, self.tid = stat.ppid, self.pid
         if stat.state in "ZX":
             self.tid = live_thread(self.pid)
             if self.tid is None:
                 return None
             stat = read_stat(self.tid)._replace(started=stat.started)
-        if parent in known and LIBC.syscall(KCMP, self.pid, parent, KCMP_VM, 0, 0) == 0:
-            return None  # it still uses its parent's memory, as between vfork(2) and exec
-        self.raw_stat = text if self.tid == self.pid else b""  # of a zombie it never changes
-        return stat
+        shares = stat.ppid in known and LIBC.syscall(KCMP, self.pid, stat.ppid, KCMP_VM, 0, 0) == 0
+        return None if shares else stat  # its parent's memory, as between vfork(2) and exec
 
     def carry(self) -> None:
-        self.memory, self.row = carried(self.reading, *self.resident), ""
+        self.memory = carried(self.reading, *self.resident)
         self.uncertain = unexplained(self.reading, *self.resident, self.stat.faults)
 
     def update_name(self) -> None:
@@ -257,7 +249,7 @@ class Process:
             words = read_file(f"/proc/{self.pid}/cmdline").rstrip(b"\0").split(b"\0")
             comm = read_file(f"/proc/{self.pid}/comm").rstrip(b"\n")
             name = process_name([os.fsdecode(word) for word in words], os.fsdecode(comm))
-            self.name, self.row = printable(name)[:200] or "?", ""
+            self.name = printable(name)[:200] or "?"
 
     def is_alive(self) -> bool:
         try:
@@ -295,11 +287,6 @@ class Tree:
                 del parents[pid]
                 with contextlib.suppress(psutil.Error, OSError):
                     self.known[pid] = Process(psutil.Process(pid))
-
-    def drop(self, process: Process) -> None:
-        """Forget one that has ended; its pid may be another's soon."""
-        del self.known[process.pid]
-        self.seen.discard(process.pid)
 
     def alive(self) -> list[Process]:
         """The processes that have not ended, after a search."""
@@ -376,7 +363,6 @@ def full_read(process: Process) -> Reading:
 
     What moved since the poll stays uncertain: others were read without it.
     """
-    before = read_resident(process.tid)
     sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
     status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
     stat = read_stat(process.tid)
@@ -391,7 +377,7 @@ def full_read(process: Process) -> Reading:
     process.resident = anon, mapped
     process.stat = stat._replace(started=process.stat.started, rss=anon + mapped)
     process.high_water = max(process.high_water, status["VmHWM"])
-    if abs(anon - before[0]) + abs(mapped - before[1]) > COUNTER_ERROR:  # it moved meanwhile
+    if abs(anon - polled.anon) + abs(mapped - polled.mapped) > COUNTER_ERROR:  # it moved meanwhile
         anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
     return Reading(memory, anon, mapped, stat.faults, shared_anon, blurred)
 
@@ -420,7 +406,7 @@ class Poller:
             except OSError:
                 if not process.is_alive():
                     self.end(process)
-                    self.tree.drop(process)
+                    del self.tree.known[process.pid]
                 elif process.memory:  # only the thread has ended that it was read through
                     living.append(process)
         return living
@@ -457,19 +443,12 @@ class Poller:
         return None
 
     def end(self, process: Process) -> None:
-        """Drop its memory. The largest process gets what it shared, until the next read."""
+        """Drop its memory. How much of what it shared others still have, only a read tells."""
         self.note_high_water(process)
-        memory, process.reading, process.memory = process.memory, None, None
+        if process.memory and process.memory.pss is not None:
+            self.unassigned += process.memory.pss - process.memory.uss
+        process.reading = process.memory = None
         process.uncertain = process.largest = process.high_water = 0
-        share = memory.pss - memory.uss if memory and memory.pss is not None else 0
-        others = self.tree.known.values() if share else ()
-        heirs = [other for other in others if other.memory and other.memory.pss is not None]
-        if heirs:
-            heir = max(heirs, key=lambda process: process.memory.rss)
-            theirs, self.unassigned = heir.reading.memory, self.unassigned + share
-            theirs = theirs._replace(pss=theirs.pss + share, anon=theirs.anon + share)
-            heir.reading = heir.reading._replace(memory=theirs)
-            heir.carry()
 
     def note_high_water(self, process: Process | Command) -> None:
         """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
@@ -635,7 +614,6 @@ class Breakdown:
 COLUMNS = ("time", "pid", "process", *Memory._fields, "age")
 HEADER = ",".join(COLUMNS) + "\n"
 TEMPORARY_FOLDER = "/var/tmp"  # /tmp may be RAM
-HIDEPID_RE = re.compile(rb"^\S+ /proc proc \S*hidepid=(?!0|off)", re.M)  # proc(5)
 
 
 class Recording:
@@ -660,9 +638,8 @@ class Recording:
         self.comment("command", command)
         self.comment("start", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self.comment("interval", f"{interval:g}")
-        with open("/proc/self/mounts", "rb") as file:
-            if os.geteuid() and HIDEPID_RE.search(file.read()):
-                self.comment("hidden", "other users' processes")
+        if not os.access("/proc/1/stat", os.R_OK):  # mounted with hidepid, proc(5)
+            self.comment("hidden", "other users' processes")
         self.comment("system", f"{system}, {os.cpu_count()} CPUs")
         self.comment("version", f"memory.py {VERSION}")
         self.write(HEADER)
@@ -677,13 +654,10 @@ class Recording:
         """
         lines = []
         for process in living:
-            if not process.row:
-                sizes = ",".join("" if size is None else str(size) for size in process.memory)
-                name = process.name.replace('"', '""')
-                process.row = f'{process.pid},"{name}",{sizes}'
-            age = max(0, begin - process.read_at)
+            name, age = process.name.replace('"', '""'), max(0, begin - process.read_at)
+            sizes = ",".join("" if size is None else str(size) for size in process.memory)
             text = "" if process.memory.pss is None else f"{age:.3f}" if age else "0"
-            lines.append(f"{now:.3f},{process.row},{text}\n")
+            lines.append(f'{now:.3f},{process.pid},"{name}",{sizes},{text}\n')
         self.write("".join(lines) + f'{now:.3f},0,"system",{system},,,,,,,0\n')
 
     def write(self, text: str) -> None:
