@@ -140,18 +140,14 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-def parse_stat(data: bytes) -> Stat:
-    """The text of /proc/PID/stat, of a process or thread."""
-    fields = data.rpartition(b")")[2].split(None, 26)
+def read_stat(pid: int) -> Stat:
+    """/proc/PID/stat, of a process or thread."""
+    fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split(None, 26)
     if not fields:
         raise ProcessLookupError("the process is gone")
     state = fields[0].decode() if fields[20] != b"0" else "X"  # no memory any more: it is ending
     faults, rss = int(fields[7]) + int(fields[9]), int(fields[21]) * PAGE_SIZE
     return Stat(state, int(fields[1]), faults, int(fields[19]), rss, int(fields[25]))
-
-
-def read_stat(pid: int) -> Stat:
-    return parse_stat(read_file(f"/proc/{pid}/stat"))
 
 
 def read_resident(pid: int) -> tuple[int, int]:
@@ -845,19 +841,17 @@ class Session:
         """Take one sample and record it; what it is made of, too, where that is due."""
         begin = time.monotonic()
         last = last or (self.duration is not None and begin - self.start >= self.duration)
-        living = self.sampler.sample(everything=last)
-        in_time = begin < self.sampler.read_end < begin + self.interval  # all was read just now
-        made_of = ""
-        due = self.sampler.total > self.breakdown.due_above and begin >= self.breakdown.due
-        if last or (in_time and due):
-            made_of = self.breakdown.take(living, self.sampler.total)
+        breakdown, sampler = self.breakdown, self.sampler
+        due = last or (sampler.total >= breakdown.due_above and begin >= breakdown.due)
+        living = sampler.sample(everything=due)
+        made_of = breakdown.take(living, sampler.total) if due else ""
         now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
         if made_of:
             self.recording.comment("made of", f"{now:.3f} {made_of}")
-        if self.sampler.uncertain:
-            self.recording.comment("uncertain", f"{now:.3f} {self.sampler.uncertain}")
+        if sampler.uncertain:
+            self.recording.comment("uncertain", f"{now:.3f} {sampler.uncertain}")
         self.recording.sample(now, begin, living, memory_in_use() - self.base)
-        self.line.show(now, living, self.sampler)
+        self.line.show(now, living, sampler)
         if last:
             self.ended = self.ended or "duration"
         elif not self.command and not living:
