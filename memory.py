@@ -798,7 +798,7 @@ class Session:
         self.signals = {signal.SIGCHLD, *ENDING_SIGNALS} - ignored  # nohup's stay ignored
         self.command: Command | None = None
         self.requests = 0  # signals that asked for the end
-        self.last_request: tuple[object, float] = (None, 0)
+        self.last_request = 0.0
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
         self.left_told = False  # that others live on; run() adds tree, sampler and clocks
@@ -867,12 +867,11 @@ class Session:
 
     def handle(self, info: signal.struct_siginfo) -> None:
         """A signal that asks for the end: see "Ending a run" in the README."""
-        now, request = time.monotonic(), (info.si_signo, info.si_pid)
-        (last, before), self.last_request = self.last_request, (request, now)
+        now = time.monotonic()
         from_terminal = info.si_signo == signal.SIGINT and info.si_code == SI_KERNEL
-        if request == last and now - before < 0.2 and not from_terminal:
-            return  # timeout(1) sends it to memory.py and then to its group
-        self.requests += 1
+        if now - self.last_request < 0.2 and not from_terminal:
+            return  # timeout(1) sends it to its child, and then to its group
+        self.requests, self.last_request = self.requests + 1, now
         left_alone = self.command and self.command.status is not None
         if not self.command or (left_alone and info.si_signo == signal.SIGINT):
             self.ended, self.due = "signal", self.due + 1
