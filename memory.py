@@ -126,6 +126,7 @@ class Stat(NamedTuple):
     state: str
     ppid: int
     faults: int  # minor and major
+    reaped: int  # of the children that it has waited for
     started: int  # in clock ticks since boot
     rss: int
     stack_start: int  # the same as its parent's until it execs; 0 where hidden
@@ -146,8 +147,9 @@ def read_stat(pid: int) -> Stat:
     if not fields:
         raise ProcessLookupError("the process is gone")
     state = fields[0].decode() if fields[20] != b"0" else "X"  # no memory any more: it is ending
-    faults, rss = int(fields[7]) + int(fields[9]), int(fields[21]) * PAGE_SIZE
-    return Stat(state, int(fields[1]), faults, int(fields[19]), rss, int(fields[25]))
+    faults, reaped = int(fields[7]) + int(fields[9]), int(fields[8]) + int(fields[10])
+    started, rss, stack_start = int(fields[19]), int(fields[21]) * PAGE_SIZE, int(fields[25])
+    return Stat(state, int(fields[1]), faults, reaped, started, rss, stack_start)
 
 
 def read_resident(pid: int) -> tuple[int, int]:
@@ -232,8 +234,10 @@ class Process:
             if self.tid is None:
                 return None
             stat = read_stat(self.tid)._replace(started=stat.started)
-        shares = stat.ppid in known and LIBC.syscall(KCMP, self.pid, stat.ppid, KCMP_VM, 0, 0) == 0
-        return None if shares else stat  # its parent's memory, as between vfork(2) and exec
+        parent = known.get(stat.ppid)
+        if parent and LIBC.syscall(KCMP, self.tid, parent.tid, KCMP_VM, 0, 0) == 0:
+            return None  # it still uses its parent's memory, as between vfork(2) and exec
+        return stat
 
     def carry(self) -> None:
         self.memory = carried(self.reading, *self.resident)
@@ -311,7 +315,7 @@ READ_TRIES = 4  # where too much moves while it is read
 READ_SECONDS = 0.2  # after which nothing is tried again in a sample
 COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may differ from smaps_rollup
 HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
-HUGE_PAGE_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
+HUGE_PAGE = PAGE_SIZE * PAGE_SIZE // 8  # all that one page of page table entries leads to
 
 
 class Reading(NamedTuple):
@@ -420,20 +424,24 @@ class Poller:
             nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
             process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all that it has is growth
             origin = self.forked_from(process)
-            if origin:  # they share all anonymous memory, and each fault of either may be a copy
+            if origin:  # they share its anonymous memory, and each fault of either may be a copy
                 all_anon, memory = origin.resident[0], origin.reading.memory
                 if memory.uss is not None:  # what is private still is of files
                     files = max(0, origin.memory.uss - origin.memory.anon)
                     memory = memory._replace(uss=files + origin.reading.anon - all_anon)
                 origin.reading = origin.reading._replace(memory=memory, shared_anon=all_anon)
                 origin.carry()
-                process.reading = Reading(nothing, anon, mapped, 0, anon)
+                shared = min(anon, all_anon)
+                process.reading = Reading(nothing, shared, mapped, 0, shared)
+                if origin.pid != stat.ppid:  # or it is no fork: stacks are not always random
+                    self.unassigned += shared
         process.carry()
 
     def forked_from(self, process: Process) -> Process | None:
-        """A process with the same stack: its parent, or one before that if that has ended."""
-        for other in self.tree.known.values():
-            same = other.reading and other.stat.stack_start == process.stat.stack_start
+        """One with the same stack, which exec moves: its parent, or another if that has ended."""
+        known = self.tree.known
+        for other in (known.get(process.stat.ppid), *known.values()):
+            same = other and other.reading and other.stat.stack_start == process.stat.stack_start
             if same and other is not process and process.stat.stack_start:
                 return other
         return None
@@ -463,7 +471,7 @@ class Sampler(Poller):
         self.total = self.peak = 0  # PSS of the last sample, and at most
         self.uncertain = 0  # bytes by which the last sample's may be off, where it matters
         self.refused = ""  # why PSS could not be read
-        self.rss = self.huge_pages = 0  # of the last sample
+        self.huge_pages = 0  # handed out by the last sample
         self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
         self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
 
@@ -496,38 +504,43 @@ class Sampler(Poller):
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
         """A huge page is one fault, but may replace that much shared memory."""
-        pages, rss = self.huge_pages, self.rss
-        self.rss = sum(process.stat.rss for process in living)
+        pages, grown = self.huge_pages, self.sums(living)[0] - self.total
         with contextlib.suppress(OSError), open("/proc/vmstat", "rb", buffering=0) as file:
             self.huge_pages = sum(map(int, HUGE_PAGES_RE.findall(file.read())))
         if self.huge_pages > pages > 0:
-            size = (self.huge_pages - pages) * int(read_file(HUGE_PAGE_SIZE))
+            size = (self.huge_pages - pages) * HUGE_PAGE
             shared = sum(process.reading.shared_anon for process in living)
-            self.unassigned += min(shared, max(0, size - max(0, self.rss - rss)))
+            self.unassigned += min(shared, max(0, size - max(0, grown)))
 
     def read_all(self, living: list[Process], now: float) -> None:
         """Read all processes together, and again where too much has moved meanwhile.
 
-        Only forks share anonymous memory. If one process shares more than all others account
-        for, a child came or went while it was read; or, with --pid, a sharer is outside the tree.
+        Only forks share anonymous memory. One that comes or goes meanwhile has a share of what is
+        read before or after; if a process shares more than all others account for, one did so
+        unseen, or, with --pid, is outside of the tree.
         """
         cpu = time.process_time()
         for _ in range(READ_TRIES):
-            self.unassigned, before = 0, set(living)
+            self.unassigned, before = 0, self.population(living)
             for process in living:
                 self.read_one(process)
             self.read_end = time.monotonic()
             shared = [process.reading.shared_anon for process in living if process.reading]
             alone = max(0, 2 * max(shared, default=0) - sum(shared))
             living[:] = self.poll()  # without what has ended, and with what moved since its read
-            self.unassigned += max(0, alone - self.outsiders_share)
-            if not self.tree.of_command and before == set(living):
-                self.outsiders_share = alone  # a command's forks are all in its tree
+            if before != self.population(living):
+                self.unassigned += max(shared, default=0) ** 2 // max(1, sum(shared))
+            else:
+                self.unassigned += max(0, alone - self.outsiders_share)
+                self.outsiders_share = 0 if self.tree.of_command else alone
             _, uncertain, limit = self.sums(living)
-            steady = before >= set(living) and uncertain + self.unassigned <= limit
-            if steady or self.read_end - now > READ_SECONDS:
+            if uncertain <= limit or self.read_end - now > READ_SECONDS:
                 break
         self.read_cost = time.process_time() - cpu
+
+    def population(self, living: Sequence[Process]) -> tuple[object, ...]:
+        """What differs when a process has come or gone, even unseen: its parent waits for it."""
+        return set(self.tree.known), [(process.pid, process.stat.reaped) for process in living]
 
     def read_one(self, process: Process) -> None:
         """Read one process, unless it has ended meanwhile: then the next poll drops it."""

@@ -345,8 +345,7 @@ def test_new_huge_pages_leave_open_what_has_not_grown(monkeypatch):
     """Of the kernel's counts, which are the whole machine's, as they are given here."""
     counts = [3, 7]
     monkeypatch.setattr(memory, "HUGE_PAGES_RE", SimpleNamespace(findall=lambda _: counts))
-    monkeypatch.setattr(memory, "HUGE_PAGE_SIZE", "size")
-    Path("size").write_text(f"{2 * MIB}\n")
+    monkeypatch.setattr(memory, "HUGE_PAGE", 2 * MIB)
     with at_rest("--shared", 80, "--forks", 1) as workload:
         sampler = sampler_of(workload.pid)
         living = sampler.sample()
@@ -355,7 +354,7 @@ def test_new_huge_pages_leave_open_what_has_not_grown(monkeypatch):
         left = ((0, 0, 0), (10, 0, 20 * MIB), (10, 15, 5 * MIB), (10, 40, 0), (10, -15, 20 * MIB))
         for pages, grown, expected in (*left, (1000, 0, shared)):
             counts[0] += pages
-            sampler.rss -= grown * MIB
+            sampler.total = sampler.sums(living)[0] - grown * MIB
             sampler.unassigned = 0
             sampler.count_huge_pages(living)
             assert sampler.unassigned == expected
