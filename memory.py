@@ -1005,7 +1005,6 @@ MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made 
 MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
 EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
 MAX_POINTS = 3000  # of the graph
-STACKED = 8  # processes with a colour of their own
 
 
 class Sample(NamedTuple):
@@ -1131,16 +1130,15 @@ class Run:
             self.recent.append(sample)
 
     def add_uses(self, sample: Sample) -> None:
-        new = {"pss_at_peak": 0, "peak_rss": 0, "peak_part": 0, "peak_pss": None}
+        """Their peaks; that of PSS is None where a sample could not read it."""
+        new = {"pss_at_peak": 0, "peak_rss": 0, "peak_part": 0, "peak_pss": 0}
         for key, memory in sample.memories.items():
-            use = self.uses.setdefault(key, {"pid": key[0], "unreadable": False, **new})
+            use = self.uses.setdefault(key, {"pid": key[0], **new})
             use["process"] = sample.names[key]
             use["peak_rss"] = max(use["peak_rss"], memory.rss)
             use["peak_part"] = max(use["peak_part"], memory.part)
-            if memory.pss is None:
-                use["unreadable"] = True
-            else:
-                use["peak_pss"] = max(use["peak_pss"] or 0, memory.pss)
+            unreadable = None in (use["peak_pss"], memory.pss)
+            use["peak_pss"] = None if unreadable else use["peak_part"]
         if len(self.uses) > MAX_USES:
             kept = {*self.largest()[: MAX_USES // 4], *self.peak.memories, *sample.memories}
             self.forgotten += len(self.uses) - len(kept)
@@ -1161,14 +1159,10 @@ class Run:
             metric["end"] = end.totals.get(name)
         for key, memory in self.peak.memories.items():
             self.uses[key]["pss_at_peak"] = memory.part
-        names = [use["process"] for use in self.uses.values()]  # a main process has no role
-        programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
         for use in self.uses.values():
-            main = " main" if use["process"] in programs else ""
-            use["process"] = printable(use["process"] + main)
+            use["process"] = printable(use["process"])
         self.title = self.meta.get("command") or printable(os.path.basename(self.path))
-        largest = self.largest()
-        self.drawn = largest if len(largest) <= STACKED else largest[: STACKED - 1]
+        self.drawn = self.largest()[: len(COLOURS)]
 
     def shown(self, name: str, key: str) -> str:
         is_bound = self.figures["unreadable"] > 0 and name in ("pss", "uss")
@@ -1217,7 +1211,7 @@ def run_to_dict(run: Run) -> dict[str, object]:
         "interval": number(run.meta, "interval"),
         "samples": run.samples,
         "processes": run.processes,
-        "unreadable": sum(use["unreadable"] for use in uses),
+        "unreadable": sum(use["peak_pss"] is None for use in uses),
         "uncertain": uncertain,
         **{name: run.metrics.get(name) for name in METRICS},
         "pss_peak_split": split if any(split.values()) else None,
@@ -1330,7 +1324,7 @@ def process_table(run: Run) -> Iterator[str]:
     """The processes with the most PSS at the peak, and the rest as one line."""
     yield f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"
     for use in run.figures["by_process"][:TABLE_ROWS]:
-        at_peak = at_most(use["pss_at_peak"], use["unreadable"])
+        at_peak = at_most(use["pss_at_peak"], use["peak_pss"] is None)
         pss = "not readable" if use["peak_pss"] is None else mib(use["peak_pss"])
         rss, name = mib(use["peak_rss"]), use["process"][:46]
         yield f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}"
@@ -1395,8 +1389,9 @@ def comparison(runs: Sequence[Run]) -> str:
 # ---------------------------------------------------------------- the graph
 # Runs go in, a picture comes out.
 
-# Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
-COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", "#CC79A7")
+# Okabe and Ito's colours, neighbours differing in lightness too (for black and white): one for each
+# of the largest processes, grey for the rest
+COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255")
 GREY = "#BBBBBB"
 KIND_COLOURS = {"file": "#0072B2", "anonymous": "#E69F00", "shared": "#117733"}
 COMPARED = ("#000000", "#D55E00", "#0072B2", "#117733", "#882255")
@@ -1512,13 +1507,13 @@ def draw_processes(panel: Axes, run: Run) -> None:
         layers.append([memory.part / MIB if memory else 0 for memory in memories])
         rest = [left - size for left, size in zip(rest, layers[-1])]
         use = run.uses[key]
-        peak = at_most(use["peak_part"], use["unreadable"])
+        peak = at_most(use["peak_part"], use["peak_pss"] is None)
         labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
     others = run.forgotten + len(run.uses) - len(run.drawn)
     if others:
         labels.append(f"{count(others, 'other process')}, peak {mib(max(rest) * MIB)}")
         layers.append(rest)
-    unit, colours = time_axis(panel, run.end), [*COLOURS[: len(run.drawn)], GREY]
+    unit, colours = time_axis(panel, run.end), [*COLOURS, GREY]
     times = [point.time / unit for point in run.points]
     for layer in panel.stackplot(times, *layers, labels=labels, colors=colours, step="post"):
         layer.set(edgecolor=layer.get_facecolor(), linewidth=0.5)  # so that spikes stay visible

@@ -67,7 +67,7 @@ def as_json(path, capsys) -> dict:
 
 def used(pid: int, name: str, pss: int, rss: int, at_peak: int) -> dict:
     sizes = {"peak_pss": pss, "peak_rss": rss, "pss_at_peak": at_peak, "peak_part": pss}
-    return {"pid": pid, "process": name, **sizes, "unreadable": False}
+    return {"pid": pid, "process": name, **sizes}
 
 
 def test_json_of_a_known_recording(recording, capsys):
