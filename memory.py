@@ -1408,10 +1408,8 @@ def label_of(text: str, width: int) -> str:
 def picture(runs: Sequence[Run], out: str) -> bytes:
     """One run, or several compared, in the format that the file's ending picks."""
     import io
-    import logging
     import warnings
 
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of its caches
     import matplotlib  # only here: it takes some 50 MiB
     from matplotlib.figure import Figure
 
@@ -1545,7 +1543,6 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
 
 FORMATS = (".png", ".svg", ".pdf")
 QUOTED_RE = re.compile(r"'[^']*'|\"[^\"]*\"")
-TGID_RE = re.compile(rb"^Tgid:\s+(\d+)$", re.M)  # the process that a thread belongs to
 SHELL_RE = re.compile(r"[|>]|&&|^\s*\w+=")
 EXAMPLES = """\
 examples:
@@ -1609,9 +1606,11 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     in_range = 0 < options.interval < 1e9 and 0 <= duration < 1e9 and (duration or options.pid)
     out, csv, json = options.out or "", options.csv or "", options.json or "-"
     no_format = out and not out.lower().endswith(FORMATS)
+    no_pid = options.pid is not None and not "".join(options.pid).strip(" ,")
     no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
     wrong = {
         "give one of: COMMAND, --cmd, --pid, --in (see --help)": given.count(None) != 3,
+        "--pid: no process given (did pgrep find none?)": no_pid,
         "the command is empty": given[:2] == [None, None] and not any(words[:1]),
         "--interval and --duration must be above 0 (--pid takes --duration 0)": not in_range,
         "--csv needs a run: --in takes no samples": csv and options.recordings,
@@ -1646,23 +1645,19 @@ def check_system(options: argparse.Namespace) -> None:
             raise Problem(f"{rollup} has no Pss_Anon: Linux 5.3 or newer is needed", 125)
 
 
-def watched_processes(options: argparse.Namespace) -> list[psutil.Process]:
+def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
     """The processes of --pid. Raises Problem."""
-    found, pids = [], " ".join(options.pid or ()).replace(",", " ").split()
-    if options.pid is not None and not pids:
-        raise Problem("--pid: no process given (did pgrep find none?)", 2)
+    running = {str(process.pid): process for process in psutil.process_iter()}
+    pids = " ".join(words).replace(",", " ").split()
     for pid in pids:
-        try:
-            status = read_file(f"/proc/{int(pid)}/status")
-            found.append(psutil.Process(int(TGID_RE.search(status)[1])))
-        except (psutil.Error, OSError, ValueError, OverflowError, TypeError):
-            raise Problem(f"--pid {pid}: there is no such process", 2) from None
-    return found
+        if pid not in running:
+            raise Problem(f"--pid {pid}: there is no such process", 2)
+    return [running[pid] for pid in pids]
 
 
 def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run and sample, then report from the recording. Returns the exit status."""
-    watched = watched_processes(options)
+    watched = [] if options.pid is None else watched_processes(options.pid)
     recording = Recording(options.csv, options.out)
     session = Session(options, recording)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the status
