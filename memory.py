@@ -1013,8 +1013,7 @@ class Sample(NamedTuple):
     time: float
     memories: dict[tuple[int, float], Memory]
     names: dict[tuple[int, float], str]
-    age: float  # seconds since the oldest value in it was read
-    totals: dict[str, int]  # the sum of each metric that is known, and what is uncertain of PSS
+    totals: dict[str, float]  # all its numbers that are known, by name
 
 
 def at_most(size: int | None, is_bound: bool) -> str:
@@ -1069,14 +1068,17 @@ def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
             memories[key], names[key] = Memory(*sizes), row[3].replace('""', '"')
             age = max(age, float(row[11] or 0))
         else:
-            yield Sample(now, memories, names, age, totals_of(memories.values(), int(row[4])))
+            others = {"processes": len(memories), "age": age, "system": int(row[4])}
+            others["uncertain"] = number(meta, "uncertain")
+            meta["uncertain"] = ""  # of the next sample
+            yield Sample(now, memories, names, totals_of(memories.values(), others))
             last, keys = now, {key[0]: key for key in memories}
             memories, names, age = {}, {}, 0.0
 
 
-def totals_of(memories: Iterable[Memory], system: int) -> dict[str, int]:
-    """The sum of each metric that is known; RSS stands in for PSS and USS that are not."""
-    totals = {"system": system}
+def totals_of(memories: Iterable[Memory], others: dict[str, float | None]) -> dict[str, float]:
+    """The others and the sum of each metric, if known; RSS stands in for unknown PSS and USS."""
+    totals = {name: value for name, value in others.items() if value is not None}
     for memory in memories:
         uss = memory.rss if memory.uss is None else memory.uss
         for name, size in zip(METRICS, (memory.part, uss, memory.rss, memory.swap)):
@@ -1091,11 +1093,12 @@ class Run:
     def __init__(self, path: str) -> None:
         self.path = path
         self.meta: dict[str, str] = {}  # its comments
-        self.metrics: dict[str, dict] = {}  # those that are known, as in the JSON
+        # of each number of the samples peak, mean and end, as in the JSON
+        self.metrics: dict[str, dict] = {"processes": {"peak": 0}, "age": {"peak": 0}}
         self.areas, self.spans = collections.Counter(), collections.Counter()  # for means
         self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
-        self.samples = self.processes = self.forgotten = self.oldest = 0
-        self.peak = self.last = Sample(0.0, {}, {}, 0.0, {})  # the largest in PSS, and the last
+        self.samples = self.forgotten = 0
+        self.peak = self.last = Sample(0.0, {}, {}, {})  # the largest in PSS, and the last
         self.recent: list[Sample] = []  # to find the end
         for sample in samples_of(path, self.meta):
             self.hold(sample.time)
@@ -1115,11 +1118,6 @@ class Run:
 
     def add(self, sample: Sample) -> None:
         self.last, self.samples = sample, self.samples + 1
-        self.processes = max(self.processes, len(sample.memories))
-        self.oldest = max(self.oldest, sample.age)
-        if uncertain := number(self.meta, "uncertain"):
-            sample.totals["uncertain"] = uncertain
-        self.meta.pop("uncertain", None)
         for name, value in sample.totals.items():
             if name not in self.metrics or value > self.metrics[name]["peak"]:
                 self.metrics[name] = {"peak": value, "peak_time": sample.time}
@@ -1162,14 +1160,12 @@ class Run:
         for use in self.uses.values():
             use["process"] = printable(use["process"])
         self.title = self.meta.get("command") or printable(os.path.basename(self.path))
-        self.drawn = self.largest()[: len(COLOURS)]
+        self.drawn = self.largest()[: len(COLOURS) - 1]  # the rest is grey
+        self.shown = [name for name in METRICS if self.metrics.get(name, {}).get("peak")]
 
-    def shown(self, name: str, key: str) -> str:
+    def size(self, name: str, key: str) -> str:
         is_bound = self.figures["unreadable"] > 0 and name in ("pss", "uss")
         return at_most(self.metrics[name][key], is_bound)
-
-    def shown_metrics(self) -> list[str]:
-        return [name for name in METRICS if self.metrics.get(name, {}).get("peak")]
 
 
 def points_of(run: Run) -> list[Sample]:
@@ -1210,7 +1206,7 @@ def run_to_dict(run: Run) -> dict[str, object]:
         "duration": round(run.end, 3),
         "interval": number(run.meta, "interval"),
         "samples": run.samples,
-        "processes": run.processes,
+        "processes": run.metrics["processes"]["peak"],
         "unreadable": sum(use["peak_pss"] is None for use in uses),
         "uncertain": uncertain,
         **{name: run.metrics.get(name) for name in METRICS},
@@ -1265,7 +1261,7 @@ def caveats(run: Run) -> Iterator[str]:
 def headline(run: Run) -> str:
     status = run.figures["exit_status"]
     end = "" if status is None else f", exit status {status}"
-    return f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"
+    return f"{seconds(run.end)}, {count(run.figures['processes'], 'process')} at most{end}"
 
 
 def peak_line(run: Run) -> Iterator[str]:
@@ -1293,14 +1289,14 @@ def summary(run: Run) -> str:
     if due and run.end and own["cpu_seconds"] is not None:
         share = 100 * own["cpu_seconds"] / run.end
         cost += f" of {due} due, {share:.1f} % of a CPU, {mib(own['peak_rss'])} RSS"
-        cost += f"; values at most {seconds(run.oldest)} old"
+        cost += f"; values at most {seconds(run.metrics['age']['peak'])} old"
     return "\n".join([*lines, "", cost])
 
 
 def metric_table(run: Run) -> Iterator[str]:
     yield f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"
-    for name in run.shown_metrics():
-        peak, mean, end = (run.shown(name, key) for key in ("peak", "mean", "end"))
+    for name in run.shown:
+        peak, mean, end = (run.size(name, key) for key in ("peak", "mean", "end"))
         at = seconds(run.metrics[name]["peak_time"])
         yield f"{METRICS[name][0]:8}{peak:>14}{at:>12}{mean:>14}{end:>14}"
     yield "system: change of the whole machine's memory in use since just before the start"
@@ -1340,25 +1336,25 @@ def mappings_title(run: Run) -> str:
     return f"PSS by mapping, {seconds(made_of['time'])} after the start, of {pss}"
 
 
-def largest_mappings(run: Run) -> Iterator[tuple[str, str, int, int]]:
-    """Kind, shortened name, PSS and its anonymous part of the largest mappings and the rest."""
+def largest_mappings(run: Run) -> Iterator[tuple[str, str, int, int, str]]:
+    """Kind, name, PSS, its anonymous part and share of the largest mappings and the rest."""
     rest = whole = run.figures["made_of"]["pss"]
     for row in run.figures["made_of"]["mappings"][:MAPPINGS_SHOWN]:
         if row["pss"] >= whole / 200:
             name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
-            yield row["kind"], name, row["pss"], row["anon"]
+            yield row["kind"], name, row["pss"], row["anon"], f"{row['pss'] / whole:.0%}"
             rest -= row["pss"]
     if rest > 0:
-        yield "", "the rest", rest, 0
+        yield "", "the rest", rest, 0, f"{rest / whole:.0%}"
 
 
 def mapping_table(run: Run) -> Iterator[str]:
     yield mappings_title(run)
     yield f"{'PSS':>14}{'anonymous':>14}"
-    for kind, name, pss, anon in largest_mappings(run):
+    for kind, name, pss, anon, share in largest_mappings(run):
         part = mib(anon) if kind in KIND_COLOURS else ""
-        size, share = at_most(pss, kind == "unreadable"), pss / run.figures["made_of"]["pss"]
-        yield f"{size:>14}{part:>14}{share:6.0%}  {kind:10}  {name}"
+        size = at_most(pss, kind == "unreadable")
+        yield f"{size:>14}{part:>14}{share:>6}  {kind:10}  {name}"
 
 
 def mapping_changes(runs: Sequence[Run]) -> Iterator[str]:
@@ -1378,7 +1374,7 @@ def mapping_changes(runs: Sequence[Run]) -> Iterator[str]:
 def comparison(runs: Sequence[Run]) -> str:
     lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
     for run in runs:
-        sizes = [run.shown("pss", k) if run.points else "-" for k in ("peak", "mean", "end")]
+        sizes = [run.size("pss", k) if run.points else "-" for k in ("peak", "mean", "end")]
         cells = "".join(f"{size:>14}" for size in [*sizes, seconds(run.end)])
         lines.append(f"{cells}  {printable(run.path)}")
     if all(run.figures["made_of"] for run in runs):  # one without would look as if it had none
@@ -1389,10 +1385,9 @@ def comparison(runs: Sequence[Run]) -> str:
 # ---------------------------------------------------------------- the graph
 # Runs go in, a picture comes out.
 
-# Okabe and Ito's colours, neighbours differing in lightness too (for black and white): one for each
-# of the largest processes, grey for the rest
-COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255")
+# Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
 GREY = "#BBBBBB"
+COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", GREY)
 KIND_COLOURS = {"file": "#0072B2", "anonymous": "#E69F00", "shared": "#117733"}
 COMPARED = ("#000000", "#D55E00", "#0072B2", "#117733", "#882255")
 # its labels begin with an invisible character, since it leaves out those with a _ there
@@ -1416,10 +1411,8 @@ def picture(runs: Sequence[Run], out: str) -> bytes:
     warnings.simplefilter("ignore")  # glyphs that the font does not have
     matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
     figure, data = Figure(figsize=(12, 10), dpi=100), io.BytesIO()
-    if len(runs) > 1:
-        draw_comparison(figure, runs)
-    else:
-        draw_run(figure, runs[0])
+    draw = draw_comparison if len(runs) > 1 else draw_run
+    draw(figure, *runs)
     figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
     return data.getvalue()
 
@@ -1440,27 +1433,23 @@ def panels(figure: Figure, title: str, notes: Sequence[str], heights: dict[str, 
 def draw_run(figure: Figure, run: Run) -> None:
     """The sums of each metric, PSS by process over the same time, and PSS by mapping."""
     heights = {"Sum over all processes, in MiB": 3, "PSS by process, stacked, in MiB": 3}
-    bars, curves = [], []
+    curves, bars = [], []
+    for name in run.shown:
+        label, what, *look = METRICS[name]
+        peak = f"peak {run.size(name, 'peak')} at {seconds(run.metrics[name]['peak_time'])}"
+        curves.append((run, name, f"{label}, {what}\n    {peak}", *look))
     if run.figures["made_of"]:
         colours = "blue: files; orange: anonymous memory; green: shared memory"
         heights[f"{mappings_title(run)} ({colours})"] = 2
-        for kind, name, pss, anon in largest_mappings(run):
-            what = f"{kind} " if kind not in ("", name) else ""
-            share = pss / run.figures["made_of"]["pss"]
-            text = f"{what}{label_of(name, 60)}, {mib(pss)} ({share:.0%})"
+        for kind, name, pss, anon, share in largest_mappings(run):
+            text = f"{label_of(name, 60)}, {mib(pss)} ({share})"
             bars.append((pss, anon, text, KIND_COLOURS.get(kind, GREY)))
-    for name in run.shown_metrics():
-        label, what, *look = METRICS[name]
-        curves.append((run, name, f"{label}, {what}\n    peak {run.shown(name, 'peak')}", *look))
     notes = [headline(run), *caveats(run), *peak_line(run)]
-    upper, lower, *rest = panels(figure, run.title, notes, heights)
+    upper, lower, *third = panels(figure, run.title, notes, heights)
     if run.points:
         draw_curves(upper, run.end, curves)
         draw_processes(lower, run)
-        at = seconds(run.metrics["pss"]["peak_time"])
-        text = f"PSS peak (dot): {run.shown('pss', 'peak')} at {at}"
-        upper.set_title(text, loc="right", size=10, weight="bold")
-    for panel in rest:
+    for panel in third:
         draw_bars(panel, bars)
 
 
@@ -1499,28 +1488,27 @@ def draw_curves(panel: Axes, end: float, curves: Iterable[tuple]) -> None:
 def draw_processes(panel: Axes, run: Run) -> None:
     """PSS of the largest processes and of the rest as one, stacked from below."""
     layers, labels = [], []
-    rest = [point.totals["pss"] / MIB for point in run.points]
     for key in run.drawn:
         memories = [point.memories.get(key) for point in run.points]
         layers.append([memory.part / MIB if memory else 0 for memory in memories])
-        rest = [left - size for left, size in zip(rest, layers[-1])]
         use = run.uses[key]
         peak = at_most(use["peak_part"], use["peak_pss"] is None)
         labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
     others = run.forgotten + len(run.uses) - len(run.drawn)
     if others:
-        labels.append(f"{count(others, 'other process')}, peak {mib(max(rest) * MIB)}")
-        layers.append(rest)
-    unit, colours = time_axis(panel, run.end), [*COLOURS, GREY]
+        sums = [point.totals["pss"] / MIB for point in run.points]
+        layers.append([whole - sum(drawn) for whole, *drawn in zip(sums, *layers)])
+        labels.append(f"{count(others, 'other process')}, peak {max(layers[-1]):.1f} MiB")
+    unit = time_axis(panel, run.end)
     times = [point.time / unit for point in run.points]
-    for layer in panel.stackplot(times, *layers, labels=labels, colors=colours, step="post"):
+    for layer in panel.stackplot(times, *layers, labels=labels, colors=COLOURS, step="post"):
         layer.set(edgecolor=layer.get_facecolor(), linewidth=0.5)  # so that spikes stay visible
     panel.set_ylim(0, max(1, panel.dataLim.ymax * 1.05))
     handles, labels = panel.get_legend_handles_labels()
     panel.legend(handles[::-1], labels[::-1], **LEGEND)  # in the order of the stack
 
 
-def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
+def draw_comparison(figure: Figure, *runs: Run) -> None:
     """Above one line of PSS a run, below its peak and end as bars."""
     notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
     heights = {"PSS over time, in MiB": 1, "PSS of each run, in MiB": 1}
@@ -1532,7 +1520,7 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
         label = f"\u200b{file}\n    {label_of(run.title, 40)}"
         curves.append((run, "pss", label, colour, style, 2))
         for key in ("peak", "end"):
-            text = f"{key} {run.shown('pss', key)}, {file}"
+            text = f"{key} {run.size('pss', key)}, {file}"
             bars.append((run.metrics["pss"][key], 0, text, colour))
     if curves:
         draw_curves(upper, max(run.end for run in runs), curves)
@@ -1576,10 +1564,9 @@ def parser() -> argparse.ArgumentParser:
     add("-o", "--out", metavar="FILE", help="the graph: .png, .svg or .pdf")
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
-    add("--interval", metavar="S", type=float, default=0.1, help="seconds between samples (0.1)")
-    add(
-        "--duration", metavar="S", type=float, help="stop after S seconds (--pid: 0 for one sample)"
-    )
+    in_seconds = {"metavar": "S", "type": float}
+    add("--interval", help="seconds between samples (0.1)", default=0.1, **in_seconds)
+    add("--duration", help="stop after S seconds (--pid: 0 for one sample)", **in_seconds)
     add("--quiet", action="store_true", help="no status line, no summary")
     add("--no-status", action="store_true", help="no status line")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
@@ -1606,11 +1593,9 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     in_range = 0 < options.interval < 1e9 and 0 <= duration < 1e9 and (duration or options.pid)
     out, csv, json = options.out or "", options.csv or "", options.json or "-"
     no_format = out and not out.lower().endswith(FORMATS)
-    no_pid = options.pid is not None and not "".join(options.pid).strip(" ,")
     no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
     wrong = {
         "give one of: COMMAND, --cmd, --pid, --in (see --help)": given.count(None) != 3,
-        "--pid: no process given (did pgrep find none?)": no_pid,
         "the command is empty": given[:2] == [None, None] and not any(words[:1]),
         "--interval and --duration must be above 0 (--pid takes --duration 0)": not in_range,
         "--csv needs a run: --in takes no samples": csv and options.recordings,
@@ -1638,20 +1623,19 @@ def check_system(options: argparse.Namespace) -> None:
             raise Problem(f"{name} missing for {sys.executable}: {how}", 125)
     if not options.recordings:
         if os.path.realpath("/proc/self") != f"/proc/{os.getpid()}":
-            how = "mount -t proc proc /proc"
-            raise Problem(f"/proc is another pid namespace's or missing: {how}", 125)
-        rollup = "/proc/self/smaps_rollup"
-        if not os.path.exists(rollup) or b"Pss_Anon" not in read_file(rollup):
-            raise Problem(f"{rollup} has no Pss_Anon: Linux 5.3 or newer is needed", 125)
+            raise Problem("/proc is another pid namespace's or missing: mount your own", 125)
+        if b"Pss_Anon" not in read_file("/proc/self/smaps_rollup"):
+            raise Problem("smaps_rollup has no Pss_Anon: Linux 5.3 or newer is needed", 125)
 
 
 def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
     """The processes of --pid. Raises Problem."""
     running = {str(process.pid): process for process in psutil.process_iter()}
     pids = " ".join(words).replace(",", " ").split()
-    for pid in pids:
-        if pid not in running:
-            raise Problem(f"--pid {pid}: there is no such process", 2)
+    unknown = [pid for pid in pids if pid not in running]
+    if unknown or not pids:
+        hint = ", ".join(unknown) or "none given (did pgrep find none?)"
+        raise Problem(f"--pid: there is no such process: {hint}", 2)
     return [running[pid] for pid in pids]
 
 

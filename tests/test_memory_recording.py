@@ -518,7 +518,7 @@ def test_graph_says_what_it_shows(recording):
     text = texts(figure)
     for word in ("demo", "MiB", "seconds since the start", "RSS,", "PSS,", "USS,", "system,"):
         assert word in text
-    assert "swap" in text and "PSS peak" in text and "at 1.0 s" in text and "a b (10)" in text
+    assert "swap" in text and "peak 250.0 MiB at 1.0 s" in text and "a b (10)" in text
     assert -35 <= figure.axes[0].get_ylim()[0] <= -30  # the system's change
     assert figure.axes[1].get_ylim()[0] == 0
 
@@ -589,6 +589,6 @@ def test_comparison(recording, capsys):
     with open("both.json") as file:
         assert [run["pss"]["peak"] for run in json.load(file)] == [250, 200]
     figure = Figure()
-    memory.draw_comparison(figure, [memory.Run(str(before)), memory.Run(str(after))])
+    memory.draw_comparison(figure, memory.Run(str(before)), memory.Run(str(after)))
     assert "before.csv" in texts(figure) and "after.csv" in texts(figure)
     assert texts(figure).count("peak") == texts(figure).count("end") == 2
