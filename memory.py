@@ -1002,7 +1002,6 @@ NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(?:\.\d{1,9})?)", re.ASCII)
 MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) ([1-9]\d{0,17}): (.*)", re.ASCII)
 MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
 MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
-MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
 EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
 MAX_POINTS = 3000  # of the graph
 
@@ -1097,7 +1096,7 @@ class Run:
         self.metrics: dict[str, dict] = {"processes": {"peak": 0}, "age": {"peak": 0}}
         self.areas, self.spans = collections.Counter(), collections.Counter()  # for means
         self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
-        self.samples = self.forgotten = 0
+        self.samples = 0
         self.peak = self.last = Sample(0.0, {}, {}, {})  # the largest in PSS, and the last
         self.recent: list[Sample] = []  # to find the end
         for sample in samples_of(path, self.meta):
@@ -1137,13 +1136,6 @@ class Run:
             use["peak_part"] = max(use["peak_part"], memory.part)
             unreadable = None in (use["peak_pss"], memory.pss)
             use["peak_pss"] = None if unreadable else use["peak_part"]
-        if len(self.uses) > MAX_USES:
-            kept = {*self.largest()[: MAX_USES // 4], *self.peak.memories, *sample.memories}
-            self.forgotten += len(self.uses) - len(kept)
-            self.uses = {key: self.uses[key] for key in kept}
-
-    def largest(self) -> list[tuple[int, float]]:
-        return sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
 
     def finish(self) -> None:
         """What is known at the end only."""
@@ -1160,7 +1152,8 @@ class Run:
         for use in self.uses.values():
             use["process"] = printable(use["process"])
         self.title = self.meta.get("command") or printable(os.path.basename(self.path))
-        self.drawn = self.largest()[: len(COLOURS) - 1]  # the rest is grey
+        largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
+        self.drawn = largest[: len(COLOURS) - 1]  # the rest is grey
         self.shown = [name for name in METRICS if self.metrics.get(name, {}).get("peak")]
 
     def size(self, name: str, key: str) -> str:
@@ -1325,9 +1318,9 @@ def process_table(run: Run) -> Iterator[str]:
         rss, name = mib(use["peak_rss"]), use["process"][:46]
         yield f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}"
     rest = run.figures["by_process"][TABLE_ROWS:]
-    if rest or run.forgotten:
+    if rest:
         size = mib(sum(use["pss_at_peak"] for use in rest))
-        yield f"{size:>14}{'':37}  {count(run.forgotten + len(rest), 'more process')}"
+        yield f"{size:>14}{'':37}  {count(len(rest), 'more process')}"
 
 
 def mappings_title(run: Run) -> str:
@@ -1494,7 +1487,7 @@ def draw_processes(panel: Axes, run: Run) -> None:
         use = run.uses[key]
         peak = at_most(use["peak_part"], use["peak_pss"] is None)
         labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
-    others = run.forgotten + len(run.uses) - len(run.drawn)
+    others = len(run.uses) - len(run.drawn)
     if others:
         sums = [point.totals["pss"] / MIB for point in run.points]
         layers.append([whole - sum(drawn) for whole, *drawn in zip(sums, *layers)])
