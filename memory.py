@@ -22,7 +22,9 @@ import contextlib
 import ctypes
 import errno
 import importlib.util
+import io
 import itertools
+import json
 import os
 import re
 import shlex
@@ -1102,7 +1104,6 @@ class Run:
         for sample in samples_of(path, self.meta):
             self.hold(sample.time)
             self.add(sample)
-            self.add_uses(sample)
         self.end = max(self.last.time, number(self.meta, "duration") or 0)
         self.hold(self.end)
         self.finish()
@@ -1116,6 +1117,7 @@ class Run:
             self.spans[name] += until - self.last.time
 
     def add(self, sample: Sample) -> None:
+        """Keep the peaks; a process's peak of PSS is None where one sample could not read it."""
         self.last, self.samples = sample, self.samples + 1
         for name, value in sample.totals.items():
             if name not in self.metrics or value > self.metrics[name]["peak"]:
@@ -1125,9 +1127,6 @@ class Run:
             pss, since = sample.totals["pss"], sample.time - EXIT_SECONDS
             self.recent = [s for s in self.recent if s.totals["pss"] > pss and s.time > since]
             self.recent.append(sample)
-
-    def add_uses(self, sample: Sample) -> None:
-        """Their peaks; that of PSS is None where a sample could not read it."""
         new = {"pss_at_peak": 0, "peak_rss": 0, "peak_part": 0, "peak_pss": 0}
         for key, memory in sample.memories.items():
             use = self.uses.setdefault(key, {"pid": key[0], **new})
@@ -1272,9 +1271,7 @@ def summary(run: Run) -> str:
     for caveat in caveats(run):
         lines += textwrap.wrap(caveat, 96, initial_indent="! ", subsequent_indent="  ")
     if run.points:
-        lines += ["", *metric_table(run)]
-        lines += textwrap.wrap(" ".join(peak_line(run)), 98, subsequent_indent="  ")
-        lines += [sparkline(run), "", *process_table(run)]
+        lines += ["", *metric_table(run), sparkline(run), "", *process_table(run)]
     if run.figures["made_of"]:
         lines += ["", *mapping_table(run)]
     own, due = run.figures["own"], number(run.meta, "samples due")
@@ -1296,6 +1293,7 @@ def metric_table(run: Run) -> Iterator[str]:
     after = number(run.meta, "system after")
     if after is not None:
         yield f"freed after exit: {mib(run.metrics['system']['end'] - after)}"
+    yield from textwrap.wrap(" ".join(peak_line(run)), 98, subsequent_indent="  ")
 
 
 def sparkline(run: Run) -> str:
@@ -1345,8 +1343,7 @@ def mapping_table(run: Run) -> Iterator[str]:
     yield mappings_title(run)
     yield f"{'PSS':>14}{'anonymous':>14}"
     for kind, name, pss, anon, share in largest_mappings(run):
-        part = mib(anon) if kind in KIND_COLOURS else ""
-        size = at_most(pss, kind == "unreadable")
+        size, part = at_most(pss, kind == "unreadable"), mib(anon) if kind in KIND_COLOURS else ""
         yield f"{size:>14}{part:>14}{share:>6}  {kind:10}  {name}"
 
 
@@ -1395,14 +1392,8 @@ def label_of(text: str, width: int) -> str:
 
 def picture(runs: Sequence[Run], out: str) -> bytes:
     """One run, or several compared, in the format that the file's ending picks."""
-    import io
-    import warnings
+    from matplotlib.figure import Figure  # only here: it takes some 50 MiB
 
-    import matplotlib  # only here: it takes some 50 MiB
-    from matplotlib.figure import Figure
-
-    warnings.simplefilter("ignore")  # glyphs that the font does not have
-    matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
     figure, data = Figure(figsize=(12, 10), dpi=100), io.BytesIO()
     draw = draw_comparison if len(runs) > 1 else draw_run
     draw(figure, *runs)
@@ -1540,7 +1531,6 @@ never meets the command's output.
 
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
-        prog="memory.py",
         usage="memory.py [options] COMMAND [ARG ...]  (or --cmd, --pid, --in)",
         description="How much memory a command and all its descendants use, over time.",
         epilog=EXAMPLES,
@@ -1584,7 +1574,7 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     given = [options.pid, options.recordings, options.cmd, options.words or None]
     duration = options.interval if options.duration is None else options.duration
     in_range = 0 < options.interval < 1e9 and 0 <= duration < 1e9 and (duration or options.pid)
-    out, csv, json = options.out or "", options.csv or "", options.json or "-"
+    out, csv = options.out or "", options.csv or ""
     no_format = out and not out.lower().endswith(FORMATS)
     no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
     wrong = {
@@ -1595,14 +1585,13 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
         f"{csv}: must be a regular file": no_file,
         f"{out}: the ending must be one of {', '.join(FORMATS)}": no_format,
     }
-    outputs = [path for path in (out, csv, json) if path not in ("", "-")]
+    outputs = [path for path in (out, csv, options.json) if path not in ("", "-", None)]
     files = [os.path.realpath(path) for path in [*outputs, *(options.recordings or ())]]
     for path in outputs:
         folder = os.path.dirname(path) or "."
         refused = not os.access(path if os.path.exists(path) else folder, os.W_OK)
         wrong[f"{path}: is named twice"] = files.count(os.path.realpath(path)) > 1
-        wrong[f"{path}: there is no folder {folder}"] = not os.path.isdir(folder)
-        wrong[f"{path}: cannot be written"] = refused or os.path.isdir(path)
+        wrong[f"{path}: cannot be written, or its folder"] = refused or os.path.isdir(path)
     for message in filter(wrong.get, wrong):
         raise Problem(message, 2)
 
@@ -1665,12 +1654,15 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
 def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
     """Summary, JSON and graph. False when something could not be written, which is then said."""
     runs = [Run(path) for path in paths]
+    figures = [run.figures for run in runs] if len(runs) > 1 else runs[0].figures
     done, written = True, list(paths) if options.csv else []
-    for path, content in ((options.json, as_json), (options.out, picture)):
+    for path in filter(None, (options.json, options.out)):
         try:
-            if path:
-                write_file(path, content(runs, path))
-                written += [path] if path != "-" else []
+            if path == options.out:
+                write_file(path, picture(runs, path))
+            else:
+                write_file(path, (json.dumps(figures, indent=2) + "\n").encode())
+            written += [path] if path != "-" else []
         except Exception as error:  # whatever matplotlib raises: the samples must not be lost
             say(f"{path}: {getattr(error, 'strerror', None) or error}")
             done = False
@@ -1680,14 +1672,6 @@ def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
         stream = sys.stdout if options.recordings and options.json != "-" else sys.stderr
         done = write_text(text, stream) and (stream or not options.recordings) and done
     return done
-
-
-def as_json(runs: Sequence[Run], _: str) -> bytes:
-    """The summary for programs; of several runs a list."""
-    import json
-
-    found = [run.figures for run in runs]
-    return (json.dumps(found if len(runs) > 1 else found[0], indent=2) + "\n").encode()
 
 
 def write_file(path: str, data: bytes) -> None:
