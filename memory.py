@@ -1189,8 +1189,7 @@ def run_to_dict(run: Run) -> dict[str, object]:
     """The summary for programs: sizes in bytes, times in seconds, None: nothing to tell."""
     uses, peak = run.uses.values(), run.peak.memories.values()
     split = {kind: sum(getattr(memory, kind) or 0 for memory in peak) for kind in KINDS}
-    uncertain = run.metrics.get("uncertain")
-    if uncertain:
+    if uncertain := run.metrics.get("uncertain"):
         uncertain = {"peak": uncertain["peak"], "seconds": round(run.spans["uncertain"], 3)}
     return {
         "command": run.meta.get("command"),
@@ -1225,20 +1224,19 @@ BETWEEN_RE = re.compile(r"(\d{1,18}) (\d{1,18}) (\d+) (.+)")  # RSS by kernel, s
 
 def caveats(run: Run) -> Iterator[str]:
     """What a reader must know before believing the figures."""
-    figures = run.figures
     if "cut" in run.meta:
         yield f"the recording is not whole ({run.meta['cut']}): figures cover what is there"
     elif not run.points:
-        kernel = figures["kernel_peak_rss"]
+        kernel = run.figures["kernel_peak_rss"]
         mark = f"; its largest RSS by the kernel's account: {mib(kernel)}" if kernel else ""
         yield f"too short to be sampled, or without memory of its own{mark}"
-    if figures["uncertain"]:
-        how_long, off = seconds(figures["uncertain"]["seconds"]), mib(figures["uncertain"]["peak"])
+    if uncertain := run.figures["uncertain"]:
+        how_long, off = seconds(uncertain["seconds"]), mib(uncertain["peak"])
         text = f"for {how_long} memory changed faster than it could be read: the sum of PSS"
         yield f"{text} may be off by up to {off} during that time"
-    if figures["unreadable"]:
+    if run.figures["unreadable"]:
         why = run.meta.get("unreadable", "permission denied")
-        text = f"PSS of {count(figures['unreadable'], 'process')} could not be read ({why}):"
+        text = f"PSS of {count(run.figures['unreadable'], 'process')} could not be read ({why}):"
         root = "; to read them: sudo ./memory.py --pid ..." if os.geteuid() else ""
         yield f"{text} their RSS stands in for it, PSS and USS are upper bounds{root}"
     if "hidden" in run.meta:
@@ -1247,7 +1245,7 @@ def caveats(run: Run) -> Iterator[str]:
     if missed and run.points and int(missed[1]) > max(1.1 * int(missed[2]), 4 * MIB):
         text = f"{missed[4]} ({missed[3]}), or a child of it, had {mib(int(missed[1]))} RSS between"
         text += f" two samples, which saw {mib(int(missed[2]))} at most:"
-        yield f"{text} --interval {(figures['interval'] or 0.1) / 5:g} may see it"
+        yield f"{text} --interval {(run.figures['interval'] or 0.1) / 5:g} may see it"
 
 
 def headline(run: Run) -> str:
@@ -1258,8 +1256,7 @@ def headline(run: Run) -> str:
 
 def peak_line(run: Run) -> Iterator[str]:
     """What PSS is made of at its peak, where that is known."""
-    split = run.figures["pss_peak_split"]
-    if split:
+    if split := run.figures["pss_peak_split"]:
         parts = [f"{mib(size)} {KINDS[kind]}" for kind, size in split.items()]
         rest = run.metrics["pss"]["peak"] - sum(split.values())
         parts += [f"{mib(rest)} not readable"] if rest > MIB else []
@@ -1290,8 +1287,7 @@ def metric_table(run: Run) -> Iterator[str]:
         at = seconds(run.metrics[name]["peak_time"])
         yield f"{METRICS[name][0]:8}{peak:>14}{at:>12}{mean:>14}{end:>14}"
     yield "system: change of the whole machine's memory in use since just before the start"
-    after = number(run.meta, "system after")
-    if after is not None:
+    if (after := number(run.meta, "system after")) is not None:
         yield f"freed after exit: {mib(run.metrics['system']['end'] - after)}"
     yield from textwrap.wrap(" ".join(peak_line(run)), 98, subsequent_indent="  ")
 
@@ -1315,8 +1311,7 @@ def process_table(run: Run) -> Iterator[str]:
         pss = "not readable" if use["peak_pss"] is None else mib(use["peak_pss"])
         rss, name = mib(use["peak_rss"]), use["process"][:46]
         yield f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}"
-    rest = run.figures["by_process"][TABLE_ROWS:]
-    if rest:
+    if rest := run.figures["by_process"][TABLE_ROWS:]:
         size = mib(sum(use["pss_at_peak"] for use in rest))
         yield f"{size:>14}{'':37}  {count(len(rest), 'more process')}"
 
@@ -1423,8 +1418,7 @@ def draw_run(figure: Figure, run: Run) -> None:
         peak = f"peak {run.size(name, 'peak')} at {seconds(run.metrics[name]['peak_time'])}"
         curves.append((run, name, f"{label}, {what}\n    {peak}", *look))
     if run.figures["made_of"]:
-        colours = "blue: files; orange: anonymous memory; green: shared memory"
-        heights[f"{mappings_title(run)} ({colours})"] = 2
+        heights[f"{mappings_title(run)} (blue: files; orange: anonymous; green: shared)"] = 2
         for kind, name, pss, anon, share in largest_mappings(run):
             text = f"{label_of(name, 60)}, {mib(pss)} ({share})"
             bars.append((pss, anon, text, KIND_COLOURS.get(kind, GREY)))
@@ -1478,8 +1472,7 @@ def draw_processes(panel: Axes, run: Run) -> None:
         use = run.uses[key]
         peak = at_most(use["peak_part"], use["peak_pss"] is None)
         labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
-    others = len(run.uses) - len(run.drawn)
-    if others:
+    if others := len(run.uses) - len(run.drawn):
         sums = [point.totals["pss"] / MIB for point in run.points]
         layers.append([whole - sum(drawn) for whole, *drawn in zip(sums, *layers)])
         labels.append(f"{count(others, 'other process')}, peak {max(layers[-1]):.1f} MiB")
@@ -1499,13 +1492,12 @@ def draw_comparison(figure: Figure, *runs: Run) -> None:
     upper, lower = panels(figure, f"{len(runs)} runs compared", notes, heights)
     curves, bars = [], []
     for n, run in enumerate(run for run in runs if run.points):
-        colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
+        look = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4], 2
         file = label_of(os.path.basename(run.path), 36)
-        label = f"\u200b{file}\n    {label_of(run.title, 40)}"
-        curves.append((run, "pss", label, colour, style, 2))
+        curves.append((run, "pss", f"\u200b{file}\n    {label_of(run.title, 40)}", *look))
         for key in ("peak", "end"):
             text = f"{key} {run.size('pss', key)}, {file}"
-            bars.append((run.metrics["pss"][key], 0, text, colour))
+            bars.append((run.metrics["pss"][key], 0, text, look[0]))
     if curves:
         draw_curves(upper, max(run.end for run in runs), curves)
     draw_bars(lower, bars)
@@ -1588,10 +1580,10 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     outputs = [path for path in (out, csv, options.json) if path not in ("", "-", None)]
     files = [os.path.realpath(path) for path in [*outputs, *(options.recordings or ())]]
     for path in outputs:
-        folder = os.path.dirname(path) or "."
-        refused = not os.access(path if os.path.exists(path) else folder, os.W_OK)
+        existing = path if os.path.exists(path) else os.path.dirname(path) or "."
         wrong[f"{path}: is named twice"] = files.count(os.path.realpath(path)) > 1
-        wrong[f"{path}: cannot be written, or its folder"] = refused or os.path.isdir(path)
+        refused = os.path.isdir(path) or not os.access(existing, os.W_OK)
+        wrong[f"{path}: cannot be written, or its folder"] = refused
     for message in filter(wrong.get, wrong):
         raise Problem(message, 2)
 
@@ -1616,8 +1608,7 @@ def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
     pids = " ".join(words).replace(",", " ").split()
     unknown = [pid for pid in pids if pid not in running]
     if unknown or not pids:
-        hint = ", ".join(unknown) or "none given (did pgrep find none?)"
-        raise Problem(f"--pid: there is no such process: {hint}", 2)
+        raise Problem(f"--pid {' '.join(unknown)}: no such process (did pgrep find none?)", 2)
     return [running[pid] for pid in pids]
 
 
@@ -1655,13 +1646,11 @@ def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
     """Summary, JSON and graph. False when something could not be written, which is then said."""
     runs = [Run(path) for path in paths]
     figures = [run.figures for run in runs] if len(runs) > 1 else runs[0].figures
+    text = json.dumps(figures, indent=2) + "\n"
     done, written = True, list(paths) if options.csv else []
     for path in filter(None, (options.json, options.out)):
         try:
-            if path == options.out:
-                write_file(path, picture(runs, path))
-            else:
-                write_file(path, (json.dumps(figures, indent=2) + "\n").encode())
+            write_file(path, picture(runs, path) if path == options.out else text.encode())
             written += [path] if path != "-" else []
         except Exception as error:  # whatever matplotlib raises: the samples must not be lost
             say(f"{path}: {getattr(error, 'strerror', None) or error}")

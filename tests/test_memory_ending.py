@@ -82,7 +82,7 @@ def test_command_that_cannot_be_executed():
         (["--cmd", "echo 'open"], "No closing quotation"),
         (["--pid", "1", "--cmd", "true"], "give one of"),
         (["--pid", "999999999"], "no such process"),
-        (["--pid", "abc"], "--pid: there is no such process: abc"),
+        (["--pid", "abc"], "--pid abc: no such process"),
         (["--interval", "0", "true"], "must be above 0"),
         (["--interval", "nan", "true"], "must be above 0"),
         (["--duration", "-1", "true"], "must be above 0"),

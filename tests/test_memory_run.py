@@ -585,7 +585,7 @@ def test_a_threads_id_is_no_process(capsys):
         pid = workload.pids["thread"][0]
         tid = max(int(tid) for tid in os.listdir(f"/proc/{pid}/task"))
         assert memory.main(["--duration", "0", "--pid", str(tid)]) == 2 and tid != pid
-        assert f"--pid: there is no such process: {tid}\n" in capsys.readouterr().err
+        assert f"--pid {tid}: no such process" in capsys.readouterr().err
 
 
 def test_a_process_that_is_named_twice_is_counted_once():
