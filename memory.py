@@ -32,6 +32,7 @@ import signal
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -1094,7 +1095,7 @@ class Run:
     def __init__(self, path: str) -> None:
         self.path = path
         self.meta: dict[str, str] = {}  # its comments
-        # of each number of the samples peak, mean and end, as in the JSON
+        # peak, mean and end of each number that a sample has, as in the JSON
         self.metrics: dict[str, dict] = {"processes": {"peak": 0}, "age": {"peak": 0}}
         self.areas, self.spans = collections.Counter(), collections.Counter()  # for means
         self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
@@ -1389,6 +1390,7 @@ def picture(runs: Sequence[Run], out: str) -> bytes:
     """One run, or several compared, in the format that the file's ending picks."""
     from matplotlib.figure import Figure  # only here: it takes some 50 MiB
 
+    warnings.simplefilter("ignore")  # glyphs that the font does not have
     figure, data = Figure(figsize=(12, 10), dpi=100), io.BytesIO()
     draw = draw_comparison if len(runs) > 1 else draw_run
     draw(figure, *runs)
@@ -1583,7 +1585,7 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
         existing = path if os.path.exists(path) else os.path.dirname(path) or "."
         wrong[f"{path}: is named twice"] = files.count(os.path.realpath(path)) > 1
         refused = os.path.isdir(path) or not os.access(existing, os.W_OK)
-        wrong[f"{path}: cannot be written, or its folder"] = refused
+        wrong[f"{path}: cannot be written, or its folder is missing"] = refused
     for message in filter(wrong.get, wrong):
         raise Problem(message, 2)
 
@@ -1603,7 +1605,7 @@ def check_system(options: argparse.Namespace) -> None:
 
 
 def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
-    """The processes of --pid. Raises Problem."""
+    """The processes of --pid, which takes no ids of threads. Raises Problem."""
     running = {str(process.pid): process for process in psutil.process_iter()}
     pids = " ".join(words).replace(",", " ").split()
     unknown = [pid for pid in pids if pid not in running]

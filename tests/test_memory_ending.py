@@ -88,7 +88,7 @@ def test_command_that_cannot_be_executed():
         (["--duration", "-1", "true"], "must be above 0"),
         (["--out", "g.jpg", "true"], "g.jpg: the ending must be one of .png, .svg, .pdf"),
         (["--out", "g", "true"], "g: the ending"),
-        (["--out", "no/g.png", "true"], "no/g.png: cannot be written, or its folder"),
+        (["--out", "no/g.png", "true"], "no/g.png: cannot be written, or its folder is missing"),
         (["--csv", ".", "true"], "must be a regular file"),
         (["--csv", "/dev/null", "true"], "must be a regular file"),
         (["--csv", "x", "--json", "./x", "true"], "named twice"),
