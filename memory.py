@@ -22,7 +22,9 @@ import contextlib
 import ctypes
 import errno
 import importlib.util
+import io
 import itertools
+import json
 import os
 import re
 import shlex
@@ -30,6 +32,7 @@ import signal
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -982,10 +985,8 @@ NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(?:\.\d{1,9})?)", re.ASCII)
 MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) ([1-9]\d{0,17}): (.*)", re.ASCII)
 MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
 MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
-MAX_USES = 4000  # processes told apart in one run; of more, the smallest are forgotten
 EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
 MAX_POINTS = 3000  # of the graph
-STACKED = 8  # processes with a colour of their own
 
 
 class Sample(NamedTuple):
@@ -994,8 +995,7 @@ class Sample(NamedTuple):
     time: float
     memories: dict[tuple[int, float], Memory]
     names: dict[tuple[int, float], str]
-    age: float  # seconds since the oldest value in it was read
-    totals: dict[str, int]  # the sum of each metric that is known, and what is uncertain of PSS
+    totals: dict[str, float]  # all its numbers that are known, by name
 
 
 def at_most(size: int | None, is_bound: bool) -> str:
@@ -1050,14 +1050,17 @@ def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
             memories[key], names[key] = Memory(*sizes), row[3].replace('""', '"')
             age = max(age, float(row[11] or 0))
         else:
-            yield Sample(now, memories, names, age, totals_of(memories.values(), int(row[4])))
+            others = {"processes": len(memories), "age": age, "system": int(row[4])}
+            others["uncertain"] = number(meta, "uncertain")
+            meta["uncertain"] = ""  # of the next sample
+            yield Sample(now, memories, names, totals_of(memories.values(), others))
             last, keys = now, {key[0]: key for key in memories}
             memories, names, age = {}, {}, 0.0
 
 
-def totals_of(memories: Iterable[Memory], system: int) -> dict[str, int]:
-    """The sum of each metric that is known; RSS stands in for PSS and USS that are not."""
-    totals = {"system": system}
+def totals_of(memories: Iterable[Memory], others: dict[str, float | None]) -> dict[str, float]:
+    """The others and the sum of each metric, if known; RSS stands in for unknown PSS and USS."""
+    totals = {name: value for name, value in others.items() if value is not None}
     for memory in memories:
         uss = memory.rss if memory.uss is None else memory.uss
         for name, size in zip(METRICS, (memory.part, uss, memory.rss, memory.swap)):
@@ -1072,16 +1075,16 @@ class Run:
     def __init__(self, path: str) -> None:
         self.path = path
         self.meta: dict[str, str] = {}  # its comments
-        self.metrics: dict[str, dict] = {}  # those that are known, as in the JSON
+        # peak, mean and end of each number that a sample has, as in the JSON
+        self.metrics: dict[str, dict] = {"processes": {"peak": 0}, "age": {"peak": 0}}
         self.areas, self.spans = collections.Counter(), collections.Counter()  # for means
         self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
-        self.samples = self.processes = self.forgotten = self.oldest = 0
-        self.peak = self.last = Sample(0.0, {}, {}, 0.0, {})  # the largest in PSS, and the last
+        self.samples = 0
+        self.peak = self.last = Sample(0.0, {}, {}, {})  # the largest in PSS, and the last
         self.recent: list[Sample] = []  # to find the end
         for sample in samples_of(path, self.meta):
             self.hold(sample.time)
             self.add(sample)
-            self.add_uses(sample)
         self.end = max(self.last.time, number(self.meta, "duration") or 0)
         self.hold(self.end)
         self.finish()
@@ -1095,12 +1098,8 @@ class Run:
             self.spans[name] += until - self.last.time
 
     def add(self, sample: Sample) -> None:
+        """Keep the peaks; a process's peak of PSS is None where one sample could not read it."""
         self.last, self.samples = sample, self.samples + 1
-        self.processes = max(self.processes, len(sample.memories))
-        self.oldest = max(self.oldest, sample.age)
-        if uncertain := number(self.meta, "uncertain"):
-            sample.totals["uncertain"] = uncertain
-        self.meta.pop("uncertain", None)
         for name, value in sample.totals.items():
             if name not in self.metrics or value > self.metrics[name]["peak"]:
                 self.metrics[name] = {"peak": value, "peak_time": sample.time}
@@ -1109,25 +1108,14 @@ class Run:
             pss, since = sample.totals["pss"], sample.time - EXIT_SECONDS
             self.recent = [s for s in self.recent if s.totals["pss"] > pss and s.time > since]
             self.recent.append(sample)
-
-    def add_uses(self, sample: Sample) -> None:
-        new = {"pss_at_peak": 0, "peak_rss": 0, "peak_part": 0, "peak_pss": None}
+        new = {"pss_at_peak": 0, "peak_rss": 0, "peak_part": 0, "peak_pss": 0}
         for key, memory in sample.memories.items():
-            use = self.uses.setdefault(key, {"pid": key[0], "unreadable": False, **new})
+            use = self.uses.setdefault(key, {"pid": key[0], **new})
             use["process"] = sample.names[key]
             use["peak_rss"] = max(use["peak_rss"], memory.rss)
             use["peak_part"] = max(use["peak_part"], memory.part)
-            if memory.pss is None:
-                use["unreadable"] = True
-            else:
-                use["peak_pss"] = max(use["peak_pss"] or 0, memory.pss)
-        if len(self.uses) > MAX_USES:
-            kept = {*self.largest()[: MAX_USES // 4], *self.peak.memories, *sample.memories}
-            self.forgotten += len(self.uses) - len(kept)
-            self.uses = {key: self.uses[key] for key in kept}
-
-    def largest(self) -> list[tuple[int, float]]:
-        return sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
+            unreadable = None in (use["peak_pss"], memory.pss)
+            use["peak_pss"] = None if unreadable else use["peak_part"]
 
     def finish(self) -> None:
         """What is known at the end only."""
@@ -1141,21 +1129,16 @@ class Run:
             metric["end"] = end.totals.get(name)
         for key, memory in self.peak.memories.items():
             self.uses[key]["pss_at_peak"] = memory.part
-        names = [use["process"] for use in self.uses.values()]  # a main process has no role
-        programs = {n.rsplit(" ", 1)[0] for n in names if n.endswith((" renderer", " zygote"))}
         for use in self.uses.values():
-            main = " main" if use["process"] in programs else ""
-            use["process"] = printable(use["process"] + main)
+            use["process"] = printable(use["process"])
         self.title = self.meta.get("command") or printable(os.path.basename(self.path))
-        largest = self.largest()
-        self.drawn = largest if len(largest) <= STACKED else largest[: STACKED - 1]
+        largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
+        self.drawn = largest[: len(COLOURS) - 1]  # the rest is grey
+        self.shown = [name for name in METRICS if self.metrics.get(name, {}).get("peak")]
 
-    def shown(self, name: str, key: str) -> str:
+    def size(self, name: str, key: str) -> str:
         is_bound = self.figures["unreadable"] > 0 and name in ("pss", "uss")
         return at_most(self.metrics[name][key], is_bound)
-
-    def shown_metrics(self) -> list[str]:
-        return [name for name in METRICS if self.metrics.get(name, {}).get("peak")]
 
 
 def points_of(run: Run) -> list[Sample]:
@@ -1187,8 +1170,7 @@ def run_to_dict(run: Run) -> dict[str, object]:
     """The summary for programs: sizes in bytes, times in seconds, None: nothing to tell."""
     uses, peak = run.uses.values(), run.peak.memories.values()
     split = {kind: sum(getattr(memory, kind) or 0 for memory in peak) for kind in KINDS}
-    uncertain = run.metrics.get("uncertain")
-    if uncertain:
+    if uncertain := run.metrics.get("uncertain"):
         uncertain = {"peak": uncertain["peak"], "seconds": round(run.spans["uncertain"], 3)}
     return {
         "command": run.meta.get("command"),
@@ -1196,8 +1178,8 @@ def run_to_dict(run: Run) -> dict[str, object]:
         "duration": round(run.end, 3),
         "interval": number(run.meta, "interval"),
         "samples": run.samples,
-        "processes": run.processes,
-        "unreadable": sum(use["unreadable"] for use in uses),
+        "processes": run.metrics["processes"]["peak"],
+        "unreadable": sum(use["peak_pss"] is None for use in uses),
         "uncertain": uncertain,
         **{name: run.metrics.get(name) for name in METRICS},
         "pss_peak_split": split if any(split.values()) else None,
@@ -1223,20 +1205,19 @@ BETWEEN_RE = re.compile(r"(\d{1,18}) (\d{1,18}) (\d+) (.+)")  # RSS by kernel, s
 
 def caveats(run: Run) -> Iterator[str]:
     """What a reader must know before believing the figures."""
-    figures = run.figures
     if "cut" in run.meta:
         yield f"the recording is not whole ({run.meta['cut']}): figures cover what is there"
     elif not run.points:
-        kernel = figures["kernel_peak_rss"]
+        kernel = run.figures["kernel_peak_rss"]
         mark = f"; its largest RSS by the kernel's account: {mib(kernel)}" if kernel else ""
         yield f"too short to be sampled, or without memory of its own{mark}"
-    if figures["uncertain"]:
-        how_long, off = seconds(figures["uncertain"]["seconds"]), mib(figures["uncertain"]["peak"])
+    if uncertain := run.figures["uncertain"]:
+        how_long, off = seconds(uncertain["seconds"]), mib(uncertain["peak"])
         text = f"for {how_long} memory changed faster than it could be read: the sum of PSS"
         yield f"{text} may be off by up to {off} during that time"
-    if figures["unreadable"]:
+    if run.figures["unreadable"]:
         why = run.meta.get("unreadable", "permission denied")
-        text = f"PSS of {count(figures['unreadable'], 'process')} could not be read ({why}):"
+        text = f"PSS of {count(run.figures['unreadable'], 'process')} could not be read ({why}):"
         root = "; to read them: sudo ./memory.py --pid ..." if os.geteuid() else ""
         yield f"{text} their RSS stands in for it, PSS and USS are upper bounds{root}"
     if "hidden" in run.meta:
@@ -1245,19 +1226,18 @@ def caveats(run: Run) -> Iterator[str]:
     if missed and run.points and int(missed[1]) > max(1.1 * int(missed[2]), 4 * MIB):
         text = f"{missed[4]} ({missed[3]}), or a child of it, had {mib(int(missed[1]))} RSS between"
         text += f" two samples, which saw {mib(int(missed[2]))} at most:"
-        yield f"{text} --interval {(figures['interval'] or 0.1) / 5:g} may see it"
+        yield f"{text} --interval {(run.figures['interval'] or 0.1) / 5:g} may see it"
 
 
 def headline(run: Run) -> str:
     status = run.figures["exit_status"]
     end = "" if status is None else f", exit status {status}"
-    return f"{seconds(run.end)}, {count(run.processes, 'process')} at most{end}"
+    return f"{seconds(run.end)}, {count(run.figures['processes'], 'process')} at most{end}"
 
 
 def peak_line(run: Run) -> Iterator[str]:
     """What PSS is made of at its peak, where that is known."""
-    split = run.figures["pss_peak_split"]
-    if split:
+    if split := run.figures["pss_peak_split"]:
         parts = [f"{mib(size)} {KINDS[kind]}" for kind, size in split.items()]
         rest = run.metrics["pss"]["peak"] - sum(split.values())
         parts += [f"{mib(rest)} not readable"] if rest > MIB else []
@@ -1269,9 +1249,7 @@ def summary(run: Run) -> str:
     for caveat in caveats(run):
         lines += textwrap.wrap(caveat, 96, initial_indent="! ", subsequent_indent="  ")
     if run.points:
-        lines += ["", *metric_table(run)]
-        lines += textwrap.wrap(" ".join(peak_line(run)), 98, subsequent_indent="  ")
-        lines += [sparkline(run), "", *process_table(run)]
+        lines += ["", *metric_table(run), sparkline(run), "", *process_table(run)]
     if run.figures["made_of"]:
         lines += ["", *mapping_table(run)]
     own, due = run.figures["own"], number(run.meta, "samples due")
@@ -1279,20 +1257,20 @@ def summary(run: Run) -> str:
     if due and run.end and own["cpu_seconds"] is not None:
         share = 100 * own["cpu_seconds"] / run.end
         cost += f" of {due} due, {share:.1f} % of a CPU, {mib(own['peak_rss'])} RSS"
-        cost += f"; values at most {seconds(run.oldest)} old"
+        cost += f"; values at most {seconds(run.metrics['age']['peak'])} old"
     return "\n".join([*lines, "", cost])
 
 
 def metric_table(run: Run) -> Iterator[str]:
     yield f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"
-    for name in run.shown_metrics():
-        peak, mean, end = (run.shown(name, key) for key in ("peak", "mean", "end"))
+    for name in run.shown:
+        peak, mean, end = (run.size(name, key) for key in ("peak", "mean", "end"))
         at = seconds(run.metrics[name]["peak_time"])
         yield f"{METRICS[name][0]:8}{peak:>14}{at:>12}{mean:>14}{end:>14}"
     yield "system: change of the whole machine's memory in use since just before the start"
-    after = number(run.meta, "system after")
-    if after is not None:
+    if (after := number(run.meta, "system after")) is not None:
         yield f"freed after exit: {mib(run.metrics['system']['end'] - after)}"
+    yield from textwrap.wrap(" ".join(peak_line(run)), 98, subsequent_indent="  ")
 
 
 def sparkline(run: Run) -> str:
@@ -1310,14 +1288,13 @@ def process_table(run: Run) -> Iterator[str]:
     """The processes with the most PSS at the peak, and the rest as one line."""
     yield f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"
     for use in run.figures["by_process"][:TABLE_ROWS]:
-        at_peak = at_most(use["pss_at_peak"], use["unreadable"])
+        at_peak = at_most(use["pss_at_peak"], use["peak_pss"] is None)
         pss = "not readable" if use["peak_pss"] is None else mib(use["peak_pss"])
         rss, name = mib(use["peak_rss"]), use["process"][:46]
         yield f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}"
-    rest = run.figures["by_process"][TABLE_ROWS:]
-    if rest or run.forgotten:
+    if rest := run.figures["by_process"][TABLE_ROWS:]:
         size = mib(sum(use["pss_at_peak"] for use in rest))
-        yield f"{size:>14}{'':37}  {count(run.forgotten + len(rest), 'more process')}"
+        yield f"{size:>14}{'':37}  {count(len(rest), 'more process')}"
 
 
 def mappings_title(run: Run) -> str:
@@ -1326,25 +1303,24 @@ def mappings_title(run: Run) -> str:
     return f"PSS by mapping, {seconds(made_of['time'])} after the start, of {pss}"
 
 
-def largest_mappings(run: Run) -> Iterator[tuple[str, str, int, int]]:
-    """Kind, shortened name, PSS and its anonymous part of the largest mappings and the rest."""
+def largest_mappings(run: Run) -> Iterator[tuple[str, str, int, int, str]]:
+    """Kind, name, PSS, its anonymous part and share of the largest mappings and the rest."""
     rest = whole = run.figures["made_of"]["pss"]
     for row in run.figures["made_of"]["mappings"][:MAPPINGS_SHOWN]:
         if row["pss"] >= whole / 200:
             name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
-            yield row["kind"], name, row["pss"], row["anon"]
+            yield row["kind"], name, row["pss"], row["anon"], f"{row['pss'] / whole:.0%}"
             rest -= row["pss"]
     if rest > 0:
-        yield "", "the rest", rest, 0
+        yield "", "the rest", rest, 0, f"{rest / whole:.0%}"
 
 
 def mapping_table(run: Run) -> Iterator[str]:
     yield mappings_title(run)
     yield f"{'PSS':>14}{'anonymous':>14}"
-    for kind, name, pss, anon in largest_mappings(run):
-        part = mib(anon) if kind in KIND_COLOURS else ""
-        size, share = at_most(pss, kind == "unreadable"), pss / run.figures["made_of"]["pss"]
-        yield f"{size:>14}{part:>14}{share:6.0%}  {kind:10}  {name}"
+    for kind, name, pss, anon, share in largest_mappings(run):
+        size, part = at_most(pss, kind == "unreadable"), mib(anon) if kind in KIND_COLOURS else ""
+        yield f"{size:>14}{part:>14}{share:>6}  {kind:10}  {name}"
 
 
 def mapping_changes(runs: Sequence[Run]) -> Iterator[str]:
@@ -1364,7 +1340,7 @@ def mapping_changes(runs: Sequence[Run]) -> Iterator[str]:
 def comparison(runs: Sequence[Run]) -> str:
     lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
     for run in runs:
-        sizes = [run.shown("pss", k) if run.points else "-" for k in ("peak", "mean", "end")]
+        sizes = [run.size("pss", k) if run.points else "-" for k in ("peak", "mean", "end")]
         cells = "".join(f"{size:>14}" for size in [*sizes, seconds(run.end)])
         lines.append(f"{cells}  {printable(run.path)}")
     if all(run.figures["made_of"] for run in runs):  # one without would look as if it had none
@@ -1376,8 +1352,8 @@ def comparison(runs: Sequence[Run]) -> str:
 # Runs go in, a picture comes out.
 
 # Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
-COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", "#CC79A7")
 GREY = "#BBBBBB"
+COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", GREY)
 KIND_COLOURS = {"file": "#0072B2", "anonymous": "#E69F00", "shared": "#117733"}
 COMPARED = ("#000000", "#D55E00", "#0072B2", "#117733", "#882255")
 # its labels begin with an invisible character, since it leaves out those with a _ there
@@ -1392,21 +1368,12 @@ def label_of(text: str, width: int) -> str:
 
 def picture(runs: Sequence[Run], out: str) -> bytes:
     """One run, or several compared, in the format that the file's ending picks."""
-    import io
-    import logging
-    import warnings
-
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of its caches
-    import matplotlib  # only here: it takes some 50 MiB
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # only here: it takes some 50 MiB
 
     warnings.simplefilter("ignore")  # glyphs that the font does not have
-    matplotlib.rcdefaults()  # whatever the user's matplotlibrc says
     figure, data = Figure(figsize=(12, 10), dpi=100), io.BytesIO()
-    if len(runs) > 1:
-        draw_comparison(figure, runs)
-    else:
-        draw_run(figure, runs[0])
+    draw = draw_comparison if len(runs) > 1 else draw_run
+    draw(figure, *runs)
     figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
     return data.getvalue()
 
@@ -1427,27 +1394,22 @@ def panels(figure: Figure, title: str, notes: Sequence[str], heights: dict[str, 
 def draw_run(figure: Figure, run: Run) -> None:
     """The sums of each metric, PSS by process over the same time, and PSS by mapping."""
     heights = {"Sum over all processes, in MiB": 3, "PSS by process, stacked, in MiB": 3}
-    bars, curves = [], []
-    if run.figures["made_of"]:
-        colours = "blue: files; orange: anonymous memory; green: shared memory"
-        heights[f"{mappings_title(run)} ({colours})"] = 2
-        for kind, name, pss, anon in largest_mappings(run):
-            what = f"{kind} " if kind not in ("", name) else ""
-            share = pss / run.figures["made_of"]["pss"]
-            text = f"{what}{label_of(name, 60)}, {mib(pss)} ({share:.0%})"
-            bars.append((pss, anon, text, KIND_COLOURS.get(kind, GREY)))
-    for name in run.shown_metrics():
+    curves, bars = [], []
+    for name in run.shown:
         label, what, *look = METRICS[name]
-        curves.append((run, name, f"{label}, {what}\n    peak {run.shown(name, 'peak')}", *look))
+        peak = f"peak {run.size(name, 'peak')} at {seconds(run.metrics[name]['peak_time'])}"
+        curves.append((run, name, f"{label}, {what}\n    {peak}", *look))
+    if run.figures["made_of"]:
+        heights[f"{mappings_title(run)} (blue: files; orange: anonymous; green: shared)"] = 2
+        for kind, name, pss, anon, share in largest_mappings(run):
+            text = f"{label_of(name, 60)}, {mib(pss)} ({share})"
+            bars.append((pss, anon, text, KIND_COLOURS.get(kind, GREY)))
     notes = [headline(run), *caveats(run), *peak_line(run)]
-    upper, lower, *rest = panels(figure, run.title, notes, heights)
+    upper, lower, *third = panels(figure, run.title, notes, heights)
     if run.points:
         draw_curves(upper, run.end, curves)
         draw_processes(lower, run)
-        at = seconds(run.metrics["pss"]["peak_time"])
-        text = f"PSS peak (dot): {run.shown('pss', 'peak')} at {at}"
-        upper.set_title(text, loc="right", size=10, weight="bold")
-    for panel in rest:
+    for panel in third:
         draw_bars(panel, bars)
 
 
@@ -1486,41 +1448,38 @@ def draw_curves(panel: Axes, end: float, curves: Iterable[tuple]) -> None:
 def draw_processes(panel: Axes, run: Run) -> None:
     """PSS of the largest processes and of the rest as one, stacked from below."""
     layers, labels = [], []
-    rest = [point.totals["pss"] / MIB for point in run.points]
     for key in run.drawn:
         memories = [point.memories.get(key) for point in run.points]
         layers.append([memory.part / MIB if memory else 0 for memory in memories])
-        rest = [left - size for left, size in zip(rest, layers[-1])]
         use = run.uses[key]
-        peak = at_most(use["peak_part"], use["unreadable"])
+        peak = at_most(use["peak_part"], use["peak_pss"] is None)
         labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
-    others = run.forgotten + len(run.uses) - len(run.drawn)
-    if others:
-        labels.append(f"{count(others, 'other process')}, peak {mib(max(rest) * MIB)}")
-        layers.append(rest)
-    unit, colours = time_axis(panel, run.end), [*COLOURS[: len(run.drawn)], GREY]
+    if others := len(run.uses) - len(run.drawn):
+        sums = [point.totals["pss"] / MIB for point in run.points]
+        layers.append([whole - sum(drawn) for whole, *drawn in zip(sums, *layers)])
+        labels.append(f"{count(others, 'other process')}, peak {max(layers[-1]):.1f} MiB")
+    unit = time_axis(panel, run.end)
     times = [point.time / unit for point in run.points]
-    for layer in panel.stackplot(times, *layers, labels=labels, colors=colours, step="post"):
+    for layer in panel.stackplot(times, *layers, labels=labels, colors=COLOURS, step="post"):
         layer.set(edgecolor=layer.get_facecolor(), linewidth=0.5)  # so that spikes stay visible
     panel.set_ylim(0, max(1, panel.dataLim.ymax * 1.05))
     handles, labels = panel.get_legend_handles_labels()
     panel.legend(handles[::-1], labels[::-1], **LEGEND)  # in the order of the stack
 
 
-def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
+def draw_comparison(figure: Figure, *runs: Run) -> None:
     """Above one line of PSS a run, below its peak and end as bars."""
     notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
     heights = {"PSS over time, in MiB": 1, "PSS of each run, in MiB": 1}
     upper, lower = panels(figure, f"{len(runs)} runs compared", notes, heights)
     curves, bars = [], []
     for n, run in enumerate(run for run in runs if run.points):
-        colour, style = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4]
+        look = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4], 2
         file = label_of(os.path.basename(run.path), 36)
-        label = f"\u200b{file}\n    {label_of(run.title, 40)}"
-        curves.append((run, "pss", label, colour, style, 2))
+        curves.append((run, "pss", f"\u200b{file}\n    {label_of(run.title, 40)}", *look))
         for key in ("peak", "end"):
-            text = f"{key} {run.shown('pss', key)}, {file}"
-            bars.append((run.metrics["pss"][key], 0, text, colour))
+            text = f"{key} {run.size('pss', key)}, {file}"
+            bars.append((run.metrics["pss"][key], 0, text, look[0]))
     if curves:
         draw_curves(upper, max(run.end for run in runs), curves)
     draw_bars(lower, bars)
@@ -1530,7 +1489,6 @@ def draw_comparison(figure: Figure, runs: Sequence[Run]) -> None:
 
 FORMATS = (".png", ".svg", ".pdf")
 QUOTED_RE = re.compile(r"'[^']*'|\"[^\"]*\"")
-TGID_RE = re.compile(rb"^Tgid:\s+(\d+)$", re.M)  # the process that a thread belongs to
 SHELL_RE = re.compile(r"[|>]|&&|^\s*\w+=")
 EXAMPLES = """\
 examples:
@@ -1547,7 +1505,6 @@ never meets the command's output.
 
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
-        prog="memory.py",
         usage="memory.py [options] COMMAND [ARG ...]  (or --cmd, --pid, --in)",
         description="How much memory a command and all its descendants use, over time.",
         epilog=EXAMPLES,
@@ -1564,10 +1521,9 @@ def parser() -> argparse.ArgumentParser:
     add("-o", "--out", metavar="FILE", help="the graph: .png, .svg or .pdf")
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
-    add("--interval", metavar="S", type=float, default=0.1, help="seconds between samples (0.1)")
-    add(
-        "--duration", metavar="S", type=float, help="stop after S seconds (--pid: 0 for one sample)"
-    )
+    in_seconds = {"metavar": "S", "type": float}
+    add("--interval", help="seconds between samples (0.1)", default=0.1, **in_seconds)
+    add("--duration", help="stop after S seconds (--pid: 0 for one sample)", **in_seconds)
     add("--quiet", action="store_true", help="no status line, no summary")
     add("--no-status", action="store_true", help="no status line")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
@@ -1592,7 +1548,7 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     given = [options.pid, options.recordings, options.cmd, options.words or None]
     duration = options.interval if options.duration is None else options.duration
     in_range = 0 < options.interval < 1e9 and 0 <= duration < 1e9 and (duration or options.pid)
-    out, csv, json = options.out or "", options.csv or "", options.json or "-"
+    out, csv = options.out or "", options.csv or ""
     no_format = out and not out.lower().endswith(FORMATS)
     no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
     wrong = {
@@ -1603,14 +1559,13 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
         f"{csv}: must be a regular file": no_file,
         f"{out}: the ending must be one of {', '.join(FORMATS)}": no_format,
     }
-    outputs = [path for path in (out, csv, json) if path not in ("", "-")]
+    outputs = [path for path in (out, csv, options.json) if path not in ("", "-", None)]
     files = [os.path.realpath(path) for path in [*outputs, *(options.recordings or ())]]
     for path in outputs:
-        folder = os.path.dirname(path) or "."
-        refused = not os.access(path if os.path.exists(path) else folder, os.W_OK)
+        existing = path if os.path.exists(path) else os.path.dirname(path) or "."
         wrong[f"{path}: is named twice"] = files.count(os.path.realpath(path)) > 1
-        wrong[f"{path}: there is no folder {folder}"] = not os.path.isdir(folder)
-        wrong[f"{path}: cannot be written"] = refused or os.path.isdir(path)
+        refused = os.path.isdir(path) or not os.access(existing, os.W_OK)
+        wrong[f"{path}: cannot be written, or its folder is missing"] = refused
     for message in filter(wrong.get, wrong):
         raise Problem(message, 2)
 
@@ -1624,30 +1579,24 @@ def check_system(options: argparse.Namespace) -> None:
             raise Problem(f"{name} missing for {sys.executable}: {how}", 125)
     if not options.recordings:
         if os.path.realpath("/proc/self") != f"/proc/{os.getpid()}":
-            how = "mount -t proc proc /proc"
-            raise Problem(f"/proc is another pid namespace's or missing: {how}", 125)
-        rollup = "/proc/self/smaps_rollup"
-        if not os.path.exists(rollup) or b"Pss_Anon" not in read_file(rollup):
-            raise Problem(f"{rollup} has no Pss_Anon: Linux 5.3 or newer is needed", 125)
+            raise Problem("/proc is another pid namespace's or missing: mount your own", 125)
+        if b"Pss_Anon" not in read_file("/proc/self/smaps_rollup"):
+            raise Problem("smaps_rollup has no Pss_Anon: Linux 5.3 or newer is needed", 125)
 
 
-def watched_processes(options: argparse.Namespace) -> list[psutil.Process]:
-    """The processes of --pid. Raises Problem."""
-    found, pids = [], " ".join(options.pid or ()).replace(",", " ").split()
-    if options.pid is not None and not pids:
-        raise Problem("--pid: no process given (did pgrep find none?)", 2)
-    for pid in pids:
-        try:
-            status = read_file(f"/proc/{int(pid)}/status")
-            found.append(psutil.Process(int(TGID_RE.search(status)[1])))
-        except (psutil.Error, OSError, ValueError, OverflowError, TypeError):
-            raise Problem(f"--pid {pid}: there is no such process", 2) from None
-    return found
+def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
+    """The processes of --pid, which takes no ids of threads. Raises Problem."""
+    running = {str(process.pid): process for process in psutil.process_iter()}
+    pids = " ".join(words).replace(",", " ").split()
+    unknown = [pid for pid in pids if pid not in running]
+    if unknown or not pids:
+        raise Problem(f"--pid {' '.join(unknown)}: no such process (did pgrep find none?)", 2)
+    return [running[pid] for pid in pids]
 
 
 def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run and sample, then report from the recording. Returns the exit status."""
-    watched = watched_processes(options)
+    watched = [] if options.pid is None else watched_processes(options.pid)
     recording = Recording(options.csv, options.out)
     session = Session(options, recording)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the status
@@ -1678,12 +1627,13 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
 def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
     """Summary, JSON and graph. False when something could not be written, which is then said."""
     runs = [Run(path) for path in paths]
+    figures = [run.figures for run in runs] if len(runs) > 1 else runs[0].figures
+    text = json.dumps(figures, indent=2) + "\n"
     done, written = True, list(paths) if options.csv else []
-    for path, content in ((options.json, as_json), (options.out, picture)):
+    for path in filter(None, (options.json, options.out)):
         try:
-            if path:
-                write_file(path, content(runs, path))
-                written += [path] if path != "-" else []
+            write_file(path, picture(runs, path) if path == options.out else text.encode())
+            written += [path] if path != "-" else []
         except Exception as error:  # whatever matplotlib raises: the samples must not be lost
             say(f"{path}: {getattr(error, 'strerror', None) or error}")
             done = False
@@ -1693,14 +1643,6 @@ def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
         stream = sys.stdout if options.recordings and options.json != "-" else sys.stderr
         done = write_text(text, stream) and (stream or not options.recordings) and done
     return done
-
-
-def as_json(runs: Sequence[Run], _: str) -> bytes:
-    """The summary for programs; of several runs a list."""
-    import json
-
-    found = [run.figures for run in runs]
-    return (json.dumps(found if len(runs) > 1 else found[0], indent=2) + "\n").encode()
 
 
 def write_file(path: str, data: bytes) -> None:

@@ -74,8 +74,8 @@ def test_several_pids_and_one_sample_of_what_is_now(how):
 @pytest.mark.parametrize(
     ("args", "status", "message"),
     [
-        (["--pid"], 2, "no process given (did pgrep find none?)"),
-        (["--pid", "--duration", "5"], 2, "no process given (did pgrep find none?)"),
+        (["--pid"], 2, "no such process (did pgrep find none?)"),
+        (["--pid", "--duration", "5"], 2, "no such process (did pgrep find none?)"),
         (["sleep 3"], 127, "--cmd 'sleep 3'"),
         (["--csv", "-", "true"], 2, "regular file"),
         (["--interval", "5s", "true"], 2, "invalid float value: '5s'"),

@@ -578,13 +578,20 @@ def test_children_from_before_are_not_the_commands():
         shell.stdout.close()
 
 
-def test_a_threads_id_is_its_process():
+def test_a_threads_id_is_no_process(capsys):
     with Workload("--thread", 10) as workload:
-        tids = [int(tid) for tid in os.listdir(f"/proc/{workload.pids['thread'][0]}/task")]
-        assert len(tids) == 2
-        args = ["--quiet", "--json", "s.json", "--duration", "0.3", "--pid", *map(str, tids)]
+        pid = workload.pids["thread"][0]
+        tid = max(int(tid) for tid in os.listdir(f"/proc/{pid}/task"))
+        assert memory.main(["--duration", "0", "--pid", str(tid)]) == 2 and tid != pid
+        assert f"--pid {tid}: no such process" in capsys.readouterr().err
+
+
+def test_a_process_that_is_named_twice_is_counted_once():
+    with Workload("--thread", 10) as workload:
+        pid = str(workload.pids["thread"][0])
+        args = ["--quiet", "--json", "s.json", "--duration", "0", "--pid", pid, pid]
         assert memory.main(args) == 0
-        assert len(load("s.json")["by_process"]) == 2  # it and its child, each once
+        assert len(load("s.json")["by_process"]) == 2  # it and its child
         assert load("s.json")["exit_status"] is None
 
 
