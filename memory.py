@@ -24,7 +24,6 @@ import errno
 import importlib.util
 import io
 import itertools
-import json
 import os
 import re
 import shlex
@@ -428,14 +427,14 @@ class Poller:
             process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all that it has is growth
             origin = self.forked_from(process)
             if origin:  # they share its anonymous memory, and each fault of either may be a copy
-                all_anon, memory = origin.resident[0], origin.reading.memory
+                (all_anon, all_mapped), memory = origin.resident, origin.reading.memory
                 if memory.uss is not None:  # what is private still is of files
                     files = max(0, origin.memory.uss - origin.memory.anon)
                     memory = memory._replace(uss=files + origin.reading.anon - all_anon)
                 origin.reading = origin.reading._replace(memory=memory, shared_anon=all_anon)
                 origin.carry()
                 shared = min(anon, all_anon)
-                process.reading = Reading(nothing, shared, mapped, 0, shared)
+                process.reading = Reading(nothing, shared, min(mapped, all_mapped), 0, shared)
                 if origin.pid != stat.ppid:  # or it is no fork: stacks are not always random
                     self.unassigned += shared
         process.carry()
@@ -625,6 +624,7 @@ class Breakdown:
 
 COLUMNS = ("time", "pid", "process", *Memory._fields, "age")
 HEADER = ",".join(COLUMNS) + "\n"
+MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
 TEMPORARY_FOLDER = "/var/tmp"  # /tmp may be RAM
 
 
@@ -657,7 +657,7 @@ class Recording:
         self.write(HEADER)
 
     def comment(self, key: str, value: object) -> None:
-        self.write(f"# {key}: {printable(str(value))}\n")
+        self.write(f"# {key}: {printable(str(value))}"[: MAX_LINE - 1] + "\n")
 
     def sample(self, now: float, begin: float, living: Sequence[Process], system: int) -> None:
         """One row a process, and the system's row that makes the sample whole.
@@ -683,8 +683,9 @@ class Recording:
 
     def close(self) -> None:
         """Close it; where it was removed meanwhile, or its folder, it is written anew elsewhere."""
-        if not os.path.exists(self.path):
-            self.move(f"{self.path} has been removed", b"")
+        there = os.path.exists(self.path) and os.stat(self.path)
+        if not there or not os.path.samestat(there, os.fstat(self.fd)):
+            self.move(f"{self.path} has been removed or replaced", b"")
         os.close(self.fd)
 
     def move(self, why: str, rest: bytes) -> None:
@@ -984,7 +985,6 @@ ROW_RE = re.compile(ROW + r",(\d{0,9}(?:\.\d{1,9})?)\n", re.ASCII)  # no number 
 NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(?:\.\d{1,9})?)", re.ASCII)
 MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) ([1-9]\d{0,17}): (.*)", re.ASCII)
 MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
-MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
 EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
 MAX_POINTS = 3000  # of the graph
 
@@ -1131,7 +1131,7 @@ class Run:
             self.uses[key]["pss_at_peak"] = memory.part
         for use in self.uses.values():
             use["process"] = printable(use["process"])
-        self.title = self.meta.get("command") or printable(os.path.basename(self.path))
+        self.title = (self.meta.get("command") or printable(os.path.basename(self.path)))[:1000]
         largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
         self.drawn = largest[: len(COLOURS) - 1]  # the rest is grey
         self.shown = [name for name in METRICS if self.metrics.get(name, {}).get("peak")]
@@ -1362,7 +1362,7 @@ LEGEND = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "frameon": False,
 
 def label_of(text: str, width: int) -> str:
     """Text for matplotlib, cut to a width in characters: dollars are no mathematics."""
-    text = text if len(text) <= width else text[: width - 3] + "..."
+    text = printable(text if len(text) <= width else text[: width - 3] + "...")
     return text.replace("$", r"\$")
 
 
@@ -1547,14 +1547,15 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     """Find before the command starts what can be known to fail. Raises Problem."""
     given = [options.pid, options.recordings, options.cmd, options.words or None]
     duration = options.interval if options.duration is None else options.duration
-    in_range = 0 < options.interval < 1e9 and 0 <= duration < 1e9 and (duration or options.pid)
+    in_range = 0.001 <= options.interval < 1e9 and 0 <= duration < 1e9 and (duration or options.pid)
     out, csv = options.out or "", options.csv or ""
-    no_format = out and not out.lower().endswith(FORMATS)
+    no_format = out and os.path.splitext(out)[1].lower() not in FORMATS
     no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
     wrong = {
         "give one of: COMMAND, --cmd, --pid, --in (see --help)": given.count(None) != 3,
         "the command is empty": given[:2] == [None, None] and not any(words[:1]),
-        "--interval and --duration must be above 0 (--pid takes --duration 0)": not in_range,
+        "--interval is 0.001 or more, --duration above 0 (with --pid or 0)": not in_range,
+        "the name of a file is empty": "" in (options.out, options.csv, options.json),
         "--csv needs a run: --in takes no samples": csv and options.recordings,
         f"{csv}: must be a regular file": no_file,
         f"{out}: the ending must be one of {', '.join(FORMATS)}": no_format,
@@ -1586,7 +1587,7 @@ def check_system(options: argparse.Namespace) -> None:
 
 def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
     """The processes of --pid, which takes no ids of threads. Raises Problem."""
-    running = {str(process.pid): process for process in psutil.process_iter()}
+    running = {str(p.pid): p for p in psutil.process_iter() if p.pid != os.getpid()}
     pids = " ".join(words).replace(",", " ").split()
     unknown = [pid for pid in pids if pid not in running]
     if unknown or not pids:
@@ -1609,7 +1610,7 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
                 os.unlink(recording.path)
             raise
         except OSError as error:  # a lack of descriptors, say
-            say(f"the measuring has broken off: {error}")
+            say(f"the measuring has broken off, and what was measured runs on: {error}")
             recording.failed = True
         recording.close()
         done = report([recording.path], options) and not recording.failed
@@ -1626,6 +1627,8 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
     """Summary, JSON and graph. False when something could not be written, which is then said."""
+    import json  # not while measuring, to stay small
+
     runs = [Run(path) for path in paths]
     figures = [run.figures for run in runs] if len(runs) > 1 else runs[0].figures
     text = json.dumps(figures, indent=2) + "\n"

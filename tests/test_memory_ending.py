@@ -83,9 +83,13 @@ def test_command_that_cannot_be_executed():
         (["--pid", "1", "--cmd", "true"], "give one of"),
         (["--pid", "999999999"], "no such process"),
         (["--pid", "abc"], "--pid abc: no such process"),
-        (["--interval", "0", "true"], "must be above 0"),
-        (["--interval", "nan", "true"], "must be above 0"),
-        (["--duration", "-1", "true"], "must be above 0"),
+        (["--interval", "0", "true"], "--interval is 0.001 or more"),
+        (["--interval", "5e-324", "true"], "--interval is 0.001 or more"),
+        (["--interval", "nan", "true"], "--interval is 0.001 or more"),
+        (["--duration", "-1", "true"], "--duration above 0"),
+        (["--out", ".png", "true"], ".png: the ending must be"),
+        (["--csv", "", "true"], "the name of a file is empty"),
+        (["--json", "", "true"], "the name of a file is empty"),
         (["--out", "g.jpg", "true"], "g.jpg: the ending must be one of .png, .svg, .pdf"),
         (["--out", "g", "true"], "g: the ending"),
         (["--out", "no/g.png", "true"], "no/g.png: cannot be written, or its folder is missing"),
@@ -621,11 +625,26 @@ def test_proc_of_another_pid_namespace():
 
 def test_a_recording_that_vanishes_is_written_anew():
     result = run("--csv", "s.csv", "sh", "-c", "sleep 0.3; rm s.csv; sleep 0.3; exit 3")
-    place = re.search(r"s.csv has been removed; the samples are in (\S+)", result.stderr)[1]
+    place = re.search(r"s.csv has been removed or replaced; .* in (\S+)", result.stderr)[1]
     assert result.returncode == 3 and f"written: {place}\n" in result.stderr
     assert memory.main(["--in", place, "--json", "s.json"]) == 0
     assert load("s.json")["duration"] > 0.5 and load("s.json")["samples"] >= 5
     os.unlink(place)
+
+
+def test_a_recording_that_is_replaced_is_written_anew():
+    result = run("--csv", "s.csv", "sh", "-c", "sleep 0.3; mv s.csv t.csv; echo a >s.csv; exit 3")
+    place = re.search(r"replaced; the samples are in (\S+)", result.stderr)[1]
+    assert result.returncode == 3 and Path("s.csv").read_text() == "a\n"
+    assert Path(place).read_text() == Path("t.csv").read_text()
+    os.unlink(place)
+
+
+def test_a_command_line_of_any_length():
+    words = ["sh", "-c", "sleep 0.3", *map(str, range(40_000))]
+    result = run("--csv", "s.csv", "--json", "s.json", *words)
+    assert result.returncode == 0 and "not whole" not in result.stderr
+    assert len(result.stderr.splitlines()[0]) == 1000 and load("s.json")["samples"] >= 2
 
 
 def test_a_folder_of_the_graph_that_is_removed_loses_no_samples():

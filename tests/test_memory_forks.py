@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,15 +23,17 @@ OBEYING = """
 import mmap, os, signal, sys, time
 a = mmap.mmap(-1, 100 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 a.madvise(mmap.MADV_NOHUGEPAGE)
-def rewrite():
+def rewrite(a=a):
     for n in range(0, len(a), 4096): a[n] ^= 1
-def fork(child=lambda: time.sleep(60)):
+def fork(child=lambda: wait()):
     pid = os.fork()
     if pid == 0:
         child()
         os._exit(0)
     return pid
 rewrite()
+def wait():
+    time.sleep(60)
 for line in iter(sys.stdin.readline, ""):
     exec(line)
     print("done", flush=True)
@@ -84,6 +87,14 @@ def check(sampler: memory.Sampler, everything: bool = False) -> None:
     assert sampler.uncertain == 0
 
 
+def check_unread(sampler: memory.Sampler) -> None:
+    """The same of a sample that reads nothing."""
+    sampler.read_cost, sampler.peak = LIMIT, 2**40
+    shown = sum(process.memory.part for process in sampler.sample())
+    true = full_sum(sampler)
+    assert abs(shown - true) <= max(3 * MIB, 0.02 * true, sampler.uncertain)
+
+
 @contextlib.contextmanager
 def after_its_read(monkeypatch, pid: int, act: Callable[[], None]) -> Iterator[None]:
     """Something is done once, right after a process was read."""
@@ -123,6 +134,121 @@ def test_a_parent_that_ends_while_its_fork_is_not_read_yet():
         sampler.read_cost = 0
         shown = sum(process.memory.part for process in sampler.sample())
         assert shown == pytest.approx(true, abs=MIB) and sampler.uncertain == 0
+
+
+def test_a_fork_of_a_fork_is_held_against_its_own_parent():
+    """All three have the same stack, but the first has none of the memory that is rewritten."""
+    with obeying() as (parent, sampler, do):
+        do("signal.signal(signal.SIGUSR1, lambda *_: None)")
+        do(
+            "def own(): a.close(); b = mmap.mmap(-1, 200 << 20, flags=34); b.madvise(15); "
+            "rewrite(b); signal.pause(); fork(); rewrite(b); wait()"
+        )
+        do("fork(own)")
+        (child,) = psutil.Process(parent.pid).children()
+        wait_for(lambda: child.memory_info().rss > 200 * MIB and child.status() == "sleeping")
+        check(sampler)
+        child.send_signal(signal.SIGUSR1)
+        wait_for(lambda: child.children() and child.memory_full_info().uss > 200 * MIB)
+        check_unread(sampler)
+        assert full_sum(sampler) > 480 * MIB
+        child.children()[0].kill()
+
+
+def test_what_a_fork_has_taken_before_it_is_seen_is_its_own():
+    with obeying() as (parent, sampler, do):
+        do("def more(): b = mmap.mmap(-1, 60 << 20, flags=34); b.madvise(14); rewrite(b); wait()")
+        do("fork(more)")
+        (child,) = psutil.Process(parent.pid).children()
+        wait_for(lambda: child.memory_info().rss > 160 * MIB and child.status() == "sleeping")
+        check_unread(sampler)
+
+
+TWICE = """
+import mmap, sys, time
+a = mmap.mmap(-1, 60 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+a.madvise(14)  # huge pages: a fault each, which 2 MiB follow
+a.write(bytes(len(a)))
+time.sleep(60)
+"""
+
+
+def test_programs_are_no_forks_where_addresses_are_not_random():
+    words = ["setarch", "-R", "sh", "-c", 'read x; "$@" & "$@" & wait', "sh"]
+    words += [sys.executable, "-c", TWICE]
+    shell = subprocess.Popen(words, stdin=subprocess.PIPE)
+    handle = psutil.Process(shell.pid)
+    try:
+        wait_for(lambda: handle.name() == "sh")
+        sampler = memory.Sampler(memory.Tree([handle]))
+        sampler.sample()
+        shell.stdin.write(b"\n")
+        shell.stdin.close()
+        sleeping = [("sleeping", True)] * 2
+        wait_for(
+            lambda: (
+                sleeping
+                == [(c.status(), c.memory_info().rss > 60 * MIB) for c in handle.children()]
+            )
+        )
+        check_unread(sampler)
+        assert full_sum(sampler) > 120 * MIB
+    finally:
+        for process in (*handle.children(), shell):
+            process.kill()
+        shell.wait()
+
+
+@pytest.mark.parametrize("tries", [LIMIT, 0])
+def test_a_fork_that_comes_and_goes_beside_idle_ones(monkeypatch, tries):
+    """Five share 100 MiB, and are read while a sixth has its share: 83 MiB, or it is said."""
+    full_read, read = memory.full_read, []
+
+    def read_beside_one_more(process):
+        read.append(process.pid)
+        if len(read) == 1:
+            do("child = fork()")
+        found = full_read(process)
+        if len(read) == 5:
+            do("os.kill(child, 9), os.waitpid(child, 0)")
+        return found
+
+    monkeypatch.setattr(memory, "READ_SECONDS", tries)
+    with obeying() as (_, sampler, do):
+        do("for _ in range(4): fork()")
+        check(sampler)
+        monkeypatch.setattr(memory, "full_read", read_beside_one_more)
+        shown = sum(process.memory.part for process in sampler.sample(everything=True))
+        missing = full_sum(sampler) - shown
+        assert abs(missing) < 2 * MIB if tries else 15 * MIB < missing < sampler.uncertain + MIB
+
+
+THREAD_IN_A_VFORK = """
+import ctypes, os, threading, time
+a = bytearray(50 << 20)
+def hang():
+    while ") Z" not in open(f"/proc/{os.getpid()}/stat").read(): time.sleep(0.01)
+    opening = (os.POSIX_SPAWN_OPEN, 0, "fifo", os.O_RDONLY, 0)
+    os.posix_spawn("/bin/true", ["true"], {}, file_actions=[opening])
+threading.Thread(target=hang).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_vfork_of_a_process_whose_main_thread_has_ended():
+    os.mkfifo("fifo")
+    parent = subprocess.Popen([sys.executable, "-c", THREAD_IN_A_VFORK])
+    handle = psutil.Process(parent.pid)
+    try:
+        wait_for(lambda: handle.status() == "zombie" and handle.children())
+        sampler = memory.Sampler(memory.Tree([handle]))
+        (process,) = sampler.sample()
+        assert process.pid == parent.pid and 50 * MIB < process.memory.pss < 70 * MIB
+    finally:
+        os.close(os.open("fifo", os.O_RDWR))  # the child's open() returns
+        for process in (*handle.children(), parent):
+            process.kill()
+        parent.wait()
 
 
 def test_a_fork_whose_own_parent_was_never_seen():
@@ -268,7 +394,7 @@ def test_measuring_that_breaks_off_leaves_its_samples_and_says_where(monkeypatch
     monkeypatch.setattr(memory.Sampler, "sample", failing)
     assert memory.main(["--quiet", "--csv", "s.csv", "sleep", "0.6"]) == 125
     said = capsys.readouterr().err
-    assert "the measuring has broken off: [Errno 24] Too many open files" in said
+    assert "broken off, and what was measured runs on: [Errno 24] Too many open files" in said
     assert "the samples are kept: draw them again with --in s.csv" in said
     assert Path("s.csv").read_text().count('"system"') == 2
 
