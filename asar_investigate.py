@@ -2173,14 +2173,15 @@ def parser() -> argparse.ArgumentParser:
     )
     add = result.add_argument_group("what to search").add_argument
     add("paths", nargs="*", metavar="PATH", help="files, folders, .asar archives; - is stdin")
-    add("--in", nargs="+", metavar="PATH", dest="more", default=[], help="the same")
+    several = {"nargs": "+", "action": "extend", "default": []}
+    add("--in", metavar="PATH", dest="more", help="the same", **several)
     least = "shortest literal, in characters without padding; K and M (256)"
     add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
     tree = "these processes and their descendants; without PATH, their app.asar is the input"
-    add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
-    add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
-    add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
+    add("--pid", metavar="PID", type=pid_numbers, help=tree, **several)
+    add("--core", metavar="FILE", help="core dumps, gcore's or the kernel's", **several)
+    add("--heap", metavar="FILE", help="V8 heap snapshots", **several)
     add = result.add_argument_group("what to write").add_argument
     add("--top", metavar="N", type=partial(number, 0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")

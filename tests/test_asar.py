@@ -773,7 +773,8 @@ def one_line(text: str, *parts: str) -> None:
 def test_several_inputs_and_both_ways_to_name_them():
     Path("a.js").write_text(f'"{RUN}"')
     Path("b.js").write_text(f'"{RUN}", "{OTHER}", "{RUN}"')
-    for args in (["a.js", "b.js"], ["--in", "a.js", "b.js"], ["a.js", "--in", "b.js"]):
+    ways = "a.js b.js", "--in a.js b.js", "a.js --in b.js", "--in a.js --in b.js"
+    for args in map(str.split, ways):
         found = told(*args)
         assert [source["path"] for source in found["sources"]] == ["a.js", "b.js"]
         times = [one["occurrences"] for source in found["sources"] for one in source["literals"]]
@@ -788,6 +789,13 @@ def test_the_same_content_in_both_alphabets_is_one():
     texts = [base64.b64encode(data), base64.urlsafe_b64encode(data).rstrip(b"=")]
     found = literals(b" ".join(texts))
     assert [literal["occurrences"] for literal in found] == [2, 2]
+
+
+@pytest.mark.parametrize("option", ("--pid", "--core", "--heap"))
+def test_options_that_are_given_twice(option):
+    Path("a.js").write_text(f'"{RUN}"')
+    status, _, err = call("a.js", option, "999999998", option, "999999999")
+    assert status == 2 and re.findall(r"9{8}[89]", err) == ["999999998", "999999999"]
 
 
 def test_folders():
