@@ -588,7 +588,7 @@ def archive_entries(header: object) -> Iterator[tuple[str, object]]:
         files = entry.get("files") if isinstance(entry, dict) else None
         for name in sorted(files, reverse=True) if isinstance(files, dict) else ():
             below = f"{path}/{name}" if path else name
-            if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > 4096:
+            if name in ("", ".", "..") or re.search(r"[/\0]", name) or len(below) > 4096:
                 todo.append((below[: len(path) + 40], None))
             else:
                 todo.append((below, files[name]))
@@ -628,6 +628,7 @@ class Report:
         self.left_out: Counter = Counter()  # why runs are no data, and how many
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
+        self.unpacked: set[str] = set()  # files beside archives that were read with them
         self.begin, self.quiet_until = time.monotonic(), 1.0  # seconds, to the next progress
 
     def problem(self, path: str, text: str) -> None:
@@ -687,21 +688,19 @@ def read_input(report: Report, path: str) -> None:
 def read_folder(report: Report, folder: str) -> None:
     """Scan the regular files below a folder, by name. Symbolic links are not followed.
 
-    Nor is NAME.asar.unpacked entered: the archive's header says what is in it.
+    What lies beside an archive has been read with it, if the archive's header names it.
     """
     todo, files = [folder], 0
     while todo:
         path = todo.pop()
         with report.saying(path):
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-            archives = (e.name for e in entries if e.is_file() and e.name.endswith(".asar"))
-            beside = {f"{name}.unpacked" for name in archives}
-            folders = (e for e in reversed(entries) if e.is_dir(follow_symlinks=False))
-            todo += [entry.path for entry in folders if entry.name not in beside]
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    files += 1
-                    with report.saying(entry.path), open_regular(entry.path) as source:
+            todo += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
+            paths = [e.path for e in entries if e.is_file(follow_symlinks=False)]
+            files += len(paths)
+            for file in paths:
+                if file not in report.unpacked:
+                    with report.saying(file), open_regular(file) as source:
                         read_file(report, source)
     if not files:
         raise Problem("there is no file in this folder")
@@ -723,7 +722,7 @@ def read_pipe(report: Report, path: str) -> None:
 
 def read_file(report: Report, source: Source) -> None:
     """Scan an open file, or each member if it is an archive."""
-    archive, total = None, 0
+    archive, total, read = None, 0, {}
     with report.saying(source.path):
         archive = archive_of(source)
     if not archive:
@@ -735,24 +734,34 @@ def read_file(report: Report, source: Source) -> None:
         with report.saying(shown):
             found = member(source, data, path, entry)
             if found.fd < 0:
+                report.unpacked.add(found.file)
                 with open_regular(found.file) as beside:
                     scan(report, beside._replace(path=shown))
+                if beside.size < found.size:
+                    raise Problem(f"ends at byte {beside.size} instead of {found.size}")
                 continue
-            total += found.size
+            place = found._replace(path="")  # files with the same content may have one
+            again = read.get(place)
+            total += 16 * len(again.packed) if again else found.size
             if total <= 4 * source.size:
-                scan(report, found)
+                read[place] = scan(report, found, again)
         if total > 4 * source.size:
             report.problem(shown, "the files before it lie in the same bytes; the rest is not read")
             return
 
 
-def scan(report: Report, source: Source) -> None:
+def scan(report: Report, source: Source, again: Scanned | None = None) -> Scanned:
+    """Scan a file; or take what was found where the same bytes were read under another name."""
     if source.read(0, 3) == b"\x1f\x8b\x08":
         report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
-    found = Scan(source, report.min_size, report.left_out)
-    report.scanned.append(found.found)
-    with report.saying(source.path):
-        found.run()
+    scan = Scan(source, report.min_size, report.left_out)
+    report.scanned.append(scan.found)
+    if again:
+        scan.found.script, scan.found.packed = again.script, again.packed
+    else:
+        with report.saying(source.path):
+            scan.run()
+    return scan.found
 
 
 @contextlib.contextmanager
@@ -1766,7 +1775,8 @@ class Rows:
     """
 
     def __init__(self, report: Report) -> None:
-        self.scanned = sorted(report.scanned, key=lambda one: one.source.path)
+        places = {one.source._replace(path=""): one for one in reversed(report.scanned)}
+        self.scanned = sorted(places.values(), key=lambda one: one.source.path)
         hashes = sorted(literal.sha256 for one in self.scanned for literal in one.literals())
         groups = ((content, len(list(same))) for content, same in groupby(hashes))
         self.times = {content: number for content, number in groups if number > 1}
