@@ -242,8 +242,8 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
-# RFC 2397, in lower case
-DATA_URI_RE = re.compile(rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z")
+# RFC 2397, in lower case, with what browsers let pass
+DATA_URI_RE = re.compile(rb"data:([\w.+-]+\\?/[\w.+-]+)?(?:;[^;,]*)*; *base64,\Z")
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
 CLOSING_QUOTE_RE = {  # the rest of a string, and its end
     '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*(")?', re.S),
@@ -340,9 +340,9 @@ ONE_CASE_RE = re.compile(rb"[^a-z]+|[^A-Z]+")
 JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
 KINDS = (  # kind, what its data begins with
-    ("font/ttf", rb"\0\x01\0\0|true"),
+    ("font/ttf", rb"\0\x01\0\0|true\0"),
     ("font/ttc", rb"ttcf"),
-    ("font/otf", rb"OTTO"),
+    ("font/otf", rb"OTTO\0"),
     ("font/woff2", rb"wOF2"),
     ("font/woff", rb"wOFF"),
     ("font/eot", rb".{8}[\0-\x02]\0[\x01\x02]\0.{22}LP"),
@@ -359,7 +359,7 @@ KINDS = (  # kind, what its data begins with
     ("video/mp4", rb".{4}ftyp"),
     ("video/webm", rb"\x1aE\xdf\xa3"),
     ("audio/wav", rb"RIFF.{4}WAVE"),
-    ("audio/mp3", rb"ID3|\xff[\xfa\xfb\xf2\xf3]"),
+    ("audio/mp3", rb"ID3[\x02-\x04]|\xff[\xfa\xfb\xf2\xf3]"),
     ("audio/aac", rb"\xff[\xf1\xf9]"),
     ("audio/midi", rb"MThd"),
     ("audio/ogg", rb"OggS"),
@@ -369,17 +369,21 @@ KINDS = (  # kind, what its data begins with
     ("archive/gzip", rb"\x1f\x8b\x08"),
     ("archive/zlib", rb"x[\x01\x9c\xda]"),
     ("archive/zstd", rb"\x28\xb5\x2f\xfd"),
+    ("archive/xz", rb"\xfd7zXZ\0"),
+    ("archive/bzip2", rb"BZh[1-9]1AY&SY"),
+    ("UTF-16 text", rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff"),  # UTF-32 too
     ("document/pdf", rb"%PDF"),
-    ("model/glb", rb"glTF"),
-    ("database/sqlite", rb"SQLite"),
+    ("model/glb", rb"glTF[\x01\x02]\0"),
+    ("database/sqlite", rb"SQLite format 3\0"),
     ("program/elf", rb"\x7fELF"),
-    ("image/svg", rb"(?i:(?=<(?:svg|\?xml|!doctype svg|!--)).*?<svg)"),
+    ("image/svg", rb"(?i:(?=<(?:svg|\?xml|!doctype svg|!--))(?:(?!<html).)*?<svg)"),
     ("xml", rb"(?i:<\?xml)"),
-    ("html", rb"(?i:<(?:!doctype )?html)"),
+    ("html", rb"(?i:(?:<!--.*?-->\s*)?<(?:!doctype )?html)"),
     ("source map", rb'\{\s*"version"\s*:\s*3\b'),
     ("Intel HEX", rb":[0-9A-Fa-f]{10}"),
 )
 KINDS_RE = re.compile(b"|".join(b"(%b)" % beginning for _, beginning in KINDS), re.S)
+NOT_SEARCHED = ("gzip", "zip", "zstd", "xz", "bzip2", "UTF-16 text")  # kinds of whole files
 ENDINGS = {"jpeg": "jpg", "gzip": "gz", "text": "txt", "unknown": "bin"}
 
 
@@ -438,12 +442,13 @@ def decoded(piece: bytes) -> bytes:
 
 def kind_of(head: bytes) -> str:
     """The kind of data that begins with these bytes, white space before them aside."""
-    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = head.removeprefix(codecs.BOM_UTF8)
+    begin = head.lstrip()
     match = KINDS_RE.match(begin)
     if match:
         return KINDS[match.lastindex - 1][0]
     with contextlib.suppress(UnicodeDecodeError):
-        text, _ = codecs.utf_8_decode(head, "strict", len(head) < HEAD)  # it may be cut within one
+        text, _ = codecs.utf_8_decode(head)  # it may be cut within a character
         if text and all(c.isprintable() or c in "\n\r\t" for c in text):
             return "json" if JSON_RE.match(begin) else "text"
     return "unknown"
@@ -469,7 +474,9 @@ class Text:
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
         pieces = self.source.pieces(self.offset, offset, TEXT_PIECE)
-        for _, piece in chain(pieces, [(offset, b"")]):  # what follows is ASCII or nothing
+        for start, piece in chain(pieces, [(offset, b"")]):  # what follows is ASCII or nothing
+            if start > self.offset:  # it has shrunk
+                raise Problem(f"ends at byte {self.offset} instead of {offset}")
             try:
                 text = self.decoder.decode(piece, final=not piece)
             except UnicodeDecodeError:
@@ -484,7 +491,7 @@ class Text:
             self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
             self.line += lines
             self.characters += len(text)
-        self.offset = max(self.offset, offset)
+            self.offset = start + len(piece)
         return self.line, self.column
 
     def script(self) -> Script:
@@ -522,8 +529,9 @@ class Scan:
         content = content_of(self.source, start, end)
         if isinstance(content, str):
             return content
-        uri, comment = DATA_URI_RE.search(before.lower()), SOURCE_MAP_RE.search(before)
-        mime = (uri[1] or b"text/plain").decode() if uri else None
+        lower, comment = before.lower(), SOURCE_MAP_RE.search(before)
+        uri = DATA_URI_RE.match(lower, max(0, lower.rfind(b"data:")))
+        mime = (uri[1] or b"text/plain").decode().replace("\\", "") if uri else None
         in_comment = bool(uri and comment)
         if in_comment:
             string_length = len(comment[1]) + content.length
@@ -752,8 +760,9 @@ def read_file(report: Report, source: Source) -> None:
 
 def scan(report: Report, source: Source, again: Scanned | None = None) -> Scanned:
     """Scan a file; or take what was found where the same bytes were read under another name."""
-    if source.read(0, 3) == b"\x1f\x8b\x08":
-        report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
+    kind = kind_of(source.read(0, 16)).replace("archive/", "")
+    if kind in NOT_SEARCHED:
+        report.problem(source.path, f"{kind}; not searched: gunzip, unzip or iconv it first")
     scan = Scan(source, report.min_size, report.left_out)
     report.scanned.append(scan.found)
     if again:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import bz2
+import codecs
 import collections
 import contextlib
 import copy
@@ -10,6 +12,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import pty
 import random
@@ -20,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from unittest.mock import patch
 
@@ -281,7 +285,8 @@ def test_content(data, url_safe, padded):
 
 NOISE = noise(300)
 KINDS = [
-    ("font/ttf", b"\0\1\0\0"), ("font/ttf", b"true"), ("font/ttc", b"ttcf"), ("font/otf", b"OTTO"),
+    ("font/ttf", b"\0\1\0\0"), ("font/ttf", b"true\0"), ("font/ttc", b"ttcf"),
+    ("font/otf", b"OTTO\0"), ("archive/xz", b"\xfd7zXZ\0"), ("archive/bzip2", b"BZh91AY&SY"),
     ("font/woff", b"wOFF"), ("font/woff2", b"wOF2"),
     ("font/eot", b"\x80\1" + bytes(6) + b"\1\0\2\0" + bytes(22) + b"LP"),
     ("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff\xe0"),
@@ -299,7 +304,7 @@ KINDS = [
     ("archive/zip", b"PK\3\4"), ("archive/gzip", b"\x1f\x8b\x08"),
     ("archive/zlib", b"\x78\x01"), ("archive/zlib", b"\x78\x9c"),
     ("archive/zlib", b"\x78\xda"), ("archive/zstd", b"\x28\xb5\x2f\xfd"),
-    ("document/pdf", b"%PDF-1.7"), ("model/glb", b"glTF\2"), ("program/elf", b"\x7fELF\2\1"),
+    ("document/pdf", b"%PDF-1.7"), ("model/glb", b"glTF\2\0\0\0"), ("program/elf", b"\x7fELF\2\1"),
     ("database/sqlite", b"SQLite format 3\0"), ("unknown", b""), ("unknown", b"RIFF\x24\1\0\0XXXX"),
     ("image/tiff", b"II*\0"), ("image/tiff", b"MM\0*"),
 ]  # fmt: skip
@@ -321,6 +326,13 @@ TEXTS = [
     ("text", b"Sounds: WAVE and more. " + WORDS),
     ("text", b"Images: WEBP and more. " + WORDS),
     ("text", b"For those who look for it there is HELP, some of it. " + WORDS),
+    ("text", b"true is what it is, " + WORDS),
+    ("text", b"SQLite is a library. " + WORDS),
+    ("text", b"ID3 is for music, OTTO for nothing. " + WORDS),
+    ("text", b"\xef\xbb\xbf" + WORDS),
+    ("json", b'\xef\xbb\xbf{"name": "' + WORDS + b'"}'),
+    ("html", b"<!-- c --><html><body><svg></svg></body></html>" + WORDS),
+    ("UTF-16 text", WORDS.decode().encode("utf-16")),
     ("unknown", b"a text, and then\0a zero. " + WORDS),
 ]
 
@@ -342,8 +354,8 @@ def test_every_content_has_a_kind(head):
 
 
 def test_a_text_cut_within_a_character_is_a_text():
-    for before in range(4):
-        text = b"x" * before + "字".encode() * 900
+    for before in (b"", b"x", b"xx", b"xxx", codecs.BOM_UTF8, codecs.BOM_UTF8 + b"x"):
+        text = before + "字".encode() * 900
         assert one(b'"%s"' % base64.b64encode(text))["kind"] == "text"
 
 
@@ -617,6 +629,12 @@ def test_a_quoted_map_is_in_no_comment():
         ("data:application/vnd.ms-fontobject;base64,", "application/vnd.ms-fontobject"),
         ("data:Image/PNG;base64,", "image/png"),
         ("DATA:image/png;BASE64,", "image/png"),
+        ("data:image/svg+xml;utf8;base64,", "image/svg+xml"),
+        (r"data:image\/png;base64,", "image/png"),
+        ("data:image/png; base64,", "image/png"),
+        (r"data:text/css;charset=\"utf-8\";base64,", "text/css"),
+        ("data:image/png;data:;base64,", "text/plain"),
+        ("data:image/png,;base64,", None),
         ("data:;base64,", "text/plain"),
         ("data:;charset=utf-8;base64,", "text/plain"),
         ("data:image/png,", None),
@@ -627,6 +645,15 @@ def test_a_quoted_map_is_in_no_comment():
 def test_declared_type(prefix, mime):
     for text in (f'"{prefix}{RUN}"', f"url({prefix}{RUN})", f"`{prefix}{RUN}`"):
         assert one(text)["mime"] == mime
+
+
+def test_declared_type_is_looked_for_at_one_place(monkeypatch):
+    """Not at each "data:" before the run."""
+    counted = Counted(asar_investigate.DATA_URI_RE)
+    monkeypatch.setattr(asar_investigate, "DATA_URI_RE", counted)
+    monkeypatch.setattr(Counted, "total", 0)
+    assert one("data:;a=" * 64 + RUN)["mime"] is None
+    assert Counted.total < 20
 
 
 def test_declared_type_is_shown_where_it_differs():
@@ -841,11 +868,27 @@ def test_stdin_that_is_closed():
     one_line(result.stderr, "-")
 
 
-def test_what_is_compressed_is_said():
-    Path("a.js.gz").write_bytes(gzip.compress(f'"{RUN}"'.encode()))
-    status, out, err = call("a.js.gz")
+def zipped(data: bytes) -> bytes:
+    with zipfile.ZipFile("made.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.js", data)
+    return Path("made.zip").read_bytes()
+
+
+NOT_SEARCHED = {
+    "gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress, "zip": zipped,
+    "zstd": lambda _: b"\x28\xb5\x2f\xfd" + NOISE,  # no package of every Python makes it
+    "UTF-16": lambda data: data.decode().encode("utf-16"),
+    "UTF-16 text": lambda data: codecs.BOM_UTF16_BE + data.decode().encode("utf-16-be"),
+    "text": lambda data: data.decode().encode("utf-32"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NOT_SEARCHED)
+def test_what_is_compressed_is_said(kind):
+    Path("a.bin").write_bytes(NOT_SEARCHED[kind](f'"{RUN}"'.encode()))
+    status, out, err = call("a.bin")
     assert status == 2 and "0 base64 literals" in out
-    one_line(err, "a.js.gz", "gzip", "gunzip")
+    one_line(err, "a.bin", kind, "not searched", "gunzip")
 
 
 def test_many_inputs_are_summed():
@@ -938,6 +981,21 @@ def test_a_file_that_shrinks(monkeypatch, size, reads):
         one_line(err, "a.js")
     if reads < 5 and size < 3 * MIB:
         assert status == 2
+
+
+def test_a_file_cut_behind_its_last_run(monkeypatch):
+    """The pass that counts its characters does not take what is left for all."""
+    Path("a.js").write_bytes(b" " * 9000)
+    runs = asar_investigate.find_runs
+
+    def shrinking(*args: object):
+        yield from runs(*args)
+        os.truncate("a.js", 100)
+
+    monkeypatch.setattr(asar_investigate, "find_runs", shrinking)
+    status, _, err = call("a.js")
+    assert status == 2
+    one_line(err, "a.js", "byte 100 instead of 9000")
 
 
 def test_a_file_cut_within_a_run(monkeypatch):
