@@ -180,30 +180,32 @@ def find_runs(source: Source, count: int) -> Iterator[Span]:
             yield start, end
             continue
         part = source._replace(size=end)
-        standard, found = list(long_runs(part, count, IN_STANDARD, start)), []
-        for run in long_runs(part, count, IN_URL_SAFE, start):
-            at = bisect.bisect(standard, run)
-            neighbours = standard[max(0, at - 1) : at + 1]
-            if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
-                found.append(run)
-        yield from sorted(standard + found)
+        standard = long_runs(part, count, IN_STANDARD, start)
+        following = next(standard, None)
+        for run in chain(long_runs(part, count, IN_URL_SAFE, start), [(end, end)]):
+            while following and following[1] <= run[0]:
+                yield following
+                following = next(standard, None)
+            if run[0] < end and not (following and following[0] < run[1]):
+                yield run
 
 
 def long_runs(source: Source, count: int, alphabet: bytes = EITHER, at: int = 0) -> Iterator[Span]:
     """Each longest run of count or more characters of an alphabet.
 
-    Windows overlap by count - 1, so that the first count characters of a run are in one.
+    Windows overlap, so that of each run enough characters to find it are in one.
     """
-    size = max(WINDOW, 2 * count)
+    few = min(count, WINDOW // 2)
     while at < source.size:
-        window = source.read(at, size)
-        last = len(window) < size
-        following = len(window) if last else len(window) - count + 1
-        for start, end in window_runs(window, count, alphabet):
+        window = source.read(at, WINDOW)
+        last = len(window) < WINDOW
+        following = len(window) if last else len(window) - few + 1
+        for start, end in window_runs(window, few, alphabet):
             if end == len(window) and not last:
                 end = run_end(source, at + end, alphabet) - at
                 following = end
-            yield at + start, at + end
+            if end - start >= count:
+                yield at + start, at + end
         if last and at + len(window) < source.size:  # it has shrunk
             raise Problem(f"ends at byte {at + len(window)} instead of {source.size}")
         at += following

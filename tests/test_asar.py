@@ -216,6 +216,22 @@ def test_runs_at_every_place_of_a_window():
             check(b" " * start + b"Q" * length + b"= " + b"R" * 100, 100, 257)
 
 
+def test_what_is_read_at_a_time_is_bounded():
+    """However long a run must be, and however many of one alphabet are in one of either."""
+    data = (b"A" * 300 + b"-") * 10_000 + b"A" * 1_000_000 + b" "
+    read, sizes = Source.read, []
+
+    def counted(source: Source, offset: int, size: int) -> bytes:
+        sizes.append(size)
+        return read(source, offset, size)
+
+    with windows(1000), source_of(data) as source, patch.object(Source, "read", counted):
+        assert next(find_runs(source, 300)) == (0, 300)
+        assert len(sizes) < 8100  # two ends of runs, and not all that is within them
+        assert list(find_runs(source, 900_000)) == [(3_010_000, 4_010_000)]
+    assert max(sizes) == 1000
+
+
 # ---------------------------------------------------------------- left out
 
 LEFT_OUT = {
