@@ -144,18 +144,14 @@ def count_text(number: int, name: str) -> str:
 
 
 def printable(text: str) -> str:
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return text if text.isprintable() else "".join(escaped)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 # ---------------------------------------------------------------- the scan
-# In: a source and a number of characters. Out: the start and end of each run of base64 that is so
-# long, the ones that the two reference expressions define. Most of it is bytes.translate and
-# bytes.find, which look at one byte of every so many.
-
-# The reference: what the scan finds, byte for byte, for N characters and more.
-STANDARD = r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{%d,}={0,2}"
-URL_SAFE = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{%d,}={0,2}"  # if it overlaps none of the first
+# In: a source and a number N. Out: the start and end of each run of base64 of N characters or more,
+# byte for byte what (?<![A-Za-z0-9+/])[A-Za-z0-9+/]{N,}={0,2} finds, and where it overlaps none of
+# these, (?<![A-Za-z0-9_-])[A-Za-z0-9_-]{N,}={0,2}. Most of it is bytes.translate and bytes.find,
+# which look at one byte of every so many.
 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, else 0
@@ -247,47 +243,52 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # RFC 2397, in lower case, with what browsers let pass
 DATA_URI_RE = re.compile(rb"data:([\w.+-]+\\?/[\w.+-]+)?(?:;[^;,]*)*; *base64,\Z")
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
-CLOSING_QUOTE_RE = {  # the rest of a string, and its end
-    '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*(")?', re.S),
-    "'": re.compile(r"[^'\\\n]*(?:\\.[^'\\\n]*)*(')?", re.S),
-    "`": re.compile(r"[^`\\]*(?:\\.[^`\\]*)*(`)?", re.S),
+CLOSING_QUOTE_RE = {  # the rest of a string, of a template up to a substitution, and its end
+    '"': re.compile(r'([^"\\\n]*(?:\\.[^"\\\n]*)*)(")?', re.S),
+    "'": re.compile(r"([^'\\\n]*(?:\\.[^'\\\n]*)*)(')?", re.S),
+    "`": re.compile(r"((?:[^`\\$]+|\\.|\$(?!\{))*)[^`\\]*(?:\\.[^`\\]*)*(`)?", re.S),
 }
 NEWLINE_RE = re.compile(r"(?<!\\)\n")
 EVAL_RE = re.compile(r"\beval\((?:[\w$.]{1,80}\()?\s*$")
-CSS_URL_RE = re.compile(r"\burl\([ \t]{0,4}$", re.I)
-CODE_BEFORE_RE = re.compile(  # what code has before a string, and behind it
-    r"(?:[=(\[{,:;+?&|!<>~^*%}-]|\b(?:return|case|typeof|throw|in|of|from|import|default|else))\s*$"
+CODE_BEFORE_RE = re.compile(  # what code has before a string (not CSS), and behind it
+    r"(?:[=\[{,:;+?&|!<>~^*%}-]|(?<!\b[Uu][Rr][Ll])\("
+    r"|\b(?:return|case|typeof|throw|in|of|from|import|default|else|do|void|yield|await))\s*$"
 )
 CODE_BEHIND_RE = re.compile(
     r"\s*(?:[\])},;:+.?=&|!*%\[-]|$|//|/\*|(?:in|of|instanceof|from)\b)|[ \t\r]*\n"
 )
 ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
-    r"\\(?:u\{(?:[0-9A-Fa-f]{1,5}|10[0-9A-Fa-f]{4})\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}"
-    r"|[0-7]{1,3}|\r\n|.)",
+    r"\\(?:u\{0*(?:[0-9A-Fa-f]{1,5}|10[0-9A-Fa-f]{4})\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}"
+    r"|[0-7]{1,3}|.)",
     re.S,
 )
 
 
-def escape_length(before: bytes, run: str) -> int:
+def escape_length(before: bytes, run: str, length: int) -> int:
     """How many characters of a run are of an escape before it: the n of \\nAAAA, no slash.
 
-    In code within a string each backslash is doubled, and the quotes have one.
+    In code within a string each backslash is doubled, and the quotes have one, unless they are
+    of another kind: then a length that base64 cannot have tells.
     """
     text = before.rstrip(b"\\")
     quote = text[: max(0, *map(text.rfind, (b'"', b"'", b"`")))]
     doubled = 2 * (1 + len(quote) - len(quote.rstrip(b"\\")))
-    if (len(before) - len(text)) % doubled == 0 or run[0] == "/":
+    even = (len(before) - len(text)) % doubled == 0
+    if (even and length % 4 != 1) or run[0] == "/":
         return 0
     return ESCAPE_RE.match(f"\\{run}").end() - 1
 
 
 def string_around(before: str, behind: str, depth: int = 0) -> int | None:
     """UTF-16 units of the innermost string of code that goes on from before to behind."""
-    found = [string_in(quote, before, behind) for quote in CLOSING_QUOTE_RE]
-    start, end = min(filter(None, found), default=(0, 0))  # the outermost
-    if not start:
+    found = sorted(filter(None, (string_in(quote, before, behind) for quote in CLOSING_QUOTE_RE)))
+    while len(found) > 1 and is_closed(before, found[0][0], found[1][0]):
+        del found[0]
+    if not found:
         return None
-    inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], behind[:end]))
+    start, end = found[0]  # the outermost
+    parts = before[start:], behind[:end]
+    inside, rest = (ESCAPE_RE.sub(lambda match: unescape(match[0]), part) for part in parts)
     inner = None
     if depth < 4 and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
         inner = string_around(inside, rest, depth + 1)
@@ -297,19 +298,32 @@ def string_around(before: str, behind: str, depth: int = 0) -> int | None:
 def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
     """Start in before and end in behind of a string in such quotes that has code around it.
 
-    Not those of HTML or CSS, which have none.
+    Not those of HTML or CSS, which have none. Of a template the part between substitutions.
     """
     start = last_quote(before, quote)
     if not start or (quote != "`" and NEWLINE_RE.search(before, start)):
         return None
     code = before[max(0, start - 25) : start - 1]
     tagged = quote == "`" and code[-1:].isidentifier()
-    follows_code = not code or tagged or CODE_BEFORE_RE.search(code)
-    if not follows_code or CSS_URL_RE.search(code):
+    if code and not tagged and not CODE_BEFORE_RE.search(code):
         return None
+    hole = last_quote(before, "${") if quote == "`" else 0
+    if hole > start:
+        start = before.find("}", hole) + 1
+        if not start or "{" in before[hole + 1 : start]:  # within it, or it has braces itself
+            return None
     closing = CLOSING_QUOTE_RE[quote].match(behind)
-    closed = closing[1] and CODE_BEHIND_RE.match(behind, closing.end())
-    return (start, closing.start(1)) if closed else None
+    closed = closing[2] and CODE_BEHIND_RE.match(behind, closing.end())
+    return (start, closing.end(1)) if closed else None
+
+
+def is_closed(before: str, start: int, inner: int) -> bool:
+    """Whether what seems to open a string around another one closes one before that."""
+    between, quote = before[start : inner - 1], before[inner - 1]
+    opening = last_quote(before[: start - 1], before[start - 1])
+    code = before[max(0, opening - 25) : opening - 1]
+    closes = opening and CODE_BEFORE_RE.search(code) and CODE_BEHIND_RE.match(before, start)
+    return bool(closes) or (between.count(quote) - between.count(f"\\{quote}")) % 2 == 1
 
 
 def last_quote(before: str, quote: str) -> int:
@@ -320,13 +334,14 @@ def last_quote(before: str, quote: str) -> int:
     return place + 1
 
 
-def unescape(match: re.Match) -> str:
-    body = match[0][1:]
+@lru_cache(1000)
+def unescape(escape: str) -> str:
+    body = escape[1:]
     if body[0] in "ux" and len(body) > 1:
         return chr(int(body[1:].strip("{}"), 16))
     if body[0] in "01234567":
         return chr(int(body, 8))
-    if body in ("\n", "\r\n", "\u2028", "\u2029"):
+    if body in "\n\u2028\u2029":
         return ""  # a line that goes on
     return {"n": "\n", "t": "\t", "r": "\r"}.get(body, body)
 
@@ -400,21 +415,18 @@ class Content(NamedTuple):
 
 def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None) -> Content | str:
     """Decode a run and its padding, to a file if asked; or why it is left out (it is no data)."""
-    impossible = "length that base64 cannot have"
-    if (end - start) % 4 == 1:
-        return impossible
     behind = source.read(end, 2)
     padding = len(behind) - len(behind.lstrip(b"="))
     length = end - start + padding
-    if padding and length % 4:
-        return impossible
+    if (end - start) % 4 == 1 or (padding and length % 4):
+        return "length that base64 cannot have"
     digest, size, head = sha256(), 0, b""
     for _, piece in source.pieces(start, end, PIECE):
         reason = "" if head else no_data(piece)  # its beginning tells
         if reason:
             return reason
         try:
-            data = decoded(piece)
+            data = a2b_base64(piece.translate(TO_STANDARD) + b"=" * (-len(piece) % 4))
         except ValueError:  # the memory of a process that runs
             return "changed while it was read"
         digest.update(data)
@@ -434,12 +446,6 @@ def no_data(piece: bytes) -> str:
     if ONE_CASE_RE.fullmatch(piece) and b"AAAA" not in piece and b"+" not in piece:
         return "letters of one case"  # AAAA are three zeros, and no word has a + in it
     return ""
-
-
-def decoded(piece: bytes) -> bytes:
-    """The data of base64 characters, padded or not, of which four that belong together are cut."""
-    piece = piece.translate(TO_STANDARD) if b"-" in piece or b"_" in piece else piece
-    return a2b_base64(piece + b"=" * (-len(piece) % 4))
 
 
 def kind_of(head: bytes) -> str:
@@ -525,7 +531,8 @@ class Scan:
         """A run that holds data; or why it is left out."""
         before = self.source.read(max(0, start - 512), min(512, start))
         if self.text and before.endswith(b"\\"):
-            start += escape_length(before, self.source.read(start, 8).decode("latin-1"))
+            run = self.source.read(start, 8).decode("latin-1")
+            start += escape_length(before, run, end - start)
             if end - start < self.count:
                 return "too short without the escape before it"
         content = content_of(self.source, start, end)
@@ -554,7 +561,8 @@ class Scan:
             first = max(0, start - reach)
             parts = self.source.read(first, start + 1 - first), self.source.read(end, reach)
             # with the run's first character, which may be escaped: \/
-            length = string_around(*(part.decode("utf-8", "replace") for part in parts))
+            texts = (part.decode("utf-8", "replace").replace("\r\n", "\n") for part in parts)
+            length = string_around(*texts)
             if length:
                 return length + end - start - 1
         return None
@@ -579,15 +587,13 @@ def archive_of(source: Source) -> tuple[object, int] | None:
     if consistent and json_length <= min(length - 8, 100 * MIB):  # some 300,000 files
         import json
 
+        def without_hashes(entry: dict) -> dict | None:  # how to verify a file: half of a header
+            return None if isinstance(entry.get("algorithm"), str) else entry
+
         with contextlib.suppress(RecursionError, ValueError):
             header = json.loads(source.read(16, json_length), object_hook=without_hashes)
             return header, 8 + length
     raise Problem("byte 0: no sound header of an ASAR archive; searched as a plain file")
-
-
-def without_hashes(entry: dict[str, object]) -> dict[str, object] | None:
-    """An object of the header, unless it says how to verify a file: that is half of a header."""
-    return None if isinstance(entry.get("algorithm"), str) else entry
 
 
 def archive_entries(header: object) -> Iterator[tuple[str, object]]:
