@@ -195,16 +195,14 @@ def long_runs(source: Source, count: int, alphabet: bytes = EITHER, at: int = 0)
     while at < source.size:
         window = source.read(at, WINDOW)
         last = len(window) < WINDOW
-        following = len(window) if last else len(window) - few + 1
+        following = len(window) - few + 1
         for start, end in window_runs(window, few, alphabet):
             if end == len(window) and not last:
                 end = run_end(source, at + end, alphabet) - at
                 following = end
             if end - start >= count:
                 yield at + start, at + end
-        if last and at + len(window) < source.size:  # it has shrunk
-            raise Problem(f"ends at byte {at + len(window)} instead of {source.size}")
-        at += following
+        at = source.size if last else at + following
 
 
 def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[Span]:
@@ -482,9 +480,7 @@ class Text:
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
         pieces = self.source.pieces(self.offset, offset, TEXT_PIECE)
-        for start, piece in chain(pieces, [(offset, b"")]):  # what follows is ASCII or nothing
-            if start > self.offset:  # it has shrunk
-                raise Problem(f"ends at byte {self.offset} instead of {offset}")
+        for _, piece in chain(pieces, [(offset, b"")]):  # what follows is ASCII or nothing
             try:
                 text = self.decoder.decode(piece, final=not piece)
             except UnicodeDecodeError:
@@ -499,7 +495,7 @@ class Text:
             self.column = len(text) - text.rfind("\n") if lines else self.column + len(text)
             self.line += lines
             self.characters += len(text)
-            self.offset = start + len(piece)
+        self.offset = max(self.offset, offset)
         return self.line, self.column
 
     def script(self) -> Script:
@@ -521,11 +517,11 @@ class Scan:
 
     def run(self) -> None:
         """Find all of it. Raises Problem; what was found before that counts too."""
-        try:
-            for run in find_runs(self.source, self.count):
-                self.found.add(self.literal(*run))
-        finally:
-            self.found.script = self.text.script() if self.text else None
+        for run in find_runs(self.source, self.count):
+            self.found.add(self.literal(*run))
+        self.found.script = self.text.script() if self.text else None
+        if self.source.size and not self.source.read(self.source.size - 1, 1):
+            raise Problem("it has become shorter while it was read")
 
     def literal(self, start: int, end: int) -> Literal | str:
         """A run that holds data; or why it is left out."""
@@ -604,10 +600,8 @@ def archive_entries(header: object) -> Iterator[tuple[str, object]]:
         files = entry.get("files") if isinstance(entry, dict) else None
         for name in sorted(files, reverse=True) if isinstance(files, dict) else ():
             below = f"{path}/{name}" if path else name
-            if name in ("", ".", "..") or re.search(r"[/\0]", name) or len(below) > 4096:
-                todo.append((below[: len(path) + 40], None))
-            else:
-                todo.append((below, files[name]))
+            bad = name in ("", ".", "..") or re.search(r"[/\0]", name) or len(below) > 4096
+            todo.append((below[: len(path) + 40], None) if bad else (below, files[name]))
         if not isinstance(files, dict) and not (isinstance(entry, dict) and "link" in entry):
             yield path, entry
 
@@ -767,7 +761,7 @@ def read_file(report: Report, source: Source) -> None:
 
 
 def scan(report: Report, source: Source, again: Scanned | None = None) -> Scanned:
-    """Scan a file; or take what was found where the same bytes were read under another name."""
+    """Scan a file, or take what the same bytes held under another name."""
     kind = kind_of(source.read(0, 16)).replace("archive/", "")
     if kind in NOT_SEARCHED:
         report.problem(source.path, f"{kind}; not searched: gunzip, unzip or iconv it first")
