@@ -161,10 +161,8 @@ Span = tuple[int, int]  # start and end, without padding
 
 
 def stride_for(count: int) -> int:
-    """How far apart samples may be so that a run of count has 24 of them or more.
-
-    No multiple of 2 or 3, as number tables (0,1,0,1) and escapes (\\u5b57) repeat so often.
-    """
+    """How far apart samples may be so that a run of count has 24 of them or more."""
+    # no multiple of 2 or 3: so often number tables (0,1,0,1) and escapes (\u5b57) repeat
     return count // 24 // 6 * 6 + 1
 
 
@@ -187,11 +185,8 @@ def find_runs(source: Source, count: int) -> Iterator[Span]:
 
 
 def long_runs(source: Source, count: int, alphabet: bytes = EITHER, at: int = 0) -> Iterator[Span]:
-    """Each longest run of count or more characters of an alphabet.
-
-    Windows overlap, so that of each run enough characters to find it are in one.
-    """
-    few = min(count, WINDOW // 2)
+    """Each longest run of count or more characters of an alphabet."""
+    few = min(count, WINDOW // 2)  # windows overlap: of each run so many are in one
     while at < source.size:
         window = source.read(at, WINDOW)
         last = len(window) < WINDOW
@@ -206,11 +201,9 @@ def long_runs(source: Source, count: int, alphabet: bytes = EITHER, at: int = 0)
 
 
 def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[Span]:
-    """The runs of count or more within one window.
-
-    Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
-    them, up to the next sample that is not: linear on anything.
-    """
+    """The runs of count or more within one window."""
+    # Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
+    # them, up to the next sample that is not: linear on anything.
     stride, few = stride_for(count), min(count, 8)
     wanted = b"\1" * (count // stride)
     run = re.compile(b"\0%b\1{%d,}" % (b"\1" * few, count - few))  # ones written out: found faster
@@ -240,6 +233,7 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 
 # RFC 2397, in lower case, with what browsers let pass
 DATA_URI_RE = re.compile(rb"data:([\w.+-]+\\?/[\w.+-]+)?(?:;[^;,]*)*; *base64,\Z")
+MARKUP = (".html", ".htm", ".xhtml", ".xml", ".svg", ".css")  # their strings are not JavaScript's
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
 CLOSING_QUOTE_RE = {  # the rest of a string, of a template up to a substitution, and its end
     '"': re.compile(r'([^"\\\n]*(?:\\.[^"\\\n]*)*)(")?', re.S),
@@ -263,11 +257,9 @@ ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
 
 
 def escape_length(before: bytes, run: str, length: int) -> int:
-    """How many characters of a run are of an escape before it: the n of \\nAAAA, no slash.
-
-    In code within a string each backslash is doubled, and the quotes have one, unless they are
-    of another kind: then a length that base64 cannot have tells.
-    """
+    """How many characters of a run are of an escape before it: the n of \\nAAAA, no slash."""
+    # In code within a string each backslash is doubled, and the quotes have one, unless they are of
+    # another kind: then a length that base64 cannot have tells.
     text = before.rstrip(b"\\")
     quote = text[: max(0, *map(text.rfind, (b'"', b"'", b"`")))]
     doubled = 2 * (1 + len(quote) - len(quote.rstrip(b"\\")))
@@ -294,10 +286,8 @@ def string_around(before: str, behind: str, depth: int = 0) -> int | None:
 
 
 def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
-    """Start in before and end in behind of a string in such quotes that has code around it.
-
-    Not those of HTML or CSS, which have none. Of a template the part between substitutions.
-    """
+    """Start in before and end in behind of a string in such quotes that has code around it."""
+    # Those of HTML and CSS have none. Of a template the part between substitutions.
     start = last_quote(before, quote)
     if not start or (quote != "`" and NEWLINE_RE.search(before, start)):
         return None
@@ -335,13 +325,11 @@ def last_quote(before: str, quote: str) -> int:
 @lru_cache(1000)
 def unescape(escape: str) -> str:
     body = escape[1:]
-    if body[0] in "ux" and len(body) > 1:
-        return chr(int(body[1:].strip("{}"), 16))
     if body[0] in "01234567":
         return chr(int(body, 8))
-    if body in "\n\u2028\u2029":
-        return ""  # a line that goes on
-    return {"n": "\n", "t": "\t", "r": "\r"}.get(body, body)
+    if len(body) > 1:
+        return chr(int(body[1:].strip("{}"), 16))
+    return "" if body in "\n\u2028\u2029" else {"n": "\n", "t": "\t", "r": "\r"}.get(body, body)
 
 
 # ---------------------------------------------------------------- what a run holds
@@ -514,6 +502,7 @@ class Scan:
         self.found = Scanned(source._replace(fd=-1), left_out)
         begin = source.read(0, 8192)
         self.text = None if b"\0" in begin else Text(source, begin)
+        self.is_code = self.text and not source.path.lower().endswith(MARKUP)
 
     def run(self) -> None:
         """Find all of it. Raises Problem; what was found before that counts too."""
@@ -543,15 +532,13 @@ class Scan:
             if content.kind == "json":  # with its keys in another order
                 content = content._replace(kind="source map")
         else:
-            string_length = self.string_length(start, end) if self.text else None
+            string_length = self.string_length(start, end) if self.is_code else None
         line, column = self.text.go_to(start) if self.text else (None, None)
         return Literal(start, line, column, string_length, mime, in_comment, *content)
 
     def string_length(self, start: int, end: int) -> int | None:
-        """The length of the string around a run, if it is seen near the run or farther away.
-
-        Looks far away have to be earned by the way that lies behind: so all of them are linear.
-        """
+        """The length of the string around a run, if it is seen near the run or farther away."""
+        # Looks far away have to be earned by the way that lies behind: so all of them are linear.
         for reach in (NEAR, FAR) if self.far_looks < 16 + start // FAR else (NEAR,):
             self.far_looks += reach == FAR
             first = max(0, start - reach)
@@ -696,10 +683,7 @@ def read_input(report: Report, path: str) -> None:
 
 
 def read_folder(report: Report, folder: str) -> None:
-    """Scan the regular files below a folder, by name. Symbolic links are not followed.
-
-    What lies beside an archive has been read with it, if the archive's header names it.
-    """
+    """Scan the regular files below a folder, by name. Symbolic links are not followed."""
     todo, files = [folder], 0
     while todo:
         path = todo.pop()
@@ -709,7 +693,7 @@ def read_folder(report: Report, folder: str) -> None:
             paths = [e.path for e in entries if e.is_file(follow_symlinks=False)]
             files += len(paths)
             for file in paths:
-                if file not in report.unpacked:
+                if file not in report.unpacked:  # else it has been read with its archive
                     with report.saying(file), open_regular(file) as source:
                         read_file(report, source)
     if not files:
@@ -2238,8 +2222,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     options.paths += options.more
     options.pid = list(chain.from_iterable(options.pid))
-    if not (options.paths or options.pid or options.core or options.heap):
-        say("give files, folders or .asar archives (see --help)")
+    given = options.paths or options.pid or options.core or options.heap
+    if not given or "" in (options.json, options.extract):
+        say("give files, folders or .asar archives, and no empty names (see --help)")
         return 2
     report = Report(options.min_size)
     try:

@@ -527,6 +527,12 @@ def test_string_length_is_null_where_it_cannot_be_known(name):
     assert one(UNKNOWN[name])["string_length"] is None
 
 
+@pytest.mark.parametrize("name", ("a.html", "B.HTM", "a.css", "a.svg", "a.xml"))
+def test_strings_of_markup_are_not_javascript(name):
+    for text in (f'<img\n src="{SVG}{RUN}"\n alt="">', f'a{{content:"{SVG}{RUN}";}}'):
+        assert literals(text, name=name)[0]["string_length"] is None
+
+
 WHOLE = {
     "HTML in a string": f'x(\'<img src="{SVG}{RUN}" alt="">\')',
     "HTML in a template": f'x(`\n<p>it is</p>\n<img src="{SVG}{RUN}" alt="">\n`)',
@@ -1468,6 +1474,10 @@ def test_wrong_usage():
     status, out, err = call()
     assert status == 2 and out == ""
     one_line(err)
+    Path("a.js").write_text(f'"{RUN}"')
+    for option in ("--json", "--extract", "--out"):  # of a shell's variable that is not set
+        status, out, err = call("a.js", option, "")
+        assert status == 2 and out == "" and err
     for args in (["--in"], ["a.js", "--out"], ["--nothing"], ["a.js", "--min", "3"]):
         status, out, err = call(*args)
         assert status == 2 and out == "" and "Traceback" not in err
