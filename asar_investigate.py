@@ -277,8 +277,7 @@ def string_around(before: str, behind: str, depth: int = 0) -> int | None:
     if not found:
         return None
     start, end = found[0]  # the outermost
-    parts = before[start:], behind[:end]
-    inside, rest = (ESCAPE_RE.sub(lambda match: unescape(match[0]), part) for part in parts)
+    inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], behind[:end]))
     inner = None
     if depth < 4 and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
         inner = string_around(inside, rest, depth + 1)
@@ -322,9 +321,8 @@ def last_quote(before: str, quote: str) -> int:
     return place + 1
 
 
-@lru_cache(1000)
-def unescape(escape: str) -> str:
-    body = escape[1:]
+def unescape(match: re.Match) -> str:
+    body = match[0][1:]
     if body[0] in "01234567":
         return chr(int(body, 8))
     if len(body) > 1:
@@ -538,11 +536,13 @@ class Scan:
 
     def string_length(self, start: int, end: int) -> int | None:
         """The length of the string around a run, if it is seen near the run or farther away."""
-        # Looks far away have to be earned by the way that lies behind: so all of them are linear.
+        # Looks far away have to be earned by the way that lies behind, and those with many escapes
+        # to decode by more of it: so all of them are linear.
         for reach in (NEAR, FAR) if self.far_looks < 16 + start // FAR else (NEAR,):
-            self.far_looks += reach == FAR
             first = max(0, start - reach)
             parts = self.source.read(first, start + 1 - first), self.source.read(end, reach)
+            if reach == FAR:
+                self.far_looks += 1 + sum(part.count(b"\\") for part in parts) // 4096
             # with the run's first character, which may be escaped: \/
             texts = (part.decode("utf-8", "replace").replace("\r\n", "\n") for part in parts)
             length = string_around(*texts)

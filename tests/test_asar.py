@@ -502,12 +502,14 @@ def test_what_looks_like_an_escape_and_is_none():
     assert told("a.js")["left_out"] == {reason: 1}
 
 
-def test_the_same_escapes_are_decoded_once():
-    """An escape in Python's hands takes a microsecond, and there may be 128 KB of them."""
-    asar_investigate.unescape.cache_clear()
-    text = "\\n\\u0041" * 8000
-    assert one(f'"{text} {RUN}"')["string_length"] == 16_000 + 257
-    assert asar_investigate.unescape.cache_info().misses == 2
+def test_escapes_that_are_decoded_are_linear(monkeypatch):
+    """Each takes a microsecond, and a look far away may see 64,000 of them."""
+    unescape, calls = asar_investigate.unescape, []
+    monkeypatch.setattr(asar_investigate, "unescape", lambda it: calls.append(1) or unescape(it))
+    many = "\\n" * 31_000
+    found = literals(f'x("{many} {RUN} , {RUN} {many}");\n' * 24)
+    assert found[0]["string_length"] == 2 * 31_000 + 2 * 256 + 5
+    assert len(calls) < 24 * 31_000
 
 
 UNKNOWN = {
