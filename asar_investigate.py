@@ -385,7 +385,7 @@ KINDS = (  # kind, what its data begins with
 )
 KINDS_RE = re.compile(b"|".join(b"(%b)" % beginning for _, beginning in KINDS), re.S)
 NOT_SEARCHED = ("gzip", "zip", "zstd", "xz", "bzip2", "UTF-16 text")  # kinds of whole files
-ENDINGS = {"jpeg": "jpg", "gzip": "gz", "text": "txt", "unknown": "bin"}
+ENDINGS = {"jpeg": "jpg", "gzip": "gz", "bzip2": "bz2", "text": "txt", "unknown": "bin"}
 
 
 class Content(NamedTuple):

@@ -1067,7 +1067,8 @@ def test_twenty_thousand_small_files():
 
 def test_archive():
     files = {"a.js": f'"{RUN}"'.encode(), "d/e/b.js": f"é '{OTHER}'".encode(), "empty": b""}
-    unpacked = {"d/c.node": b"\x7fELF\0\0\0" + RUN.encode()}
+    files["..\\up.js"] = MORE.encode()  # on Linux a backslash is a letter of a name
+    unpacked = {"d/c.node": b"\x7fELF\0\0\0" + RUN.encode(), "d\\..\\..\\e.js": b"x"}
     links = {"link": "d/e/b.js", "dir": "d", "far": "dir/e/b.js", "deep/up": "a.js"}
     for name in ("app.asar", "core.bin"):
         write_asar(name, files, unpacked, links)
@@ -1081,7 +1082,9 @@ def test_archive():
         assert shown[f"{name}/d/c.node"]["literals"][0]["occurrences"] == 2
         for path, content in (*files.items(), *unpacked.items()):
             assert shown[f"{name}/{path}"]["size"] == len(content)
-        assert "The largest files" in call(name)[1]
+        assert "The largest files" in call(name, "--extract", "out")[1]
+        assert all(re.fullmatch(r"00\d-unknown\.bin", path) for path in os.listdir("out"))
+        shutil.rmtree("out")
 
 
 def test_archive_and_its_unpacked_files_are_read_once():
