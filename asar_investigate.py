@@ -749,14 +749,14 @@ def scan(report: Report, source: Source, again: Scanned | None = None) -> Scanne
     kind = kind_of(source.read(0, 16)).replace("archive/", "")
     if kind in NOT_SEARCHED:
         report.problem(source.path, f"{kind}; not searched: gunzip, unzip or iconv it first")
-    scan = Scan(source, report.min_size, report.left_out)
-    report.scanned.append(scan.found)
+    found = Scan(source, report.min_size, report.left_out)
+    report.scanned.append(found.found)
     if again:
-        scan.found.script, scan.found.packed = again.script, again.packed
+        found.found.script, found.found.packed = again.script, again.packed
     else:
         with report.saying(source.path):
-            scan.run()
-    return scan.found
+            found.run()
+    return found.found
 
 
 @contextlib.contextmanager
