@@ -144,18 +144,14 @@ def count_text(number: int, name: str) -> str:
 
 
 def printable(text: str) -> str:
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-    return text if text.isprintable() else "".join(escaped)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 # ---------------------------------------------------------------- the scan
-# In: a source and a number of characters. Out: the start and end of each run of base64 that is so
-# long, the ones that the two reference expressions define. Most of it is bytes.translate and
-# bytes.find, which look at one byte of every so many.
-
-# The reference: what the scan finds, byte for byte, for N characters and more.
-STANDARD = r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{%d,}={0,2}"
-URL_SAFE = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{%d,}={0,2}"  # if it overlaps none of the first
+# In: a source and a number N. Out: the start and end of each run of base64 of N characters or more,
+# byte for byte what (?<![A-Za-z0-9+/])[A-Za-z0-9+/]{N,}={0,2} finds, and where it overlaps none of
+# these, (?<![A-Za-z0-9_-])[A-Za-z0-9_-]{N,}={0,2}. Most of it is bytes.translate and bytes.find,
+# which look at one byte of every so many.
 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, else 0
@@ -165,10 +161,8 @@ Span = tuple[int, int]  # start and end, without padding
 
 
 def stride_for(count: int) -> int:
-    """How far apart samples may be so that a run of count has 24 of them or more.
-
-    No multiple of 2 or 3, as number tables (0,1,0,1) and escapes (\\u5b57) repeat so often.
-    """
+    """How far apart samples may be so that a run of count has 24 of them or more."""
+    # no multiple of 2 or 3: so often number tables (0,1,0,1) and escapes (\u5b57) repeat
     return count // 24 // 6 * 6 + 1
 
 
@@ -180,41 +174,36 @@ def find_runs(source: Source, count: int) -> Iterator[Span]:
             yield start, end
             continue
         part = source._replace(size=end)
-        standard, found = list(long_runs(part, count, IN_STANDARD, start)), []
-        for run in long_runs(part, count, IN_URL_SAFE, start):
-            at = bisect.bisect(standard, run)
-            neighbours = standard[max(0, at - 1) : at + 1]
-            if all(run[1] <= other[0] or other[1] <= run[0] for other in neighbours):
-                found.append(run)
-        yield from sorted(standard + found)
+        standard = long_runs(part, count, IN_STANDARD, start)
+        following = next(standard, None)
+        for run in chain(long_runs(part, count, IN_URL_SAFE, start), [(end, end)]):
+            while following and following[1] <= run[0]:
+                yield following
+                following = next(standard, None)
+            if run[0] < end and not (following and following[0] < run[1]):
+                yield run
 
 
 def long_runs(source: Source, count: int, alphabet: bytes = EITHER, at: int = 0) -> Iterator[Span]:
-    """Each longest run of count or more characters of an alphabet.
-
-    Windows overlap by count - 1, so that the first count characters of a run are in one.
-    """
-    size = max(WINDOW, 2 * count)
+    """Each longest run of count or more characters of an alphabet."""
+    few = min(count, WINDOW // 2)  # windows overlap: of each run so many are in one
     while at < source.size:
-        window = source.read(at, size)
-        last = len(window) < size
-        following = len(window) if last else len(window) - count + 1
-        for start, end in window_runs(window, count, alphabet):
+        window = source.read(at, WINDOW)
+        last = len(window) < WINDOW
+        following = len(window) - few + 1
+        for start, end in window_runs(window, few, alphabet):
             if end == len(window) and not last:
                 end = run_end(source, at + end, alphabet) - at
                 following = end
-            yield at + start, at + end
-        if last and at + len(window) < source.size:  # it has shrunk
-            raise Problem(f"ends at byte {at + len(window)} instead of {source.size}")
-        at += following
+            if end - start >= count:
+                yield at + start, at + end
+        at = source.size if last else at + following
 
 
 def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[Span]:
-    """The runs of count or more within one window.
-
-    Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
-    them, up to the next sample that is not: linear on anything.
-    """
+    """The runs of count or more within one window."""
+    # Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
+    # them, up to the next sample that is not: linear on anything.
     stride, few = stride_for(count), min(count, 8)
     wanted = b"\1" * (count // stride)
     run = re.compile(b"\0%b\1{%d,}" % (b"\1" * few, count - few))  # ones written out: found faster
@@ -242,49 +231,52 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
-# RFC 2397, in lower case
-DATA_URI_RE = re.compile(rb"data:([\w.+-]+/[\w.+-]+)?(?:;[\w.-]+=[^;,\"'\\]*)*;base64,\Z")
+# RFC 2397, in lower case, with what browsers let pass
+DATA_URI_RE = re.compile(rb"data:([\w.+-]+\\?/[\w.+-]+)?(?:;[^;,]*)*; *base64,\Z")
+MARKUP = (".html", ".htm", ".xhtml", ".xml", ".svg", ".css")  # their strings are not JavaScript's
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
-CLOSING_QUOTE_RE = {  # the rest of a string, and its end
-    '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*(")?', re.S),
-    "'": re.compile(r"[^'\\\n]*(?:\\.[^'\\\n]*)*(')?", re.S),
-    "`": re.compile(r"[^`\\]*(?:\\.[^`\\]*)*(`)?", re.S),
+CLOSING_QUOTE_RE = {  # the rest of a string, of a template up to a substitution, and its end
+    '"': re.compile(r'([^"\\\n]*(?:\\.[^"\\\n]*)*)(")?', re.S),
+    "'": re.compile(r"([^'\\\n]*(?:\\.[^'\\\n]*)*)(')?", re.S),
+    "`": re.compile(r"((?:[^`\\$]+|\\.|\$(?!\{))*)[^`\\]*(?:\\.[^`\\]*)*(`)?", re.S),
 }
 NEWLINE_RE = re.compile(r"(?<!\\)\n")
 EVAL_RE = re.compile(r"\beval\((?:[\w$.]{1,80}\()?\s*$")
-CSS_URL_RE = re.compile(r"\burl\([ \t]{0,4}$", re.I)
-CODE_BEFORE_RE = re.compile(  # what code has before a string, and behind it
-    r"(?:[=(\[{,:;+?&|!<>~^*%}-]|\b(?:return|case|typeof|throw|in|of|from|import|default|else))\s*$"
+CODE_BEFORE_RE = re.compile(  # what code has before a string (not CSS), and behind it
+    r"(?:[=\[{,:;+?&|!<>~^*%}-]|(?<!\b[Uu][Rr][Ll])\("
+    r"|\b(?:return|case|typeof|throw|in|of|from|import|default|else|do|void|yield|await))\s*$"
 )
 CODE_BEHIND_RE = re.compile(
     r"\s*(?:[\])},;:+.?=&|!*%\[-]|$|//|/\*|(?:in|of|instanceof|from)\b)|[ \t\r]*\n"
 )
 ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
-    r"\\(?:u\{(?:[0-9A-Fa-f]{1,5}|10[0-9A-Fa-f]{4})\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}"
-    r"|[0-7]{1,3}|\r\n|.)",
+    r"\\(?:u\{0*(?:[0-9A-Fa-f]{1,5}|10[0-9A-Fa-f]{4})\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}"
+    r"|[0-7]{1,3}|.)",
     re.S,
 )
 
 
-def escape_length(before: bytes, run: str) -> int:
-    """How many characters of a run are of an escape before it: the n of \\nAAAA, no slash.
-
-    In code within a string each backslash is doubled, and the quotes have one.
-    """
+def escape_length(before: bytes, run: str, length: int) -> int:
+    """How many characters of a run are of an escape before it: the n of \\nAAAA, no slash."""
+    # In code within a string each backslash is doubled, and the quotes have one, unless they are of
+    # another kind: then a length that base64 cannot have tells.
     text = before.rstrip(b"\\")
     quote = text[: max(0, *map(text.rfind, (b'"', b"'", b"`")))]
     doubled = 2 * (1 + len(quote) - len(quote.rstrip(b"\\")))
-    if (len(before) - len(text)) % doubled == 0 or run[0] == "/":
+    even = (len(before) - len(text)) % doubled == 0
+    if (even and length % 4 != 1) or run[0] == "/":
         return 0
     return ESCAPE_RE.match(f"\\{run}").end() - 1
 
 
 def string_around(before: str, behind: str, depth: int = 0) -> int | None:
     """UTF-16 units of the innermost string of code that goes on from before to behind."""
-    found = [string_in(quote, before, behind) for quote in CLOSING_QUOTE_RE]
-    start, end = min(filter(None, found), default=(0, 0))  # the outermost
-    if not start:
+    found = sorted(filter(None, (string_in(quote, before, behind) for quote in CLOSING_QUOTE_RE)))
+    while len(found) > 1 and is_closed(before, found[0][0], found[1][0]):
+        del found[0]
+    if not found:
         return None
+    start, end = found[0]  # the outermost
     inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], behind[:end]))
     inner = None
     if depth < 4 and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
@@ -293,21 +285,32 @@ def string_around(before: str, behind: str, depth: int = 0) -> int | None:
 
 
 def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
-    """Start in before and end in behind of a string in such quotes that has code around it.
-
-    Not those of HTML or CSS, which have none.
-    """
+    """Start in before and end in behind of a string in such quotes that has code around it."""
+    # Those of HTML and CSS have none. Of a template the part between substitutions.
     start = last_quote(before, quote)
     if not start or (quote != "`" and NEWLINE_RE.search(before, start)):
         return None
     code = before[max(0, start - 25) : start - 1]
     tagged = quote == "`" and code[-1:].isidentifier()
-    follows_code = not code or tagged or CODE_BEFORE_RE.search(code)
-    if not follows_code or CSS_URL_RE.search(code):
+    if code and not tagged and not CODE_BEFORE_RE.search(code):
         return None
+    hole = last_quote(before, "${") if quote == "`" else 0
+    if hole > start:
+        start = before.find("}", hole) + 1
+        if not start or "{" in before[hole + 1 : start]:  # within it, or it has braces itself
+            return None
     closing = CLOSING_QUOTE_RE[quote].match(behind)
-    closed = closing[1] and CODE_BEHIND_RE.match(behind, closing.end())
-    return (start, closing.start(1)) if closed else None
+    closed = closing[2] and CODE_BEHIND_RE.match(behind, closing.end())
+    return (start, closing.end(1)) if closed else None
+
+
+def is_closed(before: str, start: int, inner: int) -> bool:
+    """Whether what seems to open a string around another one closes one before that."""
+    between, quote = before[start : inner - 1], before[inner - 1]
+    opening = last_quote(before[: start - 1], before[start - 1])
+    code = before[max(0, opening - 25) : opening - 1]
+    closes = opening and CODE_BEFORE_RE.search(code) and CODE_BEHIND_RE.match(before, start)
+    return bool(closes) or (between.count(quote) - between.count(f"\\{quote}")) % 2 == 1
 
 
 def last_quote(before: str, quote: str) -> int:
@@ -320,13 +323,11 @@ def last_quote(before: str, quote: str) -> int:
 
 def unescape(match: re.Match) -> str:
     body = match[0][1:]
-    if body[0] in "ux" and len(body) > 1:
-        return chr(int(body[1:].strip("{}"), 16))
     if body[0] in "01234567":
         return chr(int(body, 8))
-    if body in ("\n", "\r\n", "\u2028", "\u2029"):
-        return ""  # a line that goes on
-    return {"n": "\n", "t": "\t", "r": "\r"}.get(body, body)
+    if len(body) > 1:
+        return chr(int(body[1:].strip("{}"), 16))
+    return "" if body in "\n\u2028\u2029" else {"n": "\n", "t": "\t", "r": "\r"}.get(body, body)
 
 
 # ---------------------------------------------------------------- what a run holds
@@ -340,9 +341,9 @@ ONE_CASE_RE = re.compile(rb"[^a-z]+|[^A-Z]+")
 JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
 KINDS = (  # kind, what its data begins with
-    ("font/ttf", rb"\0\x01\0\0|true"),
+    ("font/ttf", rb"\0\x01\0\0|true\0"),
     ("font/ttc", rb"ttcf"),
-    ("font/otf", rb"OTTO"),
+    ("font/otf", rb"OTTO\0"),
     ("font/woff2", rb"wOF2"),
     ("font/woff", rb"wOFF"),
     ("font/eot", rb".{8}[\0-\x02]\0[\x01\x02]\0.{22}LP"),
@@ -359,7 +360,7 @@ KINDS = (  # kind, what its data begins with
     ("video/mp4", rb".{4}ftyp"),
     ("video/webm", rb"\x1aE\xdf\xa3"),
     ("audio/wav", rb"RIFF.{4}WAVE"),
-    ("audio/mp3", rb"ID3|\xff[\xfa\xfb\xf2\xf3]"),
+    ("audio/mp3", rb"ID3[\x02-\x04]|\xff[\xfa\xfb\xf2\xf3]"),
     ("audio/aac", rb"\xff[\xf1\xf9]"),
     ("audio/midi", rb"MThd"),
     ("audio/ogg", rb"OggS"),
@@ -369,18 +370,22 @@ KINDS = (  # kind, what its data begins with
     ("archive/gzip", rb"\x1f\x8b\x08"),
     ("archive/zlib", rb"x[\x01\x9c\xda]"),
     ("archive/zstd", rb"\x28\xb5\x2f\xfd"),
+    ("archive/xz", rb"\xfd7zXZ\0"),
+    ("archive/bzip2", rb"BZh[1-9]1AY&SY"),
+    ("UTF-16 text", rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff"),  # UTF-32 too
     ("document/pdf", rb"%PDF"),
-    ("model/glb", rb"glTF"),
-    ("database/sqlite", rb"SQLite"),
+    ("model/glb", rb"glTF[\x01\x02]\0"),
+    ("database/sqlite", rb"SQLite format 3\0"),
     ("program/elf", rb"\x7fELF"),
-    ("image/svg", rb"(?i:(?=<(?:svg|\?xml|!doctype svg|!--)).*?<svg)"),
+    ("image/svg", rb"(?i:(?=<(?:svg|\?xml|!doctype svg|!--))(?:(?!<html).)*?<svg)"),
     ("xml", rb"(?i:<\?xml)"),
-    ("html", rb"(?i:<(?:!doctype )?html)"),
+    ("html", rb"(?i:(?:<!--.*?-->\s*)?<(?:!doctype )?html)"),
     ("source map", rb'\{\s*"version"\s*:\s*3\b'),
     ("Intel HEX", rb":[0-9A-Fa-f]{10}"),
 )
 KINDS_RE = re.compile(b"|".join(b"(%b)" % beginning for _, beginning in KINDS), re.S)
-ENDINGS = {"jpeg": "jpg", "gzip": "gz", "text": "txt", "unknown": "bin"}
+NOT_SEARCHED = ("gzip", "zip", "zstd", "xz", "bzip2", "UTF-16 text")  # kinds of whole files
+ENDINGS = {"jpeg": "jpg", "gzip": "gz", "bzip2": "bz2", "text": "txt", "unknown": "bin"}
 
 
 class Content(NamedTuple):
@@ -394,21 +399,18 @@ class Content(NamedTuple):
 
 def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None) -> Content | str:
     """Decode a run and its padding, to a file if asked; or why it is left out (it is no data)."""
-    impossible = "length that base64 cannot have"
-    if (end - start) % 4 == 1:
-        return impossible
     behind = source.read(end, 2)
     padding = len(behind) - len(behind.lstrip(b"="))
     length = end - start + padding
-    if padding and length % 4:
-        return impossible
+    if (end - start) % 4 == 1 or (padding and length % 4):
+        return "length that base64 cannot have"
     digest, size, head = sha256(), 0, b""
     for _, piece in source.pieces(start, end, PIECE):
         reason = "" if head else no_data(piece)  # its beginning tells
         if reason:
             return reason
         try:
-            data = decoded(piece)
+            data = a2b_base64(piece.translate(TO_STANDARD) + b"=" * (-len(piece) % 4))
         except ValueError:  # the memory of a process that runs
             return "changed while it was read"
         digest.update(data)
@@ -430,20 +432,15 @@ def no_data(piece: bytes) -> str:
     return ""
 
 
-def decoded(piece: bytes) -> bytes:
-    """The data of base64 characters, padded or not, of which four that belong together are cut."""
-    piece = piece.translate(TO_STANDARD) if b"-" in piece or b"_" in piece else piece
-    return a2b_base64(piece + b"=" * (-len(piece) % 4))
-
-
 def kind_of(head: bytes) -> str:
     """The kind of data that begins with these bytes, white space before them aside."""
-    begin = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = head.removeprefix(codecs.BOM_UTF8)
+    begin = head.lstrip()
     match = KINDS_RE.match(begin)
     if match:
         return KINDS[match.lastindex - 1][0]
     with contextlib.suppress(UnicodeDecodeError):
-        text, _ = codecs.utf_8_decode(head, "strict", len(head) < HEAD)  # it may be cut within one
+        text, _ = codecs.utf_8_decode(head)  # it may be cut within a character
         if text and all(c.isprintable() or c in "\n\r\t" for c in text):
             return "json" if JSON_RE.match(begin) else "text"
     return "unknown"
@@ -503,48 +500,52 @@ class Scan:
         self.found = Scanned(source._replace(fd=-1), left_out)
         begin = source.read(0, 8192)
         self.text = None if b"\0" in begin else Text(source, begin)
+        self.is_code = self.text and not source.path.lower().endswith(MARKUP)
 
     def run(self) -> None:
         """Find all of it. Raises Problem; what was found before that counts too."""
-        try:
-            for run in find_runs(self.source, self.count):
-                self.found.add(self.literal(*run))
-        finally:
-            self.found.script = self.text.script() if self.text else None
+        for run in find_runs(self.source, self.count):
+            self.found.add(self.literal(*run))
+        self.found.script = self.text.script() if self.text else None
+        if self.source.size and not self.source.read(self.source.size - 1, 1):
+            raise Problem("it has become shorter while it was read")
 
     def literal(self, start: int, end: int) -> Literal | str:
         """A run that holds data; or why it is left out."""
         before = self.source.read(max(0, start - 512), min(512, start))
         if self.text and before.endswith(b"\\"):
-            start += escape_length(before, self.source.read(start, 8).decode("latin-1"))
+            run = self.source.read(start, 8).decode("latin-1")
+            start += escape_length(before, run, end - start)
             if end - start < self.count:
                 return "too short without the escape before it"
         content = content_of(self.source, start, end)
         if isinstance(content, str):
             return content
-        uri, comment = DATA_URI_RE.search(before.lower()), SOURCE_MAP_RE.search(before)
-        mime = (uri[1] or b"text/plain").decode() if uri else None
+        lower, comment = before.lower(), SOURCE_MAP_RE.search(before)
+        uri = DATA_URI_RE.match(lower, max(0, lower.rfind(b"data:")))
+        mime = (uri[1] or b"text/plain").decode().replace("\\", "") if uri else None
         in_comment = bool(uri and comment)
         if in_comment:
             string_length = len(comment[1]) + content.length
             if content.kind == "json":  # with its keys in another order
                 content = content._replace(kind="source map")
         else:
-            string_length = self.string_length(start, end) if self.text else None
+            string_length = self.string_length(start, end) if self.is_code else None
         line, column = self.text.go_to(start) if self.text else (None, None)
         return Literal(start, line, column, string_length, mime, in_comment, *content)
 
     def string_length(self, start: int, end: int) -> int | None:
-        """The length of the string around a run, if it is seen near the run or farther away.
-
-        Looks far away have to be earned by the way that lies behind: so all of them are linear.
-        """
+        """The length of the string around a run, if it is seen near the run or farther away."""
+        # Looks far away have to be earned by the way that lies behind, and those with many escapes
+        # to decode by more of it: so all of them are linear.
         for reach in (NEAR, FAR) if self.far_looks < 16 + start // FAR else (NEAR,):
-            self.far_looks += reach == FAR
             first = max(0, start - reach)
             parts = self.source.read(first, start + 1 - first), self.source.read(end, reach)
+            if reach == FAR:
+                self.far_looks += 1 + sum(part.count(b"\\") for part in parts) // 4096
             # with the run's first character, which may be escaped: \/
-            length = string_around(*(part.decode("utf-8", "replace") for part in parts))
+            texts = (part.decode("utf-8", "replace").replace("\r\n", "\n") for part in parts)
+            length = string_around(*texts)
             if length:
                 return length + end - start - 1
         return None
@@ -569,15 +570,13 @@ def archive_of(source: Source) -> tuple[object, int] | None:
     if consistent and json_length <= min(length - 8, 100 * MIB):  # some 300,000 files
         import json
 
+        def without_hashes(entry: dict) -> dict | None:  # how to verify a file: half of a header
+            return None if isinstance(entry.get("algorithm"), str) else entry
+
         with contextlib.suppress(RecursionError, ValueError):
             header = json.loads(source.read(16, json_length), object_hook=without_hashes)
             return header, 8 + length
     raise Problem("byte 0: no sound header of an ASAR archive; searched as a plain file")
-
-
-def without_hashes(entry: dict[str, object]) -> dict[str, object] | None:
-    """An object of the header, unless it says how to verify a file: that is half of a header."""
-    return None if isinstance(entry.get("algorithm"), str) else entry
 
 
 def archive_entries(header: object) -> Iterator[tuple[str, object]]:
@@ -588,10 +587,8 @@ def archive_entries(header: object) -> Iterator[tuple[str, object]]:
         files = entry.get("files") if isinstance(entry, dict) else None
         for name in sorted(files, reverse=True) if isinstance(files, dict) else ():
             below = f"{path}/{name}" if path else name
-            if name in ("", ".", "..") or re.search(r"[/\\\0]", name) or len(below) > 4096:
-                todo.append((below[: len(path) + 40], None))
-            else:
-                todo.append((below, files[name]))
+            bad = name in ("", ".", "..") or re.search(r"[/\0]", name) or len(below) > 4096
+            todo.append((below[: len(path) + 40], None) if bad else (below, files[name]))
         if not isinstance(files, dict) and not (isinstance(entry, dict) and "link" in entry):
             yield path, entry
 
@@ -628,6 +625,7 @@ class Report:
         self.left_out: Counter = Counter()  # why runs are no data, and how many
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
+        self.unpacked: set[str] = set()  # files beside archives that were read with them
         self.begin, self.quiet_until = time.monotonic(), 1.0  # seconds, to the next progress
 
     def problem(self, path: str, text: str) -> None:
@@ -685,23 +683,18 @@ def read_input(report: Report, path: str) -> None:
 
 
 def read_folder(report: Report, folder: str) -> None:
-    """Scan the regular files below a folder, by name. Symbolic links are not followed.
-
-    Nor is NAME.asar.unpacked entered: the archive's header says what is in it.
-    """
+    """Scan the regular files below a folder, by name. Symbolic links are not followed."""
     todo, files = [folder], 0
     while todo:
         path = todo.pop()
         with report.saying(path):
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-            archives = (e.name for e in entries if e.is_file() and e.name.endswith(".asar"))
-            beside = {f"{name}.unpacked" for name in archives}
-            folders = (e for e in reversed(entries) if e.is_dir(follow_symlinks=False))
-            todo += [entry.path for entry in folders if entry.name not in beside]
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    files += 1
-                    with report.saying(entry.path), open_regular(entry.path) as source:
+            todo += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
+            paths = [e.path for e in entries if e.is_file(follow_symlinks=False)]
+            files += len(paths)
+            for file in paths:
+                if file not in report.unpacked:  # else it has been read with its archive
+                    with report.saying(file), open_regular(file) as source:
                         read_file(report, source)
     if not files:
         raise Problem("there is no file in this folder")
@@ -723,7 +716,7 @@ def read_pipe(report: Report, path: str) -> None:
 
 def read_file(report: Report, source: Source) -> None:
     """Scan an open file, or each member if it is an archive."""
-    archive, total = None, 0
+    archive, total, read = None, 0, {}
     with report.saying(source.path):
         archive = archive_of(source)
     if not archive:
@@ -735,24 +728,35 @@ def read_file(report: Report, source: Source) -> None:
         with report.saying(shown):
             found = member(source, data, path, entry)
             if found.fd < 0:
+                report.unpacked.add(found.file)
                 with open_regular(found.file) as beside:
                     scan(report, beside._replace(path=shown))
+                if beside.size < found.size:
+                    raise Problem(f"ends at byte {beside.size} instead of {found.size}")
                 continue
-            total += found.size
+            place = found._replace(path="")  # files with the same content may have one
+            again = read.get(place)
+            total += 16 * len(again.packed) if again else found.size
             if total <= 4 * source.size:
-                scan(report, found)
+                read[place] = scan(report, found, again)
         if total > 4 * source.size:
             report.problem(shown, "the files before it lie in the same bytes; the rest is not read")
             return
 
 
-def scan(report: Report, source: Source) -> None:
-    if source.read(0, 3) == b"\x1f\x8b\x08":
-        report.problem(source.path, "compressed with gzip; not searched: gunzip it first")
+def scan(report: Report, source: Source, again: Scanned | None = None) -> Scanned:
+    """Scan a file, or take what the same bytes held under another name."""
+    kind = kind_of(source.read(0, 16)).replace("archive/", "")
+    if kind in NOT_SEARCHED:
+        report.problem(source.path, f"{kind}; not searched: gunzip, unzip or iconv it first")
     found = Scan(source, report.min_size, report.left_out)
     report.scanned.append(found.found)
-    with report.saying(source.path):
-        found.run()
+    if again:
+        found.found.script, found.found.packed = again.script, again.packed
+    else:
+        with report.saying(source.path):
+            found.run()
+    return found.found
 
 
 @contextlib.contextmanager
@@ -1766,7 +1770,8 @@ class Rows:
     """
 
     def __init__(self, report: Report) -> None:
-        self.scanned = sorted(report.scanned, key=lambda one: one.source.path)
+        places = {one.source._replace(path=""): one for one in reversed(report.scanned)}
+        self.scanned = sorted(places.values(), key=lambda one: one.source.path)
         hashes = sorted(literal.sha256 for one in self.scanned for literal in one.literals())
         groups = ((content, len(list(same))) for content, same in groupby(hashes))
         self.times = {content: number for content, number in groups if number > 1}
@@ -2173,14 +2178,15 @@ def parser() -> argparse.ArgumentParser:
     )
     add = result.add_argument_group("what to search").add_argument
     add("paths", nargs="*", metavar="PATH", help="files, folders, .asar archives; - is stdin")
-    add("--in", nargs="+", metavar="PATH", dest="more", default=[], help="the same")
+    several = {"nargs": "+", "action": "extend", "default": []}
+    add("--in", metavar="PATH", dest="more", help="the same", **several)
     least = "shortest literal, in characters without padding; K and M (256)"
     add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
     tree = "these processes and their descendants; without PATH, their app.asar is the input"
-    add("--pid", metavar="PID", nargs="+", type=pid_numbers, default=[], help=tree)
-    add("--core", metavar="FILE", nargs="+", default=[], help="core dumps, gcore's or the kernel's")
-    add("--heap", metavar="FILE", nargs="+", default=[], help="V8 heap snapshots")
+    add("--pid", metavar="PID", type=pid_numbers, help=tree, **several)
+    add("--core", metavar="FILE", help="core dumps, gcore's or the kernel's", **several)
+    add("--heap", metavar="FILE", help="V8 heap snapshots", **several)
     add = result.add_argument_group("what to write").add_argument
     add("--top", metavar="N", type=partial(number, 0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
@@ -2216,8 +2222,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     options.paths += options.more
     options.pid = list(chain.from_iterable(options.pid))
-    if not (options.paths or options.pid or options.core or options.heap):
-        say("give files, folders or .asar archives (see --help)")
+    given = options.paths or options.pid or options.core or options.heap
+    if not given or "" in (options.json, options.extract):
+        say("give files, folders or .asar archives, and no empty names (see --help)")
         return 2
     report = Report(options.min_size)
     try:

@@ -13,6 +13,7 @@ import pytest
 from bundles import (
     ASAR,
     WEBPACK,
+    base64_of,
     npm_folder,
     run_asar,
     scratch_app,
@@ -148,6 +149,32 @@ def test_strings_of_packages(package):
             agreed += length is not None and literal["string_length"] == length
     assert in_strings >= 6
     assert agreed >= 0.99 * known and known >= 0.95 * in_strings
+
+
+CODES = (  # RUN stands for one
+    "css`\n  background: url(data:image/png;base64,RUN);\n  color: ${1};\n`",
+    "x(`data:${'image/png'};base64,RUN`)",
+    "x(`a${1}b${2} RUN ${3} \\${4}`)",
+    "x(`a${x('RUN')}c`)",
+    "x(`a\r\nRUN\r\n`)",
+    "x(`a${1}`, 'RUN', `${2}`)",
+    'x("foo(\'"+"RUN"+"\')")',
+    "t.c='color:red;',x(\"RUN\"),t.d='.foo'",
+    "x('a;',\"RUN\",'.b')",
+    'x(\'{"a":"RUN"}\')',
+    'x("a =\'","RUN","\',")',
+    'function* f() { yield"RUN" }',
+)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_strings_of_code(code):
+    """The length of the string, or of the part of a template, that acorn sees."""
+    path = Path("a.js").resolve()
+    path.write_bytes(code.replace("RUN", base64_of(256).decode()).encode())
+    (source,) = sources(path)
+    assert len(source["literals"]) == 1
+    assert [one["string_length"] for one in source["literals"]] == strings_of(path, source, PARSED)
 
 
 def check_characters(path: Path, source: dict) -> None:
