@@ -1515,8 +1515,10 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument_group("what to measure").add_argument
     add("words", nargs=argparse.REMAINDER, metavar="COMMAND ARG...", help="the command to measure")
     add("--cmd", metavar="COMMAND", help="the same as one argument, split as a shell would")
-    add("--pid", metavar="PID", nargs="*", help="processes that run already, and their descendants")
-    add("--in", metavar="CSV", nargs="+", dest="recordings", help="draw or compare recordings")
+    pids = {"metavar": "PID", "nargs": "*", "action": "extend"}
+    add("--pid", help="processes that run already, and their descendants", **pids)
+    csvs = {"metavar": "CSV", "nargs": "+", "action": "extend", "dest": "recordings"}
+    add("--in", help="draw or compare recordings", **csvs)
     add = result.add_argument_group("what to write, and how").add_argument
     add("-o", "--out", metavar="FILE", help="the graph: .png, .svg or .pdf")
     add("--csv", metavar="FILE", help="the samples, written as they are taken")

@@ -54,12 +54,12 @@ def test_a_child_begins_with_the_mark_of_its_parent_and_that_is_not_believed():
     assert load("s.json")["kernel_peak_rss"] < 20 * MIB
 
 
-@pytest.mark.parametrize("how", ["commas", "words"])
+@pytest.mark.parametrize("how", ["{},{}", "{} {}", "{} --pid {}"])
 def test_several_pids_and_one_sample_of_what_is_now(how):
     targets = [subprocess.Popen(["sleep", "60"]) for _ in range(2)]
     try:
         pids = [str(target.pid) for target in targets]
-        words = [",".join(pids)] if how == "commas" else pids
+        words = how.format(*pids).split()
         result = run("--json", "s.json", "--pid", *words, "--duration", "0")
         assert result.returncode == 0, result.stderr
         found = load("s.json")
