@@ -774,6 +774,7 @@ def open_regular(path: str) -> Iterator[Source]:
 
 NEEDLE = 24  # characters that lead from a place in memory to a literal
 NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE - 1))
+ENDS = 512  # characters at each end of a literal that needles are taken from
 CUT = 1024  # characters of a string that V8 writes into a heap snapshot
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")  # 16384 on a Pi 5
 ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
@@ -832,25 +833,30 @@ class Match(NamedTuple):
 
 
 class Index:
-    """Finds literals by needles: a short piece of the beginning and of the end of each.
+    """Finds literals: one that is a whole run by its hash, any other by needles.
 
-    It stands behind an x, and so is found whatever is before the literal; or is its beginning.
+    A needle is a short piece of the beginning or the end of a literal that few others have. It
+    stands behind an x, and so is found whatever is before the literal; or is its beginning.
     """
 
     def __init__(self, report: Report) -> None:
         self.rows = Rows(report)
         decoded = (row.literal.decoded for row in self.rows)
         self.lengths = array("q", (-(-4 * size // 3) for size in decoded))  # without padding
-        self.needles: dict[bytes, tuple[int, ...]] = {}  # number of a literal << 40 | offset in it
-        self.gone: dict[str, str] = {}  # inputs that cannot be read any more: file -> path
+        self.sizes = set(self.lengths)
+        self.by_hash = {row.literal.sha256: n for n, row in enumerate(self.rows)}
+        self.needles: dict[bytes, list[int]] = {}  # number of a literal << 40 | offset in it
+        self.looks = 2**16  # comparisons that may be made; what is searched adds to them
+        self.missed: dict[str, tuple[str, str]] = {}  # file -> path, why copies may be missing
+        self.read = lru_cache(256)(self.read)  # where one is compared, it often is again
         for content, length in enumerate(self.lengths):
-            head, last = self.read(content, 0, CUT), max(0, length - CUT)
-            tail = self.read(content, last, CUT) if last else head
-            found = [(m[1], m.start()) for m in NEEDLE_RE.finditer(head)] or [(head[:NEEDLE], 0)]
-            found += [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
-            for needle, offset in {found[0], found[-1]}:
-                places = self.needles.get(needle, ())
-                self.needles[needle] = (*places, content << 40 | offset)[:1000]
+            head, last = self.read(content, 0, ENDS), max(0, length - ENDS)
+            tail = self.read(content, last, ENDS) if last else head
+            first = [(m[1], m.start()) for m in NEEDLE_RE.finditer(head)] or [(head[:NEEDLE], 0)]
+            end = [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)][::-1] or first
+            for found in (first, end):
+                needle, offset = min(found, key=lambda one: len(self.needles.get(one[0], ())))
+                self.needles.setdefault(needle, []).append(content << 40 | offset)
 
     def read(self, content: int, start: int, count: int) -> bytes:
         """Characters of a literal, read where it stands; none where its input is gone."""
@@ -860,7 +866,8 @@ class Index:
             text = there.read(start, count)
             if text:
                 return text
-        self.gone[source.file] = source.path
+        why = "it has ended, or is gone: its literals were not looked for"
+        self.missed[source.file] = source.path, why
         return b""
 
     def same(self, content: int, run: Source, first: int) -> bool:
@@ -872,27 +879,28 @@ class Index:
     def candidates(self, run: Source, start: int, count: int) -> Iterator[tuple[int, int, int]]:
         """Place of a needle in a part of a run, a literal, where its first character would be."""
         part = run.read(start, count + NEEDLE)
+        self.looks += len(part) // 128
         found = [] if start else [(0, part[:NEEDLE])]
         found += [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
         for position, needle in found:
-            if needle in self.needles:
-                # of one needle's literals first those whose length is most like the run's
-                places = (divmod(place, 2**40) for place in self.needles[needle])
-                alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
-                yield from ((position, content, position - offset) for content, offset in alike)
+            for place in self.needles.get(needle, ()):  # the longest literals first
+                self.looks -= 1
+                if self.looks < 0:
+                    why = "not all of it was compared: copies may be missing"
+                    self.missed[""] = "base64 like many literals", why
+                    return
+                yield position, place >> 40, position - place % 2**40
 
     def in_run(self, run: Source) -> Iterator[tuple[int, int, bool]]:
-        """Each literal that a run holds, where its first character is, and whether it is whole.
-
-        One that is not goes on beyond the run. What is compared is bounded: it may repeat itself.
-        """
-        at = done = compared = 0
+        """Each literal that a run holds, where its first character is, and whether all of it is."""
+        whole = content_of(run, 0, run.size) if run.size in self.sizes else ""
+        if isinstance(whole, Content) and whole.sha256 in self.by_hash:
+            yield self.by_hash[whole.sha256], 0, True
+            return
+        at = done = 0
         while at < run.size:
             for position, content, first in self.candidates(run, at, 2**16):
-                if position < done or compared > 16 * run.size + 2**18:
-                    continue
-                compared += 2**10
-                if self.same(content, run, first):
+                if position >= done and self.same(content, run, first):
                     done = first + self.lengths[content]
                     yield content, first, first >= 0 and done <= run.size
             at = max(at + 2**16, done)
@@ -1319,14 +1327,15 @@ END = rb'("\s*[,\]])'  # of a string
 TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": TEXT would be tried shorter and shorter
 NUMBER = rb"\s*-?(?:0|[1-9]\d*)\s*"
 NUMBERS = rb"(?:%b,)+(?=%b)|%b(?=\])" % (NUMBER, NUMBER, NUMBER)
+HEADER = range(12, 24)  # of a string, and what it is rounded up by
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
 class Base64(NamedTuple):
-    """A base64 run in the text of a snapshot's string."""
+    """A base64 run in the text of a snapshot's string, or a literal in it."""
 
     literals: list[Literal]  # that begin like this
-    prefix: int | None  # characters of the string before it; None: it is no string of its own
+    prefix: int | None  # characters of the string before it; None: but a part of the string
     length: int
     kind: str
 
@@ -1334,12 +1343,16 @@ class Base64(NamedTuple):
         """Which literal a string node of so many bytes holds, if one, and the JSON of it."""
         whole = self.prefix is not None and size >= self.length
         told = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
-        for literal, width in product(self.literals, (1, 2)):
-            lengths = literal.length + (self.prefix or 0), literal.string_length or 0
-            # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
-            if not whole or any(12 <= size - length * width < 24 for length in lengths):
-                return literal.sha256, {**told, "width": width if whole else None}
-        return None, {**told, "width": None}
+        if not whole:
+            return self.literals[0].sha256 if self.literals else None, {**told, "width": None}
+        fitting = (
+            (size - length * width, literal.sha256, width)
+            for literal, width in product(self.literals, (1, 2))
+            for length in (literal.length + self.prefix, literal.string_length or 0)
+        )
+        found = (one for one in fitting if one[0] in HEADER)
+        _, content, width = min(found, default=(0, None, None))
+        return content, {**told, "width": width}
 
 
 def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
@@ -1350,14 +1363,19 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         if not data:
             continue
         before, behind = text.read(0, min(start, 256)), text.read(end, 3)
-        if URI_START_RE.fullmatch(before) and not behind.strip(b"="):
-            head, prefix = run.part(0, min(CUT, run.size)), start
+        alone = URI_START_RE.fullmatch(before) and not behind.strip(b"=")
+        if alone and text.size >= CUT:  # it may be cut: the size of a node tells more
+            head = run.part(0, min(CUT, run.size))
             begin = (n for _, n, first in index.candidates(head, 0, CUT) if first == 0)
-            found = [n for n in begin if index.same(n, head, 0)]
+            found = inside = {n for n in begin if index.same(n, head, 0)}
         else:
-            found, prefix = [content for content, *_ in index.in_run(run)], None
+            inside = {n for n, _, whole in index.in_run(run) if whole or not alone}
+            found = {n for n in inside if alone and index.lengths[n] == run.size}
         literals = [index.rows[content].literal for content in found]
-        yield Base64(literals, prefix, run.size, data.kind)
+        if alone:
+            yield Base64(literals, start, run.size, data.kind)
+        for content in inside - found:
+            yield Base64([index.rows[content].literal], None, run.size, data.kind)
 
 
 class Cursor:
@@ -1732,9 +1750,9 @@ def look_elsewhere(report: Report, options: argparse.Namespace) -> Where:
             looks[column](one)
         if len(report.problems) > before:
             where.partly.add(column)
-    for path in search.index.gone.values() if search.index else ():
+    for path, why in search.index.missed.values() if search.index else ():
         where.partly.update(where.asked)
-        report.problem(path, "it has ended, or is gone: its literals were not looked for")
+        report.problem(path, why)
     return where
 
 

@@ -6,6 +6,7 @@ Real ones, of the real editor, are in test_where_real.py. Made ones: what real t
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
 import json
@@ -245,6 +246,53 @@ def test_literals_that_begin_alike(bundle):
     found = of_core(core(segments))
     for n in range(63):
         assert (n * 2**16 + 2, 1, "anonymous") in copies_of(found, n)
+
+
+def icons(number: int) -> list[str]:
+    """SVG images of one size that differ in 12 bytes in their middle, as icon sets have them."""
+    head = b'<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24"><path d="M1 2h3"/>'
+    names = (f"{n:012o}".translate(str.maketrans("01234567", "abcdefgh")) for n in range(number))
+    middles = (b"<g>" * 6 + name.encode() for name in names)  # so that no needle is in both
+    return [base64.b64encode(head * 3 + middle + head * 3).decode() for middle in middles]
+
+
+def test_a_thousand_literals_that_begin_and_end_alike():
+    """Each is found by its hash in cores and heaps; few are compared with each other."""
+    texts = icons(1100)
+    Path("bundle.js").write_text("".join(f'"{text}"\n' for text in texts))
+    strings = [f"data:image/svg+xml;base64,{text}" for text in texts]
+    nodes = [(STRING, n, n, len(text) + 12, 0) for n, text in enumerate(strings)]
+    found = of_heap(snapshot(nodes, strings))
+    assert [strings_of(found, n) for n in range(1100)] == [[(n, 1, True)] for n in range(1100)]
+    found = of_core(core([(0x1000, "\0".join(texts).encode())]))
+    size = len(texts[0]) + 1
+    for n in range(1100):
+        assert copies_of(found, n) == [(0x1000 + n * size, 1, "anonymous")]
+    assert found["other"] == {"runs": 0, "bytes": 0}
+
+
+def test_what_is_like_too_many_literals_is_said():
+    """What is compared is bounded: of such copies with something behind them some are missing."""
+    texts = icons(1100)
+    Path("bundle.js").write_text("".join(f'"{text}"\n' for text in texts))
+    found = of_core(core([(0x1000, "AAA\0".join(texts).encode())]), status=2)
+    assert sum(len(one["cores"]) for one in found["sources"][0]["literals"]) in range(1, 1100)
+    assert "copies may be missing" in found["problems"][0]["problem"]
+
+
+def test_a_copy_in_the_other_alphabet(bundle):
+    other = FONT.translate(str.maketrans("+/", "-_"))
+    assert other != FONT
+    assert copies_of(of_core(core([(0x1000, other.encode())])), 0) == [(0x1000, 1, "anonymous")]
+
+
+def test_a_string_that_two_literals_make_up():
+    """It is whole and none of them; each of them is a part of it."""
+    texts = [base64_of(size, size).decode() for size in (400, 440)]
+    Path("bundle.js").write_text(" ".join(texts))
+    found = of_heap(snapshot([(STRING, 1, 7, 852, 0)], ["", "".join(texts)]))
+    assert [strings_of(found, n) for n in (0, 1)] == [[(7, None, False)]] * 2
+    assert found["heaps"][0]["base64"]["strings"] == 1
 
 
 def test_a_string_that_only_begins_with_base64(bundle):
