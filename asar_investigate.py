@@ -1327,7 +1327,7 @@ END = rb'("\s*[,\]])'  # of a string
 TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": TEXT would be tried shorter and shorter
 NUMBER = rb"\s*-?(?:0|[1-9]\d*)\s*"
 NUMBERS = rb"(?:%b,)+(?=%b)|%b(?=\])" % (NUMBER, NUMBER, NUMBER)
-HEADER = range(12, 24)  # of a string, and what it is rounded up by
+HEADER = range(12, 33)  # of a string, and what it is rounded up by; 32: its text is elsewhere
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
@@ -1580,7 +1580,7 @@ class Where:
                 held += min(covered(found), self.sizes(key).get("heaps", (0,))[0])
         lengths = Counter(end - start for _, start, end in texts)
         for size, number in self.heap_texts.items():  # characters and a header, rounded up
-            held += size * min(number, sum(lengths[size - header] for header in range(24)))
+            held += size * min(number, sum(lengths[size - header] for header in range(33)))
         sources = covered(texts) if self.with_inputs else None
         heaps = self.told["heaps"]
         heap = sum(one["self_size"] for one in heaps) - held if heaps else None

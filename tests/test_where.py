@@ -286,6 +286,16 @@ def test_a_copy_in_the_other_alphabet(bundle):
     assert copies_of(of_core(core([(0x1000, other.encode())])), 0) == [(0x1000, 1, "anonymous")]
 
 
+def test_strings_with_a_header_of_32_bytes(bundle):
+    """As Node.js 24 has them where the text is outside of the heap. Less for it is more likely."""
+    longer = FONT + base64_of(12).decode()
+    Path("bundle.js").write_text(f'{BUNDLE}d = "{longer}";')
+    nodes = [(STRING, 1, 1, 5012 + 12, 0), (STRING, 2, 3, 3000 + 32, 0), (STRING, 2, 5, 6032, 0)]
+    found = of_heap(snapshot(nodes, ["", longer[:1024], OTHER[:1024]]))
+    assert [strings_of(found, n) for n in (0, 3)] == [[], [(1, 1, True)]]
+    assert strings_of(found, 1) == [(3, 1, True), (5, 2, True)]
+
+
 def test_a_string_that_two_literals_make_up():
     """It is whole and none of them; each of them is a part of it."""
     texts = [base64_of(size, size).decode() for size in (400, 440)]
