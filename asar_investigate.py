@@ -984,20 +984,20 @@ class SourceFinder:
     def around(self, space: Pages | Core, matches: Sequence[Match]) -> list[Match]:
         """The text around each copy of a literal, if it is more than a string by itself."""
         found: list[Match] = []
-        for match in matches:
-            at, width = match.address, match.width
-            for number, literal in self.anchors.get(match.key, [])[:16]:
-                if any(one.key == number and one.holds(at) for one in found):
-                    continue
-                # Index says which inputs are gone.
-                with contextlib.suppress(FileNotFoundError, PermissionError, Problem):
-                    text = self.text(number, width)
-                    place = text.places[literal.offset]
-                    start, end = (text.reach(space, at - place, place, step) for step in (-1, 1))
-                    string = max(literal.length, literal.string_length or 0)
-                    if end - start >= width * (string + BESIDE):
-                        whole = end - start == text.size
-                        found.append(Match(number, start, width, end - start, whole))
+        anchors = ((match, self.anchors.get(match.key, [])[:16]) for match in matches)
+        pairs = [(number, match, literal) for match, held in anchors for number, literal in held]
+        for number, (_, at, width, *_), literal in sorted(pairs, key=itemgetter(0)):
+            if any(one.key == number and one.holds(at) for one in found):
+                continue
+            # Index says which inputs are gone.
+            with contextlib.suppress(FileNotFoundError, PermissionError, Problem):
+                text = self.text(number, width)
+                place = text.places[literal.offset]
+                start, end = (text.reach(space, at - place, place, step) for step in (-1, 1))
+                string = max(literal.length, literal.string_length or 0)
+                if end - start >= width * (string + BESIDE):
+                    whole = end - start == text.size
+                    found.append(Match(number, start, width, end - start, whole))
         return found
 
 
@@ -1248,10 +1248,8 @@ class Core:
     def bytes_at(self, start: int, end: int) -> bytes:
         """What is in it from an address to another, zeros for the rest."""
         data, at = bytearray(end - start), max(0, bisect.bisect(self.segments, (start + 1,)) - 1)
-        for part in islice(self.segments, at, None):
+        for part in self.segments[at : bisect.bisect(self.segments, (end,))]:
             low, high = max(start, part.start), min(end, part.end)
-            if part.start >= end:
-                break
             if low < high:
                 there = self.source.read(part.offset + low - part.start, high - low)
                 if len(there) < high - low:
@@ -1305,8 +1303,8 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
         if kind == NT_FILE:
             count = int.from_bytes(note[:unit], "little")
             middle = (2 + 3 * count) * unit
-            *paths, _ = note[middle:].split(b"\0")
-            if len(paths) != count:
+            *paths, rest = note[middle:].split(b"\0", min(count, size))
+            if len(paths) != count or rest:
                 raise ValueError
             places = struct.iter_unpack(layout, note[2 * unit : middle])
             return [Mapping(*place, os.fsdecode(path)) for place, path in zip(places, paths)]
@@ -1435,8 +1433,9 @@ class Heap:
             self.types = {str(name): {"count": 0, "self_size": 0} for name in meta["node_types"][0]}
             self.fields = list(meta["node_fields"])
             self.columns = itemgetter(*map(self.fields.index, COLUMNS))
-            nodes, self.edges = about["node_count"] * len(self.fields), about["edge_count"]
-            self.lengths = {"nodes": nodes, "edges": self.edges * len(meta["edge_fields"])}
+            nodes, self.edges = about["node_count"], about["edge_count"]
+            edge_fields = len(meta["edge_fields"]) or 1
+            self.lengths = {"nodes": (nodes, len(self.fields)), "edges": (self.edges, edge_fields)}
         except (LookupError, TypeError, ValueError, RecursionError):
             raise Problem(f"byte {place}: damaged, or no heap snapshot") from None
         self.text.place += length
@@ -1489,6 +1488,7 @@ class Heap:
         import json
 
         place, length, end = self.arrays[key], 0, -1
+        count, fields = self.lengths[key]
         while end < 0:
             piece = self.source.read(place, WINDOW)
             end = piece.find(b"]")
@@ -1500,7 +1500,7 @@ class Heap:
             yield numbers
             place += used + 1
             length += len(numbers)
-        if length != self.lengths[key]:
+        if divmod(length, fields) != (count, 0):
             raise Problem(f"{length} numbers in {key}, not as many as it says")
 
     def as_json(self) -> dict[str, object]:
@@ -1630,7 +1630,7 @@ class Search:
             except (FileNotFoundError, ProcessLookupError):
                 if not named:
                     return
-                raise Problem("it has ended; none of its memory is in the report") from None
+                raise Problem("it has ended, or is a kernel thread: it has no memory") from None
             except PermissionError:
                 raise Problem(UNREADABLE) from None
         self.where.told["processes"].append(process)
@@ -2111,8 +2111,11 @@ def extract_content(row: Row, path: str) -> None:
 
 def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -> None:
     """The largest literals: their size in the inputs, and in each place that was looked at."""
+    import warnings
+
     from matplotlib.figure import Figure
 
+    warnings.filterwarnings("ignore", "Glyph")  # its font lacks one that a path has
     panel = Figure(figsize=(12, 8), dpi=100, tight_layout=True).subplots()
     shown = list(islice(rows, min(top, 12 if where.copies else 20)))
     height = 0.8 / (1 + len(where.copies))
