@@ -1063,6 +1063,10 @@ class Pages:
         self.segments = ()  # of a core file: in mem all is at its own address
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        with open(f"/proc/{tid}/auxv", "rb") as file:
+            numbers = array("L", file.read())  # getauxval(3)
+        at = dict(zip(numbers[::2], numbers[1::2])).get(25, 0)  # AT_RANDOM: bytes that forks keep
+        self.family = int.from_bytes(self.bytes_at(at, at + 16), "little")
 
     def close(self) -> None:
         os.close(self.mem)
@@ -1127,7 +1131,7 @@ class Pages:
             return "swap", ()
         if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
-            return "anonymous", (0 if shared else self.pid, address)
+            return "anonymous", (self.family if shared else self.pid, address)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
         place = (mapping.file, mapping.place(address))
         return "shared" if ram else "file", place if mapping.file else (self.pid, address)

@@ -1026,6 +1026,28 @@ def test_pages_of_a_file_are_read_once(bundle):
     assert other["ram"] == 3000
 
 
+FORKED = """
+import mmap, os, sys
+memory = mmap.mmap(-1, 2**20, mmap.MAP_PRIVATE)
+with open("bundle.js", "rb", buffering=0) as file:
+    file.readinto(memory)
+os.write(1, b"%d\\n" % os.fork())
+sys.stdin.read()
+"""
+
+
+def test_what_forks_share_is_summed_once_a_program(bundle):
+    """Two that have it at the same address, where addresses are not random; children first."""
+    words = ["setarch", "-R", sys.executable, "-c", FORKED]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, **pipes) as one, subprocess.Popen(words, **pipes) as two:
+        pids = [int(max(process.stdout.readline() for _ in range(2))) for process in (one, two)]
+        found = told("bundle.js", "--pid", *pids, one.pid, two.pid)
+    font, *_ = found["sources"][0]["literals"]
+    assert {copy["pid"] for copy in font["memory"]} == {*pids, one.pid, two.pid}
+    assert font["ram"] == 2 * len(FONT)
+
+
 HIDDEN = """
 import ctypes, mmap, sys
 libc = ctypes.CDLL(None)
