@@ -845,10 +845,11 @@ class Index:
         self.looks = 2**16  # comparisons that may be made; what is searched adds to them
         self.missed: dict[str, tuple[str, str]] = {}  # file -> path, why copies may be missing
         for content, length in enumerate(self.lengths):  # without padding
-            for start in {0, max(0, length - CUT // 2)}:
-                text = self.read(content, start, CUT // 2)
+            head, last = self.read(content, 0, CUT // 2), max(0, length - CUT // 2)
+            tail = self.read(content, last, CUT // 2) if last else head
+            for text, start, step in ((head, 0, 1), (tail, last, -1)):
                 found = [(match[1], start + match.start()) for match in NEEDLE_RE.finditer(text)]
-                found = found or [(text[:NEEDLE], start)]
+                found = found[::step] or [(text[:NEEDLE], start)]
                 needle, offset = min(found, key=lambda one: len(self.needles.get(one[0], ())))
                 self.needles.setdefault(needle, []).append(content << 40 | offset)
 
@@ -1396,8 +1397,7 @@ class Heap:
         self.source, self.index, self.text = source, index, Cursor(source)
         self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
         self.damage = ""  # what is wrong first; the figures are those of what could be read
-        self.nodes = source.size  # where they begin
-        self.names = sys.maxsize  # how many strings there are
+        self.nodes, self.names = source.size, sys.maxsize  # where they begin; number of strings
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
         self.held = array("Q")  # of each node with base64: number of its string, id, size
         self.texts_by_size: Counter = Counter()  # of nodes that may be a source's text

@@ -280,6 +280,15 @@ def test_what_is_like_too_many_literals_is_said():
     assert "not all of it was compared" in found["problems"][0]["problem"]
 
 
+@pytest.mark.parametrize("size", [400, 900, 5000])
+def test_a_copy_without_its_beginning_or_end_is_of_that_literal(size):
+    """300 characters of either end are not base64 that is in none of the inputs."""
+    text = base64_of(size, 3).decode()
+    Path("bundle.js").write_text(f'"{text}"')
+    found = of_core(core([(0x1000, f"{text[:300]}\0{text[-300:]}".encode())]))
+    assert found["other"] == {"runs": 0, "bytes": 0} and copies_of(found, 0) == []
+
+
 def test_a_copy_in_the_other_alphabet(bundle):
     other = FONT.translate(str.maketrans("+/", "-_"))
     assert other != FONT
