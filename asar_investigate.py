@@ -24,6 +24,7 @@ import stat
 import struct
 import sys
 import time
+import warnings
 from array import array
 from binascii import a2b_base64
 from collections import Counter, defaultdict
@@ -831,30 +832,30 @@ class Match(NamedTuple):
     size: int  # bytes, with padding
     whole: bool
 
-    def holds(self, address: int) -> bool:
-        return self.address <= address < self.address + self.size
-
 
 class Index:
-    """Finds literals by needles: a short piece of the beginning and of the end of each.
+    """Finds literals: one that is a whole run by its hash, any other by needles.
 
-    It stands behind an x, and so is found whatever is before the literal; or is its beginning.
+    A needle is a short piece near the beginning or the end of a literal that few others have. It
+    stands behind an x, and so is found whatever is before the literal; or is the beginning.
     """
 
     def __init__(self, report: Report) -> None:
         self.rows = Rows(report)
-        decoded = (row.literal.decoded for row in self.rows)
-        self.lengths = array("q", (-(-4 * size // 3) for size in decoded))  # without padding
-        self.needles: dict[bytes, tuple[int, ...]] = {}  # number of a literal << 40 | offset in it
-        self.gone: dict[str, str] = {}  # inputs that cannot be read any more: file -> path
-        for content, length in enumerate(self.lengths):
-            head, last = self.read(content, 0, CUT), max(0, length - CUT)
-            tail = self.read(content, last, CUT) if last else head
-            found = [(m[1], m.start()) for m in NEEDLE_RE.finditer(head)] or [(head[:NEEDLE], 0)]
-            found += [(m[1], last + m.start()) for m in NEEDLE_RE.finditer(tail)]
-            for needle, offset in {found[0], found[-1]}:
-                places = self.needles.get(needle, ())
-                self.needles[needle] = (*places, content << 40 | offset)[:1000]
+        self.lengths = array("q", (-(-4 * row.literal.decoded // 3) for row in self.rows))
+        self.sizes = set(self.lengths)
+        self.by_hash = {row.literal.sha256: n for n, row in enumerate(self.rows)}
+        self.needles: dict[bytes, list[int]] = {}  # number of a literal << 40 | offset in it
+        self.looks = 2**16  # comparisons that may be made; what is searched adds to them
+        self.missed: dict[str, tuple[str, str]] = {}  # file -> path, why copies may be missing
+        for content, length in enumerate(self.lengths):  # without padding
+            head, last = self.read(content, 0, CUT // 2), max(0, length - CUT // 2)
+            tail = self.read(content, last, CUT // 2) if last else head
+            for text, start, step in ((head, 0, 1), (tail, last, -1)):
+                found = [(match[1], start + match.start()) for match in NEEDLE_RE.finditer(text)]
+                found = found[::step] or [(text[:NEEDLE], start)]
+                needle, offset = min(found, key=lambda one: len(self.needles.get(one[0], ())))
+                self.needles.setdefault(needle, []).append(content << 40 | offset)
 
     def read(self, content: int, start: int, count: int) -> bytes:
         """Characters of a literal, read where it stands; none where its input is gone."""
@@ -864,7 +865,7 @@ class Index:
             text = there.read(start, count)
             if text:
                 return text
-        self.gone[source.file] = source.path
+        self.missed[source.file] = source.path, "it has ended, or is gone: literals not looked for"
         return b""
 
     def same(self, content: int, run: Source, first: int) -> bool:
@@ -873,33 +874,32 @@ class Index:
         pieces = run.pieces(max(0, first), end, 2**14)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
-    def candidates(self, run: Source, start: int, count: int) -> Iterator[tuple[int, int, int]]:
-        """Place of a needle in a part of a run, a literal, where its first character would be."""
-        part = run.read(start, count + NEEDLE)
-        found = [] if start else [(0, part[:NEEDLE])]
-        found += [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
-        for position, needle in found:
-            if needle in self.needles:
-                # of one needle's literals first those whose length is most like the run's
-                places = (divmod(place, 2**40) for place in self.needles[needle])
-                alike = sorted(places, key=lambda it: abs(self.lengths[it[0]] - run.size))
-                yield from ((position, content, position - offset) for content, offset in alike)
+    def candidates(self, run: Source) -> Iterator[tuple[int, int, int]]:
+        """Place of a needle in a run, a literal, where its first character would be."""
+        for start in range(0, run.size, 2**16):
+            part = run.read(start, 2**16 + NEEDLE)
+            self.looks += len(part) // 128
+            found = [] if start else [(0, part[:NEEDLE])]
+            found += [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
+            for position, needle in found:
+                for place in self.needles.get(needle, ()):  # the longest literals first
+                    self.looks -= 1
+                    if self.looks < 0:
+                        self.missed[""] = "base64 like many literals", "not all of it was compared"
+                        return
+                    yield position, place >> 40, position - place % 2**40
 
     def in_run(self, run: Source) -> Iterator[tuple[int, int, bool]]:
-        """Each literal that a run holds, where its first character is, and whether it is whole.
-
-        One that is not goes on beyond the run. What is compared is bounded: it may repeat itself.
-        """
-        at = done = compared = 0
-        while at < run.size:
-            for position, content, first in self.candidates(run, at, 2**16):
-                if position < done or compared > 16 * run.size + 2**18:
-                    continue
-                compared += 2**10
-                if self.same(content, run, first):
-                    done = first + self.lengths[content]
-                    yield content, first, first >= 0 and done <= run.size
-            at = max(at + 2**16, done)
+        """Each literal that a run holds, where its first character is, and whether all of it is."""
+        whole = content_of(run, 0, run.size) if run.size in self.sizes else ""
+        if isinstance(whole, Content) and whole.sha256 in self.by_hash:
+            yield self.by_hash[whole.sha256], 0, True
+            return
+        done = 0
+        for position, content, first in self.candidates(run):
+            if position >= done and self.same(content, run, first):
+                done = first + self.lengths[content]
+                yield content, first, first >= 0 and done <= run.size
 
 
 def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter]:
@@ -980,20 +980,19 @@ class SourceFinder:
     def around(self, space: Pages | Core, matches: Sequence[Match]) -> list[Match]:
         """The text around each copy of a literal, if it is more than a string by itself."""
         found: list[Match] = []
-        for match in matches:
-            at, width = match.address, match.width
-            for number, literal in self.anchors.get(match.key, [])[:16]:
-                if any(one.key == number and one.holds(at) for one in found):
-                    continue
-                # Index says which inputs are gone.
-                with contextlib.suppress(FileNotFoundError, PermissionError, Problem):
-                    text = self.text(number, width)
-                    place = text.places[literal.offset]
-                    start, end = (text.reach(space, at - place, place, step) for step in (-1, 1))
-                    string = max(literal.length, literal.string_length or 0)
-                    if end - start >= width * (string + BESIDE):
-                        whole = end - start == text.size
-                        found.append(Match(number, start, width, end - start, whole))
+        anchors = ((match, self.anchors.get(match.key, [])[:16]) for match in matches)
+        pairs = [(number, match, literal) for match, held in anchors for number, literal in held]
+        for number, (_, at, width, *_), literal in sorted(pairs, key=itemgetter(0)):
+            if any(one.key == number and 0 <= at - one.address < one.size for one in found):
+                continue
+            with contextlib.suppress(FileNotFoundError, PermissionError, Problem):  # Index tells
+                text = self.text(number, width)
+                place = text.places[literal.offset]
+                start, end = (text.reach(space, at - place, place, step) for step in (-1, 1))
+                string = max(literal.length, literal.string_length or 0)
+                if end - start >= width * (string + BESIDE):
+                    whole = end - start == text.size
+                    found.append(Match(number, start, width, end - start, whole))
         return found
 
 
@@ -1069,6 +1068,10 @@ class Pages:
         self.segments = ()  # of a core file: in mem all is at its own address
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        with open(f"/proc/{tid}/auxv", "rb") as file:
+            numbers = array("L", file.read())  # getauxval(3)
+        at = dict(zip(numbers[::2], numbers[1::2])).get(25, 0)  # AT_RANDOM: bytes that forks keep
+        self.family = int.from_bytes(self.bytes_at(at, at + 16), "little")
 
     def close(self) -> None:
         os.close(self.mem)
@@ -1133,7 +1136,7 @@ class Pages:
             return "swap", ()
         if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
-            return "anonymous", (0 if shared else self.pid, address)
+            return "anonymous", (self.family if shared else self.pid, address)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
         place = (mapping.file, mapping.place(address))
         return "shared" if ram else "file", place if mapping.file else (self.pid, address)
@@ -1244,10 +1247,8 @@ class Core:
     def bytes_at(self, start: int, end: int) -> bytes:
         """What is in it from an address to another, zeros for the rest."""
         data, at = bytearray(end - start), max(0, bisect.bisect(self.segments, (start + 1,)) - 1)
-        for part in islice(self.segments, at, None):
+        for part in self.segments[at : bisect.bisect(self.segments, (end,))]:
             low, high = max(start, part.start), min(end, part.end)
-            if part.start >= end:
-                break
             if low < high:
                 there = self.source.read(part.offset + low - part.start, high - low)
                 if len(there) < high - low:
@@ -1301,8 +1302,8 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
         if kind == NT_FILE:
             count = int.from_bytes(note[:unit], "little")
             middle = (2 + 3 * count) * unit
-            *paths, _ = note[middle:].split(b"\0")
-            if len(paths) != count:
+            *paths, rest = note[middle:].split(b"\0", min(count, size))
+            if len(paths) != count or rest:
                 raise ValueError
             places = struct.iter_unpack(layout, note[2 * unit : middle])
             return [Mapping(*place, os.fsdecode(path)) for place, path in zip(places, paths)]
@@ -1317,20 +1318,21 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 # scripts. It is read in pieces. Other arrays are passed over, "trace_tree" without a look at it.
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
-COLUMNS = ("type", "name", "id", "self_size", "edge_count")
+COLUMNS = ("type", "name", "id", "self_size")
 TEXT = rb'(?:[^"\\\x00-\x1f]+|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})+'
 END = rb'("\s*[,\]])'  # of a string
 TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": TEXT would be tried shorter and shorter
 NUMBER = rb"\s*-?(?:0|[1-9]\d*)\s*"
 NUMBERS = rb"(?:%b,)+(?=%b)|%b(?=\])" % (NUMBER, NUMBER, NUMBER)
+HEADER = range(12, 33)  # of a string, and what it is rounded up by; 32: its text is elsewhere
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
 class Base64(NamedTuple):
-    """A base64 run in the text of a snapshot's string."""
+    """A base64 run in the text of a snapshot's string, or a literal in it."""
 
-    literals: list[Literal]  # that begin like this
-    prefix: int | None  # characters of the string before it; None: it is no string of its own
+    literals: list[Literal]  # that begin like this, the longest first
+    prefix: int | None  # characters of the string before it; None: but a part of the string
     length: int
     kind: str
 
@@ -1340,8 +1342,7 @@ class Base64(NamedTuple):
         told = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
         for literal, width in product(self.literals, (1, 2)):
             lengths = literal.length + (self.prefix or 0), literal.string_length or 0
-            # the characters, a header of 12 or 16 bytes, rounded up to 4 or 8
-            if not whole or any(12 <= size - length * width < 24 for length in lengths):
+            if not whole or any(size - length * width in HEADER for length in lengths):
                 return literal.sha256, {**told, "width": width if whole else None}
         return None, {**told, "width": None}
 
@@ -1354,14 +1355,19 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         if not data:
             continue
         before, behind = text.read(0, min(start, 256)), text.read(end, 3)
-        if URI_START_RE.fullmatch(before) and not behind.strip(b"="):
-            head, prefix = run.part(0, min(CUT, run.size)), start
-            begin = (n for _, n, first in index.candidates(head, 0, CUT) if first == 0)
-            found = [n for n in begin if index.same(n, head, 0)]
+        alone = URI_START_RE.fullmatch(before) and not behind.strip(b"=")
+        if alone and text.size >= CUT:  # it may be cut: the size of a node tells more
+            head = run.part(0, min(CUT, run.size))
+            begin = (n for _, n, first in index.candidates(head) if first == 0)
+            found = inside = {n for n in begin if index.same(n, head, 0)}
         else:
-            found, prefix = [content for content, *_ in index.in_run(run)], None
-        literals = [index.rows[content].literal for content in found]
-        yield Base64(literals, prefix, run.size, data.kind)
+            inside = {n for n, _, whole in index.in_run(run) if whole or not alone}
+            found = {n for n in inside if alone and index.lengths[n] == run.size}
+        literals = [index.rows[content].literal for content in sorted(found)]
+        if alone:
+            yield Base64(literals, start, run.size, data.kind)
+        for content in inside - found:
+            yield Base64([index.rows[content].literal], None, run.size, data.kind)
 
 
 class Cursor:
@@ -1395,10 +1401,9 @@ class Heap:
         self.source, self.index, self.text = source, index, Cursor(source)
         self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
         self.damage = ""  # what is wrong first; the figures are those of what could be read
-        self.arrays = dict.fromkeys(("nodes", "edges"), source.size)  # where they begin
-        self.names = sys.maxsize  # how many strings there are
+        self.nodes, self.names = source.size, sys.maxsize  # where they begin; number of strings
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
-        self.strings: list[tuple[bytes | None, dict]] = []  # as Base64.in_node tells of them
+        self.held = array("Q")  # of each node with base64: number of its string, id, size
         self.texts_by_size: Counter = Counter()  # of nodes that may be a source's text
         self.read_meta()
         for read in (self.read_arrays, self.read_nodes):
@@ -1408,7 +1413,7 @@ class Heap:
                 self.damage = self.damage or str(problem)
 
     def read_meta(self) -> None:
-        """Read what "snapshot" says: names of types and fields, numbers of nodes and edges."""
+        """Read what "snapshot" says: names of types and fields, number of nodes."""
         import json
 
         self.text.take(rb'(\s*\{\s*"snapshot"\s*:\s*)', ", or no heap snapshot")
@@ -1421,23 +1426,24 @@ class Heap:
             self.types = {str(name): {"count": 0, "self_size": 0} for name in meta["node_types"][0]}
             self.fields = list(meta["node_fields"])
             self.columns = itemgetter(*map(self.fields.index, COLUMNS))
-            nodes, self.edges = about["node_count"] * len(self.fields), about["edge_count"]
-            self.lengths = {"nodes": nodes, "edges": self.edges * len(meta["edge_fields"])}
+            self.node_count = about["node_count"]
         except (LookupError, TypeError, ValueError, RecursionError):
             raise Problem(f"byte {place}: damaged, or no heap snapshot") from None
         self.text.place += length
 
     def read_arrays(self) -> None:
-        """Go to the end, and keep where nodes and edges are, and the base64 in strings."""
+        """Go to the end, and keep where the nodes are, and the base64 in strings."""
         text, key_and_bracket = self.text, rb'\s*,\s*"(\w+)"\s*:\s*\['
         while (key := text.take(key_and_bracket, "").decode()) != "strings":
-            if key in self.arrays:
-                self.arrays[key] = text.place
-            checked = key in self.arrays or key == "trace_tree"  # later, or by nobody
+            if key == "nodes":
+                self.nodes = text.place
+            checked = key in ("nodes", "trace_tree")  # later, or by nobody
             inside = rb'[^"\]]+|\]' if checked else NUMBERS
             text.take(rb'(\])(?=\s*,\s*")|' + inside, f" within {key}")
         number, end = 0, b","
+        short = rb'((?:\s*"[^"\\\x00-\x1f]{0,%d}"\s*,)*)' % (self.count - 1)  # many at once
         while end.endswith(b","):
+            number += text.take(short, "").count(b'"') // 2
             text.take(rb'(\s*")', " within strings")
             start = text.place
             end = text.take(TEXT_OR_END, " within strings")
@@ -1451,30 +1457,25 @@ class Heap:
 
     def read_nodes(self) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""
-        types, totals, edges = list(self.types), list(self.types.values()), 0
-        numbers = chain.from_iterable(self.numbers("nodes"))
+        types, totals = list(self.types), list(self.types.values())
+        numbers = chain.from_iterable(self.numbers())
         nodes = map(self.columns, zip(*[numbers] * len(self.fields)))
-        for kind, name, node_id, size, to in nodes:
+        for kind, name, node_id, size in nodes:
             if kind >= len(types) or name >= self.names:
                 raise Problem(f"node @{node_id}: a type or a name that is not there")
-            edges += to
             total = totals[kind]
             total["count"] += 1
             total["self_size"] += size
             if size >= 2**14 and types[kind] in ("string", "native"):  # told from others by size
                 self.texts_by_size[size] += 1
             if name in self.texts and types[kind] in STRING_TYPES:
-                self.strings += (text.in_node(node_id, size) for text in self.texts[name])
-        for _ in self.numbers("edges"):
-            pass  # its length is checked
-        if edges != self.edges:
-            raise Problem(f"{edges} edges of nodes, not as many as it says")
+                self.held.extend((name, node_id, size))
 
-    def numbers(self, key: str) -> Iterator[array]:
-        """An array's numbers in pieces. Problem at the end if they are not as many as it says."""
+    def numbers(self) -> Iterator[array]:
+        """Those of the nodes, in pieces. Problem at the end if they are not as many as it says."""
         import json
 
-        place, length, end = self.arrays[key], 0, -1
+        place, length, end = self.nodes, 0, -1
         while end < 0:
             piece = self.source.read(place, WINDOW)
             end = piece.find(b"]")
@@ -1482,18 +1483,23 @@ class Heap:
                 used = piece.rindex(b",") if end < 0 else end
                 numbers = array("Q", json.loads(f"[{piece[:used].decode()}]"))
             except (ValueError, TypeError, OverflowError, RecursionError):
-                raise Problem(f"past byte {place}: damaged or cut short within {key}") from None
+                raise Problem(f"past byte {place}: damaged or cut short within nodes") from None
             yield numbers
             place += used + 1
             length += len(numbers)
-        if length != self.lengths[key]:
-            raise Problem(f"{length} numbers in {key}, not as many as it says")
+        if length / len(self.fields) != self.node_count:
+            raise Problem(f"{length} numbers in nodes, not as many as it says")
+
+    def base64(self) -> Iterator[tuple[bytes | None, dict]]:
+        """What the nodes with base64 hold, as Base64.in_node tells."""
+        for name, node_id, size in zip(*[iter(self.held)] * 3):
+            yield from (text.in_node(node_id, size) for text in self.texts[name])
 
     def as_json(self) -> dict[str, object]:
         """Its totals, those of the strings as DevTools' statistics count them."""
-        base64 = [{**told, "in_inputs": bool(sha)} for sha, told in self.strings if told["whole"]]
-        base64.sort(key=lambda told: -told["self_size"])
-        size = sum(told["self_size"] for told in base64)
+        whole = ({**told, "in_inputs": bool(sha)} for sha, told in self.base64() if told["whole"])
+        sizes = array("Q", (told["self_size"] for _, told in self.base64() if told["whole"]))
+        largest = nlargest(1000, whole, key=itemgetter("self_size"))
         strings = (self.types[name] for name in STRING_TYPES if name in self.types)
         return {
             "path": self.source.path,
@@ -1501,7 +1507,7 @@ class Heap:
             "nodes": sum(total["count"] for total in self.types.values()),
             "self_size": sum(total["self_size"] for total in self.types.values()),
             "strings": sum(total["self_size"] for total in strings),
-            "base64": {"strings": len(base64), "self_size": size, "largest": base64[:1000]},
+            "base64": {"strings": len(sizes), "self_size": sum(sizes), "largest": largest},
             "types": self.types,
         }
 
@@ -1566,7 +1572,7 @@ class Where:
                 held += min(covered(found), self.sizes(key).get("heaps", (0,))[0])
         lengths = Counter(end - start for _, start, end in texts)
         for size, number in self.heap_texts.items():  # characters and a header, rounded up
-            held += size * min(number, sum(lengths[size - header] for header in range(24)))
+            held += size * min(number, sum(lengths[size - header] for header in range(33)))
         sources = covered(texts) if self.with_inputs else None
         heaps = self.told["heaps"]
         heap = sum(one["self_size"] for one in heaps) - held if heaps else None
@@ -1584,10 +1590,7 @@ def covered(ranges: set[tuple]) -> int:
 
 
 class Search:
-    """Looks for literals in processes, cores and snapshots.
-
-    Without an index all base64 that is found in processes and cores goes into the report.
-    """
+    """Looks for literals in processes, cores and snapshots; without inputs, for all base64."""
 
     def __init__(self, report: Report, where: Where) -> None:
         self.report, self.where = report, where
@@ -1616,7 +1619,7 @@ class Search:
             except (FileNotFoundError, ProcessLookupError):
                 if not named:
                     return
-                raise Problem("it has ended; none of its memory is in the report") from None
+                raise Problem("it has ended, or is a kernel thread: it has no memory") from None
             except PermissionError:
                 raise Problem(UNREADABLE) from None
         self.where.told["processes"].append(process)
@@ -1635,7 +1638,7 @@ class Search:
         with self.report.saying(path), open_regular(path) as source:
             heap = Heap(source, self.index, self.report.min_size)
             kept = self.where.copies.setdefault("heaps", defaultdict(list))
-            for content, told in heap.strings:
+            for content, told in heap.base64():
                 if content:
                     size = told["self_size"] if told["whole"] else 0
                     place = path, told["node_id"]
@@ -1696,7 +1699,7 @@ def copy_of(match: Match, space: Pages | Core, owner: dict, texts: Sequence[Matc
     if isinstance(match.key, int):
         told.update(bytes=match.size, whole=match.whole)
     else:
-        told.update(in_source=any(text.holds(match.address) for text in texts))
+        told.update(in_source=any(0 <= match.address - text.address < text.size for text in texts))
     size = 0 if backing == "swap" else match.size
     return Copy(told, size, place or (space.path, match.address))
 
@@ -1736,9 +1739,9 @@ def look_elsewhere(report: Report, options: argparse.Namespace) -> Where:
             looks[column](one)
         if len(report.problems) > before:
             where.partly.add(column)
-    for path in search.index.gone.values() if search.index else ():
+    for path, why in search.index.missed.values() if search.index else ():
         where.partly.update(where.asked)
-        report.problem(path, "it has ended, or is gone: its literals were not looked for")
+        report.problem(path, why)
     return where
 
 
@@ -2100,6 +2103,7 @@ def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -
     """The largest literals: their size in the inputs, and in each place that was looked at."""
     from matplotlib.figure import Figure
 
+    warnings.filterwarnings("ignore", "Glyph")  # its font lacks one that a path has
     panel = Figure(figsize=(12, 8), dpi=100, tight_layout=True).subplots()
     shown = list(islice(rows, min(top, 12 if where.copies else 20)))
     height = 0.8 / (1 + len(where.copies))
