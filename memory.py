@@ -128,7 +128,7 @@ class Stat(NamedTuple):
     state: str
     ppid: int
     faults: int  # minor and major
-    reaped: int  # of the children that it has waited for
+    reaped: int  # faults, of the children that it has waited for
     started: int  # in clock ticks since boot
     rss: int
     stack_start: int  # the same as its parent's until it execs; 0 where hidden
@@ -409,6 +409,7 @@ class Poller:
                 if not process.is_alive():
                     self.end(process)
                     del self.tree.known[process.pid]
+                    self.tree.seen.discard(process.pid)  # it may be another's already
                 elif process.memory:  # only the thread has ended that it was read through
                     living.append(process)
         return living
@@ -451,8 +452,9 @@ class Poller:
     def end(self, process: Process) -> None:
         """Drop its memory. How much of what it shared others still have, only a read tells."""
         self.note_high_water(process)
-        if process.memory and process.memory.pss is not None:
-            self.unassigned += process.memory.pss - process.memory.uss
+        memory = process.reading and process.reading.memory
+        if memory and memory.pss is not None:
+            self.unassigned += max(0, memory.pss - memory.uss)
         process.reading = process.memory = None
         process.uncertain = process.largest = process.high_water = 0
 
@@ -517,21 +519,23 @@ class Sampler(Poller):
     def read_all(self, living: list[Process], now: float) -> None:
         """Read all processes together, and again where too much has moved meanwhile.
 
-        Only forks share anonymous memory. One that comes or goes meanwhile has a share of what is
-        read before or after; if a process shares more than all others account for, one did so
-        unseen, or, with --pid, is outside of the tree.
+        Only forks share anonymous memory. One that comes or goes meanwhile has a share, of its
+        own size at most, of what is read before or after; if a process shares more than all
+        others account for, one did so unseen, or, with --pid, is outside of the tree.
         """
         cpu = time.process_time()
         for _ in range(READ_TRIES):
-            self.unassigned, before = 0, self.population(living)
+            self.unassigned, before = 0, self.population()
             for process in living:
                 self.read_one(process)
             self.read_end = time.monotonic()
             shared = [process.reading.shared_anon for process in living if process.reading]
             alone = max(0, 2 * max(shared, default=0) - sum(shared))
             living[:] = self.poll()  # without what has ended, and with what moved since its read
-            if before != self.population(living):
-                self.unassigned += max(shared, default=0) ** 2 // max(1, sum(shared))
+            if moved := before ^ self.population():
+                forked = max(process.resident[0] or max(shared, default=0) for process, *_ in moved)
+                part = max(shared, default=0) ** 2 // max(1, sum(shared))
+                self.unassigned += min(forked, part)
             else:
                 self.unassigned += max(0, alone - self.outsiders_share)
                 self.outsiders_share = 0 if self.tree.of_command else alone
@@ -540,9 +544,10 @@ class Sampler(Poller):
                 break
         self.read_cost = time.process_time() - cpu
 
-    def population(self, living: Sequence[Process]) -> tuple[object, ...]:
-        """What differs when a process has come or gone, even unseen: its parent waits for it."""
-        return set(self.tree.known), [(process.pid, process.stat.reaped) for process in living]
+    def population(self) -> set[tuple[object, ...]]:
+        """What differs when a process has come or gone: even unseen, where its parent waits."""
+        known = self.tree.known.values()
+        return {(p, p.stat and p.stat.reaped, p.memory is None) for p in known}
 
     def read_one(self, process: Process) -> None:
         """Read one process, unless it has ended meanwhile: then the next poll drops it."""
@@ -1633,7 +1638,7 @@ def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
 
     runs = [Run(path) for path in paths]
     figures = [run.figures for run in runs] if len(runs) > 1 else runs[0].figures
-    text = json.dumps(figures, indent=2) + "\n"
+    text = json.dumps(figures, indent=2) + "\n" if options.json else ""
     done, written = True, list(paths) if options.csv else []
     for path in filter(None, (options.json, options.out)):
         try:

@@ -241,7 +241,7 @@ def test_what_one_that_ends_has_shared_is_uncertain_until_the_others_are_read():
         sampler = sampler_of(workload.pid)
         living = sampler.sample()
         total, ended = sampler.peak, living[-1]
-        its = ended.memory
+        its = ended.reading.memory
         os.kill(ended.pid, signal.SIGKILL)
         wait_for(lambda: not alive(ended.pid))
         for _ in range(2):  # a zombie has nothing more to leave

@@ -29,8 +29,15 @@ from conftest import FORBIDDEN, LIMIT, MEMORY, MIB, ROOT, alive, load, run, star
 
 SCRATCH = [sys.executable, str(ROOT / "tests" / "scratch3")]
 ROLES = {
-    "electron": ("main", "renderer", "gpu-process", "zygote", "utility network"),
-    "chromium": ("main", "renderer", "gpu-process", "zygote", "utility network", "utility storage"),
+    "electron": ("scratch3", "renderer", "gpu-process", "zygote", "utility network"),
+    "chromium": (
+        "chromium",
+        "renderer",
+        "gpu-process",
+        "zygote",
+        "utility network",
+        "utility storage",
+    ),
 }
 SHOWN = {
     "electron, newest": (),
