@@ -31,7 +31,6 @@ import signal
 import sys
 import textwrap
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -132,6 +131,7 @@ class Stat(NamedTuple):
     started: int  # in clock ticks since boot
     rss: int
     stack_start: int  # the same as its parent's until it execs; 0 where hidden
+    text: bytes  # as it was read
 
 
 def read_file(path: str) -> bytes:
@@ -143,15 +143,18 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-def read_stat(pid: int) -> Stat:
-    """/proc/PID/stat, of a process or thread."""
-    fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split(None, 26)
+def read_stat(pid: int, before: Stat | None = None) -> Stat:
+    """/proc/PID/stat, of a process or thread; what was read before where nothing has changed."""
+    text = read_file(f"/proc/{pid}/stat")
+    if before and text == before.text:
+        return before
+    fields = text.rpartition(b")")[2].split(None, 26)
     if not fields:
         raise ProcessLookupError("the process is gone")
     state = fields[0].decode() if fields[20] != b"0" else "X"  # no memory any more: it is ending
     faults, reaped = int(fields[7]) + int(fields[9]), int(fields[8]) + int(fields[10])
     started, rss, stack_start = int(fields[19]), int(fields[21]) * PAGE_SIZE, int(fields[25])
-    return Stat(state, int(fields[1]), faults, reaped, started, rss, stack_start)
+    return Stat(state, int(fields[1]), faults, reaped, started, rss, stack_start, text)
 
 
 def read_resident(pid: int) -> tuple[int, int]:
@@ -221,6 +224,7 @@ class Process:
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
         self.name = "?"
+        self.row = ""  # pid, name and sizes, as in the recording
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
@@ -228,7 +232,9 @@ class Process:
 
         OSError: it has ended, or the thread that it is read through.
         """
-        stat, self.tid = read_stat(self.pid), self.pid
+        stat, self.tid = read_stat(self.pid, self.stat), self.pid
+        if stat is self.stat:
+            return stat
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
         if stat.state in "ZX":
@@ -242,7 +248,7 @@ class Process:
         return stat
 
     def carry(self) -> None:
-        self.memory = carried(self.reading, *self.resident)
+        self.memory, self.row = carried(self.reading, *self.resident), ""
         self.uncertain = unexplained(self.reading, *self.resident, self.stat.faults)
 
     def update_name(self) -> None:
@@ -671,10 +677,13 @@ class Recording:
         """
         lines = []
         for process in living:
-            name, age = process.name.replace('"', '""'), max(0, begin - process.read_at)
-            sizes = ",".join("" if size is None else str(size) for size in process.memory)
+            if not process.row:
+                name = process.name.replace('"', '""')
+                sizes = ",".join("" if size is None else str(size) for size in process.memory)
+                process.row = f'{process.pid},"{name}",{sizes}'
+            age = max(0, begin - process.read_at)
             text = "" if process.memory.pss is None else f"{age:.3f}" if age else "0"
-            lines.append(f'{now:.3f},{process.pid},"{name}",{sizes},{text}\n')
+            lines.append(f"{now:.3f},{process.row},{text}\n")
         self.write("".join(lines) + f'{now:.3f},0,"system",{system},,,,,,,0\n')
 
     def write(self, text: str) -> None:
@@ -820,7 +829,7 @@ class Session:
         self.signals = {signal.SIGCHLD, *ENDING_SIGNALS} - ignored  # nohup's stay ignored
         self.command: Command | None = None
         self.requests = 0  # signals that asked for the end
-        self.last_request = 0.0
+        self.last_request = 0, 0.0  # signal, time
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
         self.left_told = False  # that others live on; run() adds tree, sampler and clocks
@@ -891,9 +900,10 @@ class Session:
         """A signal that asks for the end: see "Ending a run" in the README."""
         now = time.monotonic()
         from_terminal = info.si_signo == signal.SIGINT and info.si_code == SI_KERNEL
-        if now - self.last_request < 0.2 and not from_terminal:
+        number, before = self.last_request
+        if number == info.si_signo and now - before < 0.2 and not from_terminal:
             return  # timeout(1) sends it to its child, and then to its group
-        self.requests, self.last_request = self.requests + 1, now
+        self.requests, self.last_request = self.requests + 1, (info.si_signo, now)
         left_alone = self.command and self.command.status is not None
         if not self.command or (left_alone and info.si_signo == signal.SIGINT):
             self.ended, self.due = "signal", self.due + 1
@@ -992,6 +1002,7 @@ MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) ([1-9]\d{0,17}): (.*)", re.ASCII)
 MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
 EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
 MAX_POINTS = 3000  # of the graph
+MAX_USES = 10000  # processes told apart in one run; of more, the smallest are only counted
 
 
 class Sample(NamedTuple):
@@ -1084,7 +1095,7 @@ class Run:
         self.metrics: dict[str, dict] = {"processes": {"peak": 0}, "age": {"peak": 0}}
         self.areas, self.spans = collections.Counter(), collections.Counter()  # for means
         self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
-        self.samples = 0
+        self.samples = self.unreadable = self.forgotten = 0  # the latter of the processes
         self.peak = self.last = Sample(0.0, {}, {}, {})  # the largest in PSS, and the last
         self.recent: list[Sample] = []  # to find the end
         for sample in samples_of(path, self.meta):
@@ -1119,8 +1130,16 @@ class Run:
             use["process"] = sample.names[key]
             use["peak_rss"] = max(use["peak_rss"], memory.rss)
             use["peak_part"] = max(use["peak_part"], memory.part)
-            unreadable = None in (use["peak_pss"], memory.pss)
-            use["peak_pss"] = None if unreadable else use["peak_part"]
+            if memory.pss is None and use["peak_pss"] is not None:
+                self.unreadable += 1
+            use["peak_pss"] = None if None in (use["peak_pss"], memory.pss) else use["peak_part"]
+        if len(self.uses) > MAX_USES:
+            kept = {*self.largest()[: MAX_USES // 2], *self.peak.memories, *sample.memories}
+            self.forgotten += len(self.uses) - len(kept)
+            self.uses = {key: self.uses[key] for key in kept}
+
+    def largest(self) -> list[tuple[int, float]]:
+        return sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
 
     def finish(self) -> None:
         """What is known at the end only."""
@@ -1137,9 +1156,10 @@ class Run:
         for use in self.uses.values():
             use["process"] = printable(use["process"])
         self.title = (self.meta.get("command") or printable(os.path.basename(self.path)))[:1000]
-        largest = sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
-        self.drawn = largest[: len(COLOURS) - 1]  # the rest is grey
-        self.shown = [name for name in METRICS if self.metrics.get(name, {}).get("peak")]
+        self.drawn = self.largest()[: len(COLOURS) - 1]  # the rest is grey
+        self.shown = [name for name in METRICS if name in self.metrics]
+        if "swap" in self.shown and not self.metrics["swap"]["peak"]:
+            self.shown.remove("swap")
 
     def size(self, name: str, key: str) -> str:
         is_bound = self.figures["unreadable"] > 0 and name in ("pss", "uss")
@@ -1184,7 +1204,7 @@ def run_to_dict(run: Run) -> dict[str, object]:
         "interval": number(run.meta, "interval"),
         "samples": run.samples,
         "processes": run.metrics["processes"]["peak"],
-        "unreadable": sum(use["peak_pss"] is None for use in uses),
+        "unreadable": run.unreadable,
         "uncertain": uncertain,
         **{name: run.metrics.get(name) for name in METRICS},
         "pss_peak_split": split if any(split.values()) else None,
@@ -1259,7 +1279,7 @@ def summary(run: Run) -> str:
         lines += ["", *mapping_table(run)]
     own, due = run.figures["own"], number(run.meta, "samples due")
     cost = f"memory.py itself: {count(run.samples, 'sample', 's')}"
-    if due and run.end and own["cpu_seconds"] is not None:
+    if due is not None and run.end and own["cpu_seconds"] is not None:
         share = 100 * own["cpu_seconds"] / run.end
         cost += f" of {due} due, {share:.1f} % of a CPU, {mib(own['peak_rss'])} RSS"
         cost += f"; values at most {seconds(run.metrics['age']['peak'])} old"
@@ -1299,7 +1319,7 @@ def process_table(run: Run) -> Iterator[str]:
         yield f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}"
     if rest := run.figures["by_process"][TABLE_ROWS:]:
         size = mib(sum(use["pss_at_peak"] for use in rest))
-        yield f"{size:>14}{'':37}  {count(len(rest), 'more process')}"
+        yield f"{size:>14}{'':37}  {count(run.forgotten + len(rest), 'more process')}"
 
 
 def mappings_title(run: Run) -> str:
@@ -1373,13 +1393,14 @@ def label_of(text: str, width: int) -> str:
 
 def picture(runs: Sequence[Run], out: str) -> bytes:
     """One run, or several compared, in the format that the file's ending picks."""
-    from matplotlib.figure import Figure  # only here: it takes some 50 MiB
+    with contextlib.redirect_stderr(io.StringIO()):  # what it says of caches and of fonts
+        import matplotlib.figure  # only here: it takes some 50 MiB
 
-    warnings.simplefilter("ignore")  # glyphs that the font does not have
-    figure, data = Figure(figsize=(12, 10), dpi=100), io.BytesIO()
-    draw = draw_comparison if len(runs) > 1 else draw_run
-    draw(figure, *runs)
-    figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
+        matplotlib.rcdefaults()  # not the user's
+        figure, data = matplotlib.figure.Figure(figsize=(12, 10), dpi=100), io.BytesIO()
+        draw = draw_comparison if len(runs) > 1 else draw_run
+        draw(figure, *runs)
+        figure.savefig(data, format=os.path.splitext(out)[1][1:].lower())
     return data.getvalue()
 
 
@@ -1459,7 +1480,7 @@ def draw_processes(panel: Axes, run: Run) -> None:
         use = run.uses[key]
         peak = at_most(use["peak_part"], use["peak_pss"] is None)
         labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
-    if others := len(run.uses) - len(run.drawn):
+    if others := run.forgotten + len(run.uses) - len(run.drawn):
         sums = [point.totals["pss"] / MIB for point in run.points]
         layers.append([whole - sum(drawn) for whole, *drawn in zip(sums, *layers)])
         labels.append(f"{count(others, 'other process')}, peak {max(layers[-1]):.1f} MiB")
@@ -1554,21 +1575,22 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     """Find before the command starts what can be known to fail. Raises Problem."""
     given = [options.pid, options.recordings, options.cmd, options.words or None]
     duration = options.interval if options.duration is None else options.duration
-    in_range = 0.001 <= options.interval < 1e9 and 0 <= duration < 1e9 and (duration or options.pid)
-    out, csv = options.out or "", options.csv or ""
+    least = 0.001 if options.pid is None else 0
+    in_range = 0.001 <= options.interval < 1e9 and least <= duration < 1e9
+    out, csv, recordings = options.out or "", options.csv or "", options.recordings or []
     no_format = out and os.path.splitext(out)[1].lower() not in FORMATS
     no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
     wrong = {
         "give one of: COMMAND, --cmd, --pid, --in (see --help)": given.count(None) != 3,
         "the command is empty": given[:2] == [None, None] and not any(words[:1]),
         "--interval is 0.001 or more, --duration above 0 (with --pid or 0)": not in_range,
-        "the name of a file is empty": "" in (options.out, options.csv, options.json),
+        "the name of a file is empty": "" in [options.out, options.csv, options.json, *recordings],
         "--csv needs a run: --in takes no samples": csv and options.recordings,
         f"{csv}: must be a regular file": no_file,
         f"{out}: the ending must be one of {', '.join(FORMATS)}": no_format,
     }
     outputs = [path for path in (out, csv, options.json) if path not in ("", "-", None)]
-    files = [os.path.realpath(path) for path in [*outputs, *(options.recordings or ())]]
+    files = [os.path.realpath(path) for path in [*outputs, *recordings]]
     for path in outputs:
         existing = path if os.path.exists(path) else os.path.dirname(path) or "."
         wrong[f"{path}: is named twice"] = files.count(os.path.realpath(path)) > 1
@@ -1598,7 +1620,8 @@ def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
     pids = " ".join(words).replace(",", " ").split()
     unknown = [pid for pid in pids if pid not in running]
     if unknown or not pids:
-        raise Problem(f"--pid {' '.join(unknown)}: no such process (did pgrep find none?)", 2)
+        which = " ".join(["--pid", *unknown])
+        raise Problem(f"{which}: no such process (did pgrep find none?)", 2)
     return [running[pid] for pid in pids]
 
 

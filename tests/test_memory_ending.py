@@ -83,6 +83,8 @@ def test_command_that_cannot_be_executed():
         (["--pid", "1", "--cmd", "true"], "give one of"),
         (["--pid", "999999999"], "no such process"),
         (["--pid", "abc"], "--pid abc: no such process"),
+        (["--pid", "--duration", "0"], "--pid: no such process (did pgrep find none?)"),
+        (["--in", ""], "the name of a file is empty"),
         (["--interval", "0", "true"], "--interval is 0.001 or more"),
         (["--interval", "5e-324", "true"], "--interval is 0.001 or more"),
         (["--interval", "nan", "true"], "--interval is 0.001 or more"),
@@ -334,6 +336,18 @@ def test_a_second_signal_stops_at_once(number, status):
     assert target.is_running()
     target.kill()
     assert "PSS" in process.communicate()[1] and Path("g.png").exists()
+
+
+def test_another_signal_soon_after_the_first_stops_at_once():
+    code = f"import signal, time\nfor n in (2, 15): signal.signal(n, signal.SIG_IGN)\n{READY}\n"
+    process = start("--csv", "s.csv", *python(code + "time.sleep(60)"))
+    wait_ready(process)
+    target = commands_process(process)
+    process.send_signal(signal.SIGINT)
+    wait_for(lambda: "# ending: " in Path("s.csv").read_text())  # heard
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT) == 143
+    target.kill()
 
 
 def test_nohup_stays_in_force():

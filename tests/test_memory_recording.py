@@ -555,23 +555,39 @@ def test_absurd_values(recording, capsys, line):
     assert json.loads(Path("s.json").read_text())["samples"] == (4 if line[0] == "#" else 1)
 
 
-def test_a_run_of_very_many_processes(recording):
-    """All 20,000 short-lived ones are counted, within the memory of a long recording."""
+def test_a_run_of_very_many_processes(recording, monkeypatch):
+    """Of 20,000 short-lived ones the small are only counted: memory is bounded."""
+    monkeypatch.setattr(memory, "MAX_USES", 500)
     rows = []
     for n in range(2000):
         for pid in range(10 * n + 1, 10 * n + 11):
             size = 5000 if pid == 555 else 1000 + pid % 7
-            rows.append(f'{n}.000,{pid},"cc1",{size},{size},{size},0,{size},0,0,0\n')
+            pss = "" if pid == 77 else size
+            rows.append(f'{n}.000,{pid},"cc1",{size},{pss},{pss},0,{pss},0,0,0\n')
         rows.append(f'{n}.000,0,"system",0,,,,,,,0\n')
     path = recording(HEAD + "".join(rows) + "# duration: 2000\n")
     tracemalloc.start()
     run = memory.Run(str(path))
-    assert tracemalloc.get_traced_memory()[1] < 30 * MIB
+    assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     tracemalloc.stop()
     uses = run.figures["by_process"]
-    assert len(uses) == 20000 and uses[0]["pid"] == 555
+    assert len(uses) <= 510 and uses[0]["pid"] == 555
+    assert run.figures["unreadable"] == 1  # though it is forgotten
     assert sum(use["pss_at_peak"] for use in uses) == run.metrics["pss"]["peak"]
     assert "19988 more processes" in memory.summary(run)
+
+
+def test_graph_of_nothing_but_zeros(recording):
+    zeros = '0.1,5,"x",0,0,0,0,0,0,0,0\n0.1,0,"system",0,,,,,,,0\n'
+    assert memory.main(["--in", str(recording(HEAD + zeros + FOOT)), "--out", "g.png"]) == 0
+
+
+def test_matplotlib_is_not_heard_and_its_settings_are_not_the_users(recording):
+    """No TeX is there; the folder of its caches cannot be made."""
+    env = {**os.environ, "MPLCONFIGDIR": "/proc/none"}
+    Path("matplotlibrc").write_text("text.usetex: True\n")  # read from the current folder
+    result = run("--in", recording(HEAD + BODY + FOOT), "--quiet", "--out", "g.png", env=env)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_graph_with_strange_names(recording):
