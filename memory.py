@@ -124,7 +124,7 @@ class Memory(NamedTuple):
 class Stat(NamedTuple):
     """The fields of /proc/PID/stat that are used (proc_pid_stat(5))."""
 
-    state: str
+    state: str  # X: its memory is being freed
     ppid: int
     faults: int  # minor and major
     reaped: int  # faults, of the children that it has waited for
@@ -151,7 +151,7 @@ def read_stat(pid: int, before: Stat | None = None) -> Stat:
     fields = text.rpartition(b")")[2].split(None, 26)
     if not fields:
         raise ProcessLookupError("the process is gone")
-    state = fields[0].decode() if fields[20] != b"0" else "X"  # no memory any more: it is ending
+    state = "X" if fields[0] != b"Z" and fields[20] == b"0" else fields[0].decode()
     faults, reaped = int(fields[7]) + int(fields[9]), int(fields[8]) + int(fields[10])
     started, rss, stack_start = int(fields[19]), int(fields[21]) * PAGE_SIZE, int(fields[25])
     return Stat(state, int(fields[1]), faults, reaped, started, rss, stack_start, text)
@@ -223,8 +223,9 @@ class Process:
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
+        self.ending = 0  # polls in which its memory was being freed
         self.name = "?"
-        self.row = ""  # pid, name and sizes, as in the recording
+        self.sizes = ""  # memory as in the recording
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
@@ -235,6 +236,7 @@ class Process:
         stat, self.tid = read_stat(self.pid, self.stat), self.pid
         if stat is self.stat:
             return stat
+        self.ending = self.ending + 1 if stat.state == "X" else 0
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
         if stat.state in "ZX":
@@ -248,7 +250,8 @@ class Process:
         return stat
 
     def carry(self) -> None:
-        self.memory, self.row = carried(self.reading, *self.resident), ""
+        self.memory = carried(self.reading, *self.resident)
+        self.sizes = ",".join("" if size is None else str(size) for size in self.memory)
         self.uncertain = unexplained(self.reading, *self.resident, self.stat.faults)
 
     def update_name(self) -> None:
@@ -532,7 +535,7 @@ class Sampler(Poller):
         cpu = time.process_time()
         for _ in range(READ_TRIES):
             self.unassigned, before = 0, self.population()
-            for process in living:
+            for process in reversed(living):  # a fork holds up the read of its parent
                 self.read_one(process)
             self.read_end = time.monotonic()
             shared = [process.reading.shared_anon for process in living if process.reading]
@@ -553,7 +556,7 @@ class Sampler(Poller):
     def population(self) -> set[tuple[object, ...]]:
         """What differs when a process has come or gone: even unseen, where its parent waits."""
         known = self.tree.known.values()
-        return {(p, p.stat and p.stat.reaped, p.memory is None) for p in known}
+        return {(p, p.stat and p.stat.reaped, p.memory is None, p.ending) for p in known}
 
     def read_one(self, process: Process) -> None:
         """Read one process, unless it has ended meanwhile: then the next poll drops it."""
@@ -677,13 +680,9 @@ class Recording:
         """
         lines = []
         for process in living:
-            if not process.row:
-                name = process.name.replace('"', '""')
-                sizes = ",".join("" if size is None else str(size) for size in process.memory)
-                process.row = f'{process.pid},"{name}",{sizes}'
-            age = max(0, begin - process.read_at)
+            name, age = process.name.replace('"', '""'), max(0, begin - process.read_at)
             text = "" if process.memory.pss is None else f"{age:.3f}" if age else "0"
-            lines.append(f"{now:.3f},{process.row},{text}\n")
+            lines.append(f'{now:.3f},{process.pid},"{name}",{process.sizes},{text}\n')
         self.write("".join(lines) + f'{now:.3f},0,"system",{system},,,,,,,0\n')
 
     def write(self, text: str) -> None:
