@@ -2,12 +2,8 @@
 """How much memory a command and all its descendants use, over time.
 
     $ ./memory.py tests/tree.py --shared 100 --forks 4 --private 50 --rewrite 60 --seconds 5
-    5.3 s, 9 processes at most, exit status 0
-
                       peak          at          mean           end
     PSS          288.2 MiB       3.5 s     276.5 MiB     288.2 MiB
-    USS          176.8 MiB       0.3 s     170.6 MiB     176.8 MiB
-    RSS          774.4 MiB       0.3 s     736.0 MiB     774.4 MiB
     ...
 
 Data goes one way: command -> process tree -> samples -> CSV -> run -> summary and graph.
@@ -974,13 +970,11 @@ def hint_running_instance(name: str) -> None:
 
     Those that do so have children of their own (Electron, Firefox), unlike most shells.
     """
-    for process in psutil.process_iter(["name"]):
-        with contextlib.suppress(psutil.Error):
-            same = process.info["name"] == name and not INTERPRETER_RE.match(name)
-            if same and any(child.name() == name for child in process.children()):
-                words = f"{name} ended at once, and another {name} runs: it may have taken over"
-                say(f"{words}; to measure that one: memory.py --pid {process.pid}")
-                return
+    same = [p for p in psutil.process_iter(["name", "ppid"]) if p.info["name"] == name]
+    parents = {p.pid for p in same} & {p.info["ppid"] for p in same}
+    if parents and not INTERPRETER_RE.match(name):
+        words = f"{name} ended at once, and another {name} runs: it may have taken over"
+        say(f"{words}; to measure that one: memory.py --pid {min(parents)}")
 
 
 # ---------------------------------------------------------------- reading a recording

@@ -404,7 +404,7 @@ def test_single_instance_hint():
         assert "another" not in run(single, "-c", "kill -TERM $$").stderr
         assert "another" not in run("sleep", "0.1").stderr
     finally:
-        for process in (*child.children(), child, other, lonely):
+        for process in (child, *child.children(), other, lonely):  # the parent first
             process.kill()
         other.wait()
         lonely.wait()
