@@ -375,18 +375,18 @@ def full_read(process: Process) -> Reading:
     stat = read_stat(process.tid)
     if "RssAnon" not in status or "Pss" not in sizes:
         raise ProcessLookupError("it is ending")
-    memory = memory_of(sizes)
+    memory, polled = memory_of(sizes), (*process.resident, process.stat.faults)
     anon, mapped = status["RssAnon"], status["RssFile"] + status["RssShmem"]
-    shared_anon = max(0, sizes["Anonymous"] - memory.anon)
-    shared = max(shared_anon, process.reading.shared_anon)
-    polled = Reading(memory, *process.resident, process.stat.faults, shared)
-    blurred = unexplained(polled, anon, mapped, stat.faults)
-    process.resident = anon, mapped
-    process.stat = stat._replace(started=process.stat.started, rss=anon + mapped)
-    process.high_water = max(process.high_water, status["VmHWM"])
-    if abs(anon - polled.anon) + abs(mapped - polled.mapped) > COUNTER_ERROR:  # it moved meanwhile
+    if abs(anon - polled[0]) + abs(mapped - polled[1]) > COUNTER_ERROR:  # it moved meanwhile
         anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
-    return Reading(memory, anon, mapped, stat.faults, shared_anon, blurred)
+    shared_anon = max(0, sizes["Anonymous"] - memory.anon)
+    reading = Reading(memory, anon, mapped, stat.faults, shared_anon)
+    polls = (Reading(one.memory, *polled, one.shared_anon) for one in (process.reading, reading))
+    blurred = max(unexplained(poll, anon, mapped, stat.faults) for poll in polls)
+    process.resident = anon, mapped
+    process.stat = stat._replace(started=process.stat.started, rss=anon + mapped, text=b"")
+    process.high_water = max(process.high_water, status["VmHWM"])
+    return reading._replace(blurred=blurred)
 
 
 class Poller:
