@@ -51,9 +51,9 @@ class Problem(Exception):
     """A fatal error: one line for stderr, and the exit status."""
 
 
-def mib(size: float | None) -> str:
-    """A size in bytes as MiB: 1572864 -> '1.5 MiB'."""
-    return "-" if size is None else f"{size / MIB:.1f} MiB"
+def mib(size: float | None, is_bound: bool = False) -> str:
+    """A size in bytes as MiB: 1572864 -> '1.5 MiB'; '<=1.5 MiB' where it is an upper bound."""
+    return "-" if size is None else f"{'<=' if is_bound else ''}{size / MIB:.1f} MiB"
 
 
 def count(number: int, what: str, plural: str = "es") -> str:
@@ -1014,11 +1014,6 @@ class Sample(NamedTuple):
     totals: dict[str, float]  # all its numbers that are known, by name
 
 
-def at_most(size: int | None, is_bound: bool) -> str:
-    """A size, with <= where RSS stands in for what could not be read."""
-    return ("<=" if is_bound else "") + mib(size)
-
-
 def number(meta: dict[str, str], key: str) -> float | None:
     """The number that a comment ends with; None where there is none or an absurd one."""
     match = NUMBER_RE.fullmatch(meta.get(key, ""))
@@ -1156,13 +1151,13 @@ class Run:
             use["pss_at_peak"] = self.peak.memories.get(key, Memory(0)).part
         self.title = (self.meta.get("command") or printable(os.path.basename(self.path)))[:1000]
         self.drawn = self.largest()[: len(COLOURS) - 1]  # the rest is grey
-        self.shown = [name for name in METRICS if name in self.metrics]
-        if "swap" in self.shown and not self.metrics["swap"]["peak"]:
-            self.shown.remove("swap")
+        known = [name for name in METRICS if name in self.metrics]
+        self.shown = [name for name in known if name != "swap" or self.metrics[name]["peak"]]
 
     def size(self, name: str, key: str) -> str:
+        """Peak, mean or end of a metric: a bound where RSS stands in for what was not readable."""
         is_bound = self.figures["unreadable"] > 0 and name in ("pss", "uss")
-        return at_most(self.metrics[name][key], is_bound)
+        return mib(self.metrics[name][key], is_bound)
 
 
 def points_of(run: Run) -> list[Sample]:
@@ -1312,7 +1307,7 @@ def process_table(run: Run) -> Iterator[str]:
     """The processes with the most PSS at the peak, and the rest as one line."""
     yield f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"
     for use in run.figures["by_process"][:TABLE_ROWS]:
-        at_peak = at_most(use["pss_at_peak"], use["peak_pss"] is None)
+        at_peak = mib(use["pss_at_peak"], use["peak_pss"] is None)
         pss = "not readable" if use["peak_pss"] is None else mib(use["peak_pss"])
         rss, name = mib(use["peak_rss"]), use["process"][:46]
         yield f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}"
@@ -1321,7 +1316,7 @@ def process_table(run: Run) -> Iterator[str]:
         yield f"{size:>14}{'':37}  {count(run.forgotten + len(rest), 'more process')}"
 
 
-def largest_mappings(run: Run) -> tuple[str, list[tuple[str, str, int, int, str]]]:
+def largest_mappings(run: Run) -> tuple[str, list[tuple]]:
     """A title; kind, name, PSS, its anonymous part and share of the largest, and of the rest."""
     made_of, rows = run.figures["made_of"], []
     if not made_of:
@@ -1333,7 +1328,7 @@ def largest_mappings(run: Run) -> tuple[str, list[tuple[str, str, int, int, str]
         rest -= row["pss"]
     if rest > 0:
         rows.append(("", "the rest", rest, 0, f"{rest / whole:.0%}"))
-    pss = at_most(whole, any(row["kind"] == "unreadable" for row in made_of["mappings"]))
+    pss = mib(whole, any(row["kind"] == "unreadable" for row in made_of["mappings"]))
     return f"PSS by mapping, {seconds(made_of['time'])} after the start, of {pss}", rows
 
 
@@ -1342,7 +1337,7 @@ def mapping_table(run: Run) -> Iterator[str]:
     yield title
     yield f"{'PSS':>14}{'anonymous':>14}"
     for kind, name, pss, anon, share in rows:
-        size, part = at_most(pss, kind == "unreadable"), mib(anon) if kind in KIND_COLOURS else ""
+        size, part = mib(pss, kind == "unreadable"), mib(anon) if kind in KIND_COLOURS else ""
         yield f"{size:>14}{part:>14}{share:>6}  {kind:10}  {name}"
 
 
@@ -1425,7 +1420,7 @@ def draw_run(figure: Figure, run: Run) -> None:
         draw_processes(lower, run)
     for kind, name, pss, anon, share in mappings:
         text = f"{label_of(name, 60)}, {mib(pss)} ({share})"
-        draw_bar(*third, pss, text, KIND_COLOURS.get(kind, GREY), anon)
+        draw_bar(third[0], pss, text, KIND_COLOURS.get(kind, GREY), anon)
 
 
 def draw_comparison(figure: Figure, *runs: Run) -> None:
@@ -1453,23 +1448,22 @@ def draw_bar(panel: Axes, size: int, text: str, colour: str, anon: int = 0) -> N
     panel.set_yticks([])
 
 
-def time_axis(panel: Axes, end: float) -> int:
-    """Label it. Returns its unit in seconds."""
+def time_axis(panel: Axes, end: float, points: Sequence[Sample]) -> list[float]:
+    """Label it. Returns the points' times in its unit."""
     unit, name = (60, "minutes") if end >= 180 else (1, "seconds")
     panel.set_xlim(0, max(end, 0.001) / unit)
     panel.set_xlabel(f"{name} since the start", size=9, labelpad=1)
-    return unit
+    return [point.time / unit for point in points]
 
 
 def draw_curve(panel: Axes, end: float, run: Run, name: str, label: str, look: tuple) -> None:
     """A metric over time, each value held to the next; the peak of PSS is marked."""
     colour, style, width = look
-    unit = time_axis(panel, end)
-    times = [point.time / unit for point in run.points]
+    times = time_axis(panel, end, run.points)
     sizes = [point.totals.get(name, float("nan")) / MIB for point in run.points]
     panel.step(times, sizes, colour, where="post", label=label, ls=style, lw=width)
     if name == "pss":
-        panel.plot(run.metrics[name]["peak_time"] / unit, max(sizes), "o", color=colour)
+        panel.plot(times[sizes.index(max(sizes))], max(sizes), "o", color=colour)
     panel.set_ylim(min(0, panel.dataLim.ymin * 1.1), panel.dataLim.ymax * 1.1)
     panel.legend(labelspacing=0.9, **LEGEND)
 
@@ -1480,14 +1474,13 @@ def draw_processes(panel: Axes, run: Run) -> None:
     for key in run.drawn:
         layers.append([point.memories[key].part / MIB for point in run.points])
         use = run.uses[key]
-        peak = at_most(use["peak_part"], use["peak_pss"] is None)
+        peak = mib(use["peak_part"], use["peak_pss"] is None)
         labels.append(f"{label_of(use['process'], 34)} ({use['pid']})\n    peak {peak}")
     if others := run.forgotten + len(run.uses) - len(run.drawn):
-        sums = [point.totals["pss"] / MIB for point in run.points]
-        layers.append([whole - sum(drawn) for whole, *drawn in zip(sums, *layers)])
-        labels.append(f"{count(others, 'other process')}, peak {max(layers[-1]):.1f} MiB")
-    unit = time_axis(panel, run.end)
-    times = [point.time / unit for point in run.points]
+        rest = [p.totals["pss"] - sum(m.part for m in p.memories.values()) for p in run.points]
+        layers.append([size / MIB for size in rest])
+        labels.append(f"{count(others, 'other process')}, peak {mib(max(rest))}")
+    times = time_axis(panel, run.end, run.points)
     stack = panel.stackplot(times, *layers, colors=COLOURS, step="post")
     for layer in stack:
         layer.set(edgecolor=layer.get_facecolor(), linewidth=0.5)  # so that spikes stay visible
@@ -1586,9 +1579,8 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
 
 def check_system(options: argparse.Namespace) -> None:
     """Find what is missing here. Raises Problem."""
-    wanted = {"psutil": not options.recordings, "matplotlib": options.out}
-    for name in filter(wanted.get, wanted):
-        if importlib.util.find_spec(name) is None:
+    for name, wanted in (("psutil", not options.recordings), ("matplotlib", options.out)):
+        if wanted and importlib.util.find_spec(name) is None:
             how = f"apt install python3-{name} (or pip install {name})"
             raise Problem(f"{name} missing for {sys.executable}: {how}", 125)
     if not options.recordings:
@@ -1645,7 +1637,7 @@ def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
 
     runs = [Run(path) for path in paths]
     figures = [run.figures for run in runs] if len(runs) > 1 else runs[0].figures
-    text = json.dumps(figures, indent=2) + "\n" if options.json else ""
+    text = json.dumps(figures, indent=2) + "\n"
     done, written = True, list(paths) if options.csv else []
     for path in filter(None, (options.json, options.out)):
         try:
@@ -1699,13 +1691,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if report(options.recordings, options) else 125
     except Problem as problem:
         message, status = problem.args
-        say(message)
-        return status
-    except OSError as error:
-        say(f"{error.filename or 'the current folder'}: {error.strerror}")  # getcwd() names none
-        return 2
+    except OSError as error:  # getcwd() names no file
+        message, status = f"{error.filename or 'the current folder'}: {error.strerror}", 2
     except KeyboardInterrupt:
         return 130
+    say(message)
+    return status
 
 
 if __name__ == "__main__":
