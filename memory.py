@@ -1150,7 +1150,7 @@ class Run:
             use["process"] = printable(use["process"])
             use["pss_at_peak"] = self.peak.memories.get(key, Memory(0)).part
         self.title = (self.meta.get("command") or printable(os.path.basename(self.path)))[:1000]
-        self.drawn = self.largest()[: len(COLOURS) - 1]  # the rest is grey
+        self.drawn = {key: self.uses[key] for key in self.largest()[: len(COLOURS) - 1]}
         known = [name for name in METRICS if name in self.metrics]
         self.shown = [name for name in known if name != "swap" or self.metrics[name]["peak"]]
 
@@ -1171,7 +1171,7 @@ def points_of(run: Run) -> list[Sample]:
         top = max(group, key=lambda sample: sample.totals["pss"])
         drawn = {key: top.memories.get(key, Memory(0)) for key in run.drawn}
         totals = {n: max(s.totals.get(n, size) for s in group) for n, size in top.totals.items()}
-        points.append(top._replace(memories=drawn, names={}, totals=totals))
+        points.append(Sample(top.time, drawn, {}, totals))
     return points + [point._replace(time=run.end) for point in points[-1:]]  # it holds till then
 
 
@@ -1471,12 +1471,11 @@ def draw_curve(panel: Axes, end: float, run: Run, name: str, label: str, look: t
 def draw_processes(panel: Axes, run: Run) -> None:
     """PSS of the largest processes and of the rest as one, stacked from below."""
     layers, labels = [], []
-    for key in run.drawn:
+    for key, use in run.drawn.items():
         layers.append([point.memories[key].part / MIB for point in run.points])
-        use = run.uses[key]
         peak = mib(use["peak_part"], use["peak_pss"] is None)
         labels.append(f"{label_of(use['process'], 34)} ({use['pid']})\n    peak {peak}")
-    if others := run.forgotten + len(run.uses) - len(run.drawn):
+    if others := run.forgotten + len(run.uses) - len(run.drawn):  # in grey
         rest = [p.totals["pss"] - sum(m.part for m in p.memories.values()) for p in run.points]
         layers.append([size / MIB for size in rest])
         labels.append(f"{count(others, 'other process')}, peak {mib(max(rest))}")
