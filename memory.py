@@ -47,9 +47,9 @@ class Problem(Exception):
     """A fatal error: one line for stderr, and the exit status."""
 
 
-def mib(size: float | None) -> str:
-    """A size in bytes as MiB: 1572864 -> '1.5 MiB'."""
-    return "-" if size is None else f"{size / MIB:.1f} MiB"
+def mib(size: float | None, is_bound: bool = False) -> str:
+    """A size in bytes as MiB: 1572864 -> '1.5 MiB'; '<=1.5 MiB' where it is an upper bound."""
+    return "-" if size is None else f"{'<=' if is_bound else ''}{size / MIB:.1f} MiB"
 
 
 def count(number: int, what: str, plural: str = "es") -> str:
@@ -980,12 +980,12 @@ def hint_running_instance(name: str) -> None:
 # ---------------------------------------------------------------- reading a recording
 # A CSV goes in, a Run comes out: all that the summary, the JSON and the graph show.
 
-METRICS = {  # name, what it is; colour, style and width of its curve
-    "pss": ("PSS", "shared pages divided: the true sum", "#000000", "-", 2.4),
-    "uss": ("USS", "private pages alone", "#0072B2", "-.", 1.6),
-    "rss": ("RSS", "shared pages counted in each process", "#D55E00", "-", 1.3),
-    "swap": ("swap", "swapped PSS", "#CC79A7", ":", 2.2),
-    "system": ("system", "change of all memory in use", "#117733", "--", 1.4),
+METRICS = {  # name, what it is, look of its curve
+    "pss": ("PSS", "shared pages divided: the true sum", ("#000000", "-", 2.4)),
+    "uss": ("USS", "private pages alone", ("#0072B2", "-.", 1.6)),
+    "rss": ("RSS", "shared pages counted in each process", ("#D55E00", "-", 1.3)),
+    "swap": ("swap", "swapped PSS", ("#CC79A7", ":", 2.2)),
+    "system": ("system", "change of all memory in use", ("#117733", "--", 1.4)),
 }
 KINDS = {"anon": "anonymous", "file": "file-backed", "shmem": "shared"}
 ROW = r'(\d{1,9}\.\d{1,9}),(\d{1,9}),"((?:[^"]|"")*)",(-?\d{1,18})' + r",(\d{0,18})" * 6
@@ -1005,11 +1005,6 @@ class Sample(NamedTuple):
     memories: dict[tuple[int, float], Memory]
     names: dict[tuple[int, float], str]
     totals: dict[str, float]  # all its numbers that are known, by name
-
-
-def at_most(size: int | None, is_bound: bool) -> str:
-    """A size, with <= where RSS stands in for what could not be read."""
-    return ("<=" if is_bound else "") + mib(size)
 
 
 def number(meta: dict[str, str], key: str) -> float | None:
@@ -1117,7 +1112,7 @@ class Run:
             pss, since = sample.totals["pss"], sample.time - EXIT_SECONDS
             self.recent = [s for s in self.recent if s.totals["pss"] > pss and s.time > since]
             self.recent.append(sample)
-        new = {"pss_at_peak": 0, "peak_rss": 0, "peak_part": 0, "peak_pss": 0}
+        new = {"peak_rss": 0, "peak_part": 0, "peak_pss": 0}
         for key, memory in sample.memories.items():
             use = self.uses.setdefault(key, {"pid": key[0], **new})
             use["process"] = sample.names[key]
@@ -1144,19 +1139,18 @@ class Run:
             area, span = self.areas[name], self.spans[name]
             metric["mean"] = round(area / span) if span else metric["peak"]
             metric["end"] = end.totals.get(name)
-        for key, memory in self.peak.memories.items():
-            self.uses[key]["pss_at_peak"] = memory.part
-        for use in self.uses.values():
+        for key, use in self.uses.items():
             use["process"] = printable(use["process"])
+            use["pss_at_peak"] = self.peak.memories.get(key, Memory(0)).part
         self.title = (self.meta.get("command") or printable(os.path.basename(self.path)))[:1000]
-        self.drawn = self.largest()[: len(COLOURS) - 1]  # the rest is grey
-        self.shown = [name for name in METRICS if name in self.metrics]
-        if "swap" in self.shown and not self.metrics["swap"]["peak"]:
-            self.shown.remove("swap")
+        self.drawn = {key: self.uses[key] for key in self.largest()[: len(COLOURS) - 1]}
+        known = [name for name in METRICS if name in self.metrics]
+        self.shown = [name for name in known if name != "swap" or self.metrics[name]["peak"]]
 
     def size(self, name: str, key: str) -> str:
+        """Peak, mean or end of a metric: a bound where RSS stands in for what was not readable."""
         is_bound = self.figures["unreadable"] > 0 and name in ("pss", "uss")
-        return at_most(self.metrics[name][key], is_bound)
+        return mib(self.metrics[name][key], is_bound)
 
 
 def points_of(run: Run) -> list[Sample]:
@@ -1168,9 +1162,9 @@ def points_of(run: Run) -> list[Sample]:
     samples = (s for s in itertools.islice(samples_of(run.path, {}), run.samples) if s.memories)
     while group := list(itertools.islice(samples, -(-run.samples // MAX_POINTS))):
         top = max(group, key=lambda sample: sample.totals["pss"])
-        drawn = {key: top.memories[key] for key in run.drawn if key in top.memories}
+        drawn = {key: top.memories.get(key, Memory(0)) for key in run.drawn}
         totals = {n: max(s.totals.get(n, size) for s in group) for n, size in top.totals.items()}
-        points.append(top._replace(memories=drawn, names={}, totals=totals))
+        points.append(Sample(top.time, drawn, {}, totals))
     return points + [point._replace(time=run.end) for point in points[-1:]]  # it holds till then
 
 
@@ -1306,7 +1300,7 @@ def process_table(run: Run) -> Iterator[str]:
     """The processes with the most PSS at the peak, and the rest as one line."""
     yield f"{'PSS at peak':>14}{'peak PSS':>14}{'peak RSS':>14}{'pid':>9}  process"
     for use in run.figures["by_process"][:TABLE_ROWS]:
-        at_peak = at_most(use["pss_at_peak"], use["peak_pss"] is None)
+        at_peak = mib(use["pss_at_peak"], use["peak_pss"] is None)
         pss = "not readable" if use["peak_pss"] is None else mib(use["peak_pss"])
         rss, name = mib(use["peak_rss"]), use["process"][:46]
         yield f"{at_peak:>14}{pss:>14}{rss:>14}{use['pid']:>9}  {name}"
@@ -1315,55 +1309,50 @@ def process_table(run: Run) -> Iterator[str]:
         yield f"{size:>14}{'':37}  {count(run.forgotten + len(rest), 'more process')}"
 
 
-def mappings_title(run: Run) -> str:
-    made_of = run.figures["made_of"]
-    pss = at_most(made_of["pss"], any(row["kind"] == "unreadable" for row in made_of["mappings"]))
-    return f"PSS by mapping, {seconds(made_of['time'])} after the start, of {pss}"
-
-
-def largest_mappings(run: Run) -> Iterator[tuple[str, str, int, int, str]]:
-    """Kind, name, PSS, its anonymous part and share of the largest mappings and the rest."""
-    rest = whole = run.figures["made_of"]["pss"]
-    for row in run.figures["made_of"]["mappings"][:MAPPINGS_SHOWN]:
-        if row["pss"] >= whole / 200:
-            name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
-            yield row["kind"], name, row["pss"], row["anon"], f"{row['pss'] / whole:.0%}"
-            rest -= row["pss"]
+def largest_mappings(run: Run) -> tuple[str, list[tuple]]:
+    """A title; kind, name, PSS, its anonymous part and share of the largest, and of the rest."""
+    made_of, rows = run.figures["made_of"], []
+    if not made_of:
+        return "", rows
+    rest = whole = made_of["pss"]
+    for row in made_of["mappings"][:MAPPINGS_SHOWN]:
+        name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
+        rows.append((row["kind"], name, row["pss"], row["anon"], f"{row['pss'] / whole:.0%}"))
+        rest -= row["pss"]
     if rest > 0:
-        yield "", "the rest", rest, 0, f"{rest / whole:.0%}"
+        rows.append(("", "the rest", rest, 0, f"{rest / whole:.0%}"))
+    pss = mib(whole, any(row["kind"] == "unreadable" for row in made_of["mappings"]))
+    return f"PSS by mapping, {seconds(made_of['time'])} after the start, of {pss}", rows
 
 
 def mapping_table(run: Run) -> Iterator[str]:
-    yield mappings_title(run)
+    title, rows = largest_mappings(run)
+    yield title
     yield f"{'PSS':>14}{'anonymous':>14}"
-    for kind, name, pss, anon, share in largest_mappings(run):
-        size, part = at_most(pss, kind == "unreadable"), mib(anon) if kind in KIND_COLOURS else ""
+    for kind, name, pss, anon, share in rows:
+        size, part = mib(pss, kind == "unreadable"), mib(anon) if kind in KIND_COLOURS else ""
         yield f"{size:>14}{part:>14}{share:>6}  {kind:10}  {name}"
 
 
-def mapping_changes(runs: Sequence[Run]) -> Iterator[str]:
-    """PSS by mapping of several runs, a column each: what has changed most from first to last."""
+def comparison(runs: Sequence[Run]) -> Iterator[str]:
+    """PSS of each run; then by mapping, what has changed most from the first to the last."""
+    yield f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"
+    for run in runs:
+        sizes = [run.size("pss", k) if run.points else "-" for k in ("peak", "mean", "end")]
+        cells = "".join(f"{size:>14}" for size in [*sizes, seconds(run.end)])
+        yield f"{cells}  {printable(run.path)}"
+    if not all(run.figures["made_of"] for run in runs):
+        return  # one without would look as if it had none
     columns = [collections.Counter({"in all": run.figures["made_of"]["pss"]}) for run in runs]
     for column, run in zip(columns, runs):
         for row in run.figures["made_of"]["mappings"]:
             column[os.path.basename(row["name"])] += row["pss"]
     change = {name: columns[-1][name] - columns[0][name] for name in set().union(*columns)}
     largest = sorted(change, key=lambda name: (name != "in all", -abs(change[name]), name))
-    yield "PSS by mapping in MiB, a column for each recording; the change from first to last:"
+    yield "\nPSS by mapping in MiB, a column for each recording; the change from first to last:"
     for name in largest[: MAPPINGS_SHOWN + 1]:
         cells = "".join(f"{column[name] / MIB:9.1f}" for column in columns)
         yield f"{cells}{change[name] / MIB:+9.1f}  {name[:40]}"
-
-
-def comparison(runs: Sequence[Run]) -> str:
-    lines = [f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"]
-    for run in runs:
-        sizes = [run.size("pss", k) if run.points else "-" for k in ("peak", "mean", "end")]
-        cells = "".join(f"{size:>14}" for size in [*sizes, seconds(run.end)])
-        lines.append(f"{cells}  {printable(run.path)}")
-    if all(run.figures["made_of"] for run in runs):  # one without would look as if it had none
-        lines += ["", *mapping_changes(runs)]
-    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------- the graph
@@ -1374,14 +1363,13 @@ GREY = "#BBBBBB"
 COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", GREY)
 KIND_COLOURS = {"file": "#0072B2", "anonymous": "#E69F00", "shared": "#117733"}
 COMPARED = ("#000000", "#D55E00", "#0072B2", "#117733", "#882255")
-# its labels begin with an invisible character, since it leaves out those with a _ there
 LEGEND = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "frameon": False, "fontsize": 9}
 
 
 def label_of(text: str, width: int) -> str:
-    """Text for matplotlib, cut to a width in characters: dollars are no mathematics."""
+    """Text for matplotlib, cut: dollars are no mathematics, and a _ in front does not hide it."""
     text = printable(text if len(text) <= width else text[: width - 3] + "...")
-    return text.replace("$", r"\$")
+    return "\u200b" + text.replace("$", r"\$")
 
 
 def picture(runs: Sequence[Run], out: str) -> bytes:
@@ -1397,14 +1385,14 @@ def picture(runs: Sequence[Run], out: str) -> bytes:
     return data.getvalue()
 
 
-def panels(figure: Figure, title: str, notes: Sequence[str], heights: dict[str, int]) -> list[Axes]:
-    """Panels of these titles and heights below a title and notes, with room for legends."""
-    found = figure.subplots(len(heights), 1, gridspec_kw={"height_ratios": [*heights.values()]})
+def panels(figure: Figure, title: str, notes: Sequence[str], titles: Sequence[str]) -> list[Axes]:
+    """Panels of these titles below the figure's title and notes, with room for legends."""
+    found = figure.subplots(len(titles), 1, gridspec_kw={"height_ratios": (3, 3, 2)[: len(titles)]})
     figure.subplots_adjust(left=0.07, right=0.68, top=0.89, bottom=0.04, hspace=0.26)
     figure.text(0.01, 0.985, label_of(title, 95), size=14, weight="bold", va="top")
     text = "\n".join(textwrap.wrap(label_of("; ".join(notes), 2000), 165, max_lines=4))
     figure.text(0.01, 0.95, text, size=9, va="top")
-    for panel, panel_title in zip(found, heights):
+    for panel, panel_title in zip(found, titles):
         panel.set_title(panel_title, loc="left", size=10)
         panel.grid(alpha=0.3)
     return list(found)
@@ -1412,54 +1400,63 @@ def panels(figure: Figure, title: str, notes: Sequence[str], heights: dict[str, 
 
 def draw_run(figure: Figure, run: Run) -> None:
     """The sums of each metric, PSS by process over the same time, and PSS by mapping."""
-    heights = {"Sum over all processes, in MiB": 3, "PSS by process, stacked, in MiB": 3}
-    curves, bars = [], []
-    for name in run.shown:
-        label, what, *look = METRICS[name]
-        peak = f"peak {run.size(name, 'peak')} at {seconds(run.metrics[name]['peak_time'])}"
-        curves.append((run, name, f"{label}, {what}\n    {peak}", *look))
-    if run.figures["made_of"]:
-        heights[f"{mappings_title(run)} (blue: files; orange: anonymous; green: shared)"] = 2
-        for kind, name, pss, anon, share in largest_mappings(run):
-            text = f"{label_of(name, 60)}, {mib(pss)} ({share})"
-            bars.append((pss, anon, text, KIND_COLOURS.get(kind, GREY)))
+    titles = ["Sum over all processes, in MiB", "PSS by process, stacked, in MiB"]
+    title, mappings = largest_mappings(run)
+    titles += [f"{title} (blue: files; orange: anonymous; green: shared)"] if mappings else []
     notes = [headline(run), *caveats(run), *peak_line(run)]
-    upper, lower, *third = panels(figure, run.title, notes, heights)
+    upper, lower, *third = panels(figure, run.title, notes, titles)
     if run.points:
-        draw_curves(upper, run.end, curves)
+        for name in run.shown:
+            label, what, look = METRICS[name]
+            peak = f"peak {run.size(name, 'peak')} at {seconds(run.metrics[name]['peak_time'])}"
+            draw_curve(upper, run.end, run, name, f"{label}, {what}\n    {peak}", look)
         draw_processes(lower, run)
-    for panel in third:
-        draw_bars(panel, bars)
+    for kind, name, pss, anon, share in mappings:
+        text = f"{label_of(name, 60)}, {mib(pss)} ({share})"
+        draw_bar(third[0], pss, text, KIND_COLOURS.get(kind, GREY), anon)
 
 
-def draw_bars(panel: Axes, bars: Iterable[tuple[int, int, str, str]]) -> None:
-    """Bars from above: size in bytes, its anonymous part, what it is, colour."""
-    for place, (size, anon, text, colour) in enumerate(bars):
-        panel.barh(place, size / MIB, color=colour)
-        panel.barh(place, anon / MIB, color=KIND_COLOURS["anonymous"])
-        panel.text(size / MIB, place, f" {text}", va="center", size=8)
+def draw_comparison(figure: Figure, *runs: Run) -> None:
+    """Above one line of PSS a run, below its peak and end as bars."""
+    titles = ["PSS over time, in MiB", "PSS of each run, in MiB"]
+    notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
+    upper, lower = panels(figure, f"{len(runs)} runs compared", notes, titles)
+    end = max(run.end for run in runs)
+    for n, run in enumerate(run for run in runs if run.points):
+        look = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4], 2
+        file = label_of(os.path.basename(run.path), 36)
+        draw_curve(upper, end, run, "pss", f"{file}\n    {label_of(run.title, 40)}", look)
+        for key in ("peak", "end"):
+            text = f"{key} {run.size('pss', key)}, {file}"
+            draw_bar(lower, run.metrics["pss"][key], text, look[0])
+
+
+def draw_bar(panel: Axes, size: int, text: str, colour: str, anon: int = 0) -> None:
+    """A bar below those that are there: a size in bytes, the anonymous part of it in orange."""
+    place = -len(panel.texts)
+    panel.barh(place, size / MIB, color=colour)
+    panel.barh(place, anon / MIB, color=KIND_COLOURS["anonymous"])
+    panel.text(size / MIB, place, f" {text}", va="center", size=8)
     panel.margins(x=0.75)
     panel.set_yticks([])
-    panel.invert_yaxis()
 
 
-def time_axis(panel: Axes, end: float) -> int:
-    """Label it. Returns its unit in seconds."""
+def time_axis(panel: Axes, end: float, points: Sequence[Sample]) -> list[float]:
+    """Label it. Returns the points' times in its unit."""
     unit, name = (60, "minutes") if end >= 180 else (1, "seconds")
     panel.set_xlim(0, max(end, 0.001) / unit)
     panel.set_xlabel(f"{name} since the start", size=9, labelpad=1)
-    return unit
+    return [point.time / unit for point in points]
 
 
-def draw_curves(panel: Axes, end: float, curves: Iterable[tuple]) -> None:
-    """Sums over time, each held to the next: run, metric, label, colour, style, width."""
-    unit = time_axis(panel, end)
-    for run, name, label, colour, style, width in curves:
-        times = [point.time / unit for point in run.points]
-        sizes = [point.totals.get(name, float("nan")) / MIB for point in run.points]
-        panel.step(times, sizes, colour, where="post", label=label, ls=style, lw=width)
-        if name == "pss":
-            panel.plot(run.metrics[name]["peak_time"] / unit, max(sizes), "o", color=colour)
+def draw_curve(panel: Axes, end: float, run: Run, name: str, label: str, look: tuple) -> None:
+    """A metric over time, each value held to the next; the peak of PSS is marked."""
+    colour, style, width = look
+    times = time_axis(panel, end, run.points)
+    sizes = [point.totals.get(name, float("nan")) / MIB for point in run.points]
+    panel.step(times, sizes, colour, where="post", label=label, ls=style, lw=width)
+    if name == "pss":
+        panel.plot(times[sizes.index(max(sizes))], max(sizes), "o", color=colour)
     panel.set_ylim(min(0, panel.dataLim.ymin * 1.1), panel.dataLim.ymax * 1.1)
     panel.legend(labelspacing=0.9, **LEGEND)
 
@@ -1467,41 +1464,20 @@ def draw_curves(panel: Axes, end: float, curves: Iterable[tuple]) -> None:
 def draw_processes(panel: Axes, run: Run) -> None:
     """PSS of the largest processes and of the rest as one, stacked from below."""
     layers, labels = [], []
-    for key in run.drawn:
-        memories = [point.memories.get(key) for point in run.points]
-        layers.append([memory.part / MIB if memory else 0 for memory in memories])
-        use = run.uses[key]
-        peak = at_most(use["peak_part"], use["peak_pss"] is None)
-        labels.append(f"\u200b{label_of(use['process'], 34)} ({key[0]})\n    peak {peak}")
-    if others := run.forgotten + len(run.uses) - len(run.drawn):
-        sums = [point.totals["pss"] / MIB for point in run.points]
-        layers.append([whole - sum(drawn) for whole, *drawn in zip(sums, *layers)])
-        labels.append(f"{count(others, 'other process')}, peak {max(layers[-1]):.1f} MiB")
-    unit = time_axis(panel, run.end)
-    times = [point.time / unit for point in run.points]
-    for layer in panel.stackplot(times, *layers, labels=labels, colors=COLOURS, step="post"):
+    for key, use in run.drawn.items():
+        layers.append([point.memories[key].part / MIB for point in run.points])
+        peak = mib(use["peak_part"], use["peak_pss"] is None)
+        labels.append(f"{label_of(use['process'], 34)} ({use['pid']})\n    peak {peak}")
+    if others := run.forgotten + len(run.uses) - len(run.drawn):  # in grey
+        rest = [p.totals["pss"] - sum(m.part for m in p.memories.values()) for p in run.points]
+        layers.append([size / MIB for size in rest])
+        labels.append(f"{count(others, 'other process')}, peak {mib(max(rest))}")
+    times = time_axis(panel, run.end, run.points)
+    stack = panel.stackplot(times, *layers, colors=COLOURS, step="post")
+    for layer in stack:
         layer.set(edgecolor=layer.get_facecolor(), linewidth=0.5)  # so that spikes stay visible
     panel.set_ylim(0, max(1, panel.dataLim.ymax * 1.05))
-    handles, labels = panel.get_legend_handles_labels()
-    panel.legend(handles[::-1], labels[::-1], **LEGEND)  # in the order of the stack
-
-
-def draw_comparison(figure: Figure, *runs: Run) -> None:
-    """Above one line of PSS a run, below its peak and end as bars."""
-    notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
-    heights = {"PSS over time, in MiB": 1, "PSS of each run, in MiB": 1}
-    upper, lower = panels(figure, f"{len(runs)} runs compared", notes, heights)
-    curves, bars = [], []
-    for n, run in enumerate(run for run in runs if run.points):
-        look = COMPARED[n % len(COMPARED)], ("-", "--", "-.", ":")[n % 4], 2
-        file = label_of(os.path.basename(run.path), 36)
-        curves.append((run, "pss", f"\u200b{file}\n    {label_of(run.title, 40)}", *look))
-        for key in ("peak", "end"):
-            text = f"{key} {run.size('pss', key)}, {file}"
-            bars.append((run.metrics["pss"][key], 0, text, look[0]))
-    if curves:
-        draw_curves(upper, max(run.end for run in runs), curves)
-    draw_bars(lower, bars)
+    panel.legend(stack[::-1], labels[::-1], **LEGEND)  # in the order of the stack
 
 
 # ---------------------------------------------------------------- the command line
@@ -1595,9 +1571,8 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
 
 def check_system(options: argparse.Namespace) -> None:
     """Find what is missing here. Raises Problem."""
-    wanted = {"psutil": not options.recordings, "matplotlib": options.out}
-    for name in filter(wanted.get, wanted):
-        if importlib.util.find_spec(name) is None:
+    for name, wanted in (("psutil", not options.recordings), ("matplotlib", options.out)):
+        if wanted and importlib.util.find_spec(name) is None:
             how = f"apt install python3-{name} (or pip install {name})"
             raise Problem(f"{name} missing for {sys.executable}: {how}", 125)
     if not options.recordings:
@@ -1654,7 +1629,7 @@ def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
 
     runs = [Run(path) for path in paths]
     figures = [run.figures for run in runs] if len(runs) > 1 else runs[0].figures
-    text = json.dumps(figures, indent=2) + "\n" if options.json else ""
+    text = json.dumps(figures, indent=2) + "\n"
     done, written = True, list(paths) if options.csv else []
     for path in filter(None, (options.json, options.out)):
         try:
@@ -1664,10 +1639,12 @@ def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
             say(f"{path}: {getattr(error, 'strerror', None) or error}")
             done = False
     if not options.quiet:
-        text = "\n\n".join([*map(summary, runs), *([comparison(runs)] if len(runs) > 1 else [])])
-        text += f"\nwritten: {printable(', '.join(written))}" if written else ""
+        texts = [summary(run) for run in runs]
+        texts += ["\n".join(comparison(runs))] if len(runs) > 1 else []
+        texts[-1] += f"\nwritten: {printable(', '.join(written))}" if written else ""
         stream = sys.stdout if options.recordings and options.json != "-" else sys.stderr
-        done = write_text(text, stream) and (stream or not options.recordings) and done
+        heard = write_text("\n\n".join(texts), stream) and (stream or not options.recordings)
+        done = done and heard
     return done
 
 
@@ -1706,13 +1683,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if report(options.recordings, options) else 125
     except Problem as problem:
         message, status = problem.args
-        say(message)
-        return status
-    except OSError as error:
-        say(f"{error.filename or 'the current folder'}: {error.strerror}")  # getcwd() names none
-        return 2
+    except OSError as error:  # getcwd() names no file
+        message, status = f"{error.filename or 'the current folder'}: {error.strerror}", 2
     except KeyboardInterrupt:
         return 130
+    say(message)
+    return status
 
 
 if __name__ == "__main__":
