@@ -376,17 +376,19 @@ def full_read(process: Process) -> Reading:
     if "RssAnon" not in status or "Pss" not in sizes:
         raise ProcessLookupError("it is ending")
     memory, polled = memory_of(sizes), (*process.resident, process.stat.faults)
-    anon, mapped = status["RssAnon"], status["RssFile"] + status["RssShmem"]
-    if abs(anon - polled[0]) + abs(mapped - polled[1]) > COUNTER_ERROR:  # it moved meanwhile
-        anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
+    anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
+    counted = status["RssAnon"], status["RssFile"] + status["RssShmem"]
+    if abs(anon - counted[0]) + abs(mapped - counted[1]) < COUNTER_ERROR:  # else it is moving
+        anon, mapped = counted
     shared_anon = max(0, sizes["Anonymous"] - memory.anon)
     reading = Reading(memory, anon, mapped, stat.faults, shared_anon)
     polls = (Reading(one.memory, *polled, one.shared_anon) for one in (process.reading, reading))
-    blurred = max(unexplained(poll, anon, mapped, stat.faults) for poll in polls)
+    moved = max(unexplained(poll, anon, mapped, stat.faults) for poll in polls)
+    freed = max(0, polled[0] - anon) + max(0, polled[1] - mapped)  # perhaps not in the last read
     process.resident = anon, mapped
     process.stat = stat._replace(started=process.stat.started, rss=anon + mapped, text=b"")
     process.high_water = max(process.high_water, status["VmHWM"])
-    return reading._replace(blurred=blurred)
+    return reading._replace(blurred=max(moved, min(freed, process.uncertain)))
 
 
 class Poller:

@@ -232,8 +232,32 @@ def test_counters_that_moved_while_they_were_read_are_not_taken(monkeypatch):
         before = memory.full_read(process)
         monkeypatch.setattr(memory, "read_file", grown)
         found = memory.full_read(process)
-    assert process.resident[0] == 90 * MIB  # now
+    assert process.resident == (found.anon, found.mapped) and process.stat.text == b""  # stale
     assert (found.anon, found.mapped) == pytest.approx((before.anon, before.mapped), abs=MIB)
+
+
+def test_what_is_being_freed_while_it_is_read_is_uncertain(monkeypatch):
+    """The mapping is gone from smaps_rollup already, the counters still have its 60 MiB."""
+    read_file, more = memory.read_file, 60 * MIB
+
+    def lagging(path):
+        text = read_file(path)
+        lags = "status" in path
+        return text.replace(b"RssFile:", b"RssFile:\t   61440 kB\nRssWas:") if lags else text
+
+    with at_rest("--private", 50) as workload:
+        process = max(sampler_of(workload.pid).sample(), key=lambda process: process.memory.rss)
+        before = process.reading
+        held = before.memory._replace(file=before.memory.file + more)
+        process.reading = before._replace(memory=held, mapped=before.mapped + more)
+        process.resident = before.anon, before.mapped + more
+        monkeypatch.setattr(memory, "read_file", lagging)
+        found = memory.full_read(process)
+        assert found.mapped == pytest.approx(before.mapped, abs=MIB)
+        assert found.blurred == pytest.approx(more, abs=MIB)
+        process.resident = found.anon, found.mapped + more // 2  # half is left at the poll
+        process.reading, process.uncertain = found._replace(blurred=0), more // 2
+        assert memory.full_read(process).blurred == pytest.approx(more // 2, abs=MIB)
 
 
 def test_what_one_that_ends_has_shared_is_uncertain_until_the_others_are_read():
