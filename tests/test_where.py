@@ -1340,6 +1340,19 @@ def test_a_source_is_prepared_once(monkeypatch):
     assert sorted(made) == sorted(f"{n}.js" for n in range(12))
 
 
+def test_copies_of_a_source_by_the_thousand_take_bounded_time():
+    """Not each of them times all others."""
+    text = f'x("{THIRD}");' + "y(1);" * 60 + "\n"
+    Path("small.js").write_text(text)
+    Path("core.1").write_bytes(core([(0x1000, (text + "\0").encode() * 20_000)]))
+    begin = time.monotonic()
+    (source,) = told("small.js", "--core", "core.1")["sources"]
+    assert time.monotonic() - begin < 15
+    copies = source["literals"][0]["cores"]
+    assert len(source["cores"]) == len(copies) == 20_000
+    assert all(copy["in_source"] for copy in copies)
+
+
 def test_a_picture_of_a_path_that_its_font_lacks_characters_of():
     Path("字.js").write_text(BUNDLE)
     result = run("字.js", "--out", "m.png")
