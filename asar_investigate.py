@@ -808,7 +808,7 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
                     length = run_end(rest, high - low) if high == len(characters) else high - low
                     yield rest._replace(size=length)
                     behind = max(behind, rest.base + width * length)
-        start = behind
+        start = max(following, behind - 1)  # the last may be the first of another width
 
 
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
@@ -837,7 +837,7 @@ class Index:
     """Finds literals: one that is a whole run by its hash, any other by needles.
 
     A needle is a short piece near the beginning or the end of a literal that few others have. It
-    stands behind an x, and so is found whatever is before the literal; or is the beginning.
+    stands behind an x, and so is found whatever is around the literal; or is its edge.
     """
 
     def __init__(self, report: Report) -> None:
@@ -853,7 +853,8 @@ class Index:
             tail = self.read(content, last, CUT // 2) if last else head
             for text, start, step in ((head, 0, 1), (tail, last, -1)):
                 found = [(match[1], start + match.start()) for match in NEEDLE_RE.finditer(text)]
-                found = found[::step] or [(text[:NEEDLE], start)]
+                edge = max(0, len(text) - NEEDLE) if step < 0 else 0
+                found = found[::step] or [(text[edge:][:NEEDLE], start + edge)]
                 needle, offset = min(found, key=lambda one: len(self.needles.get(one[0], ())))
                 self.needles.setdefault(needle, []).append(content << 40 | offset)
 
@@ -878,8 +879,9 @@ class Index:
         for start in range(0, run.size, 2**16):
             part = run.read(start, 2**16 + NEEDLE)
             self.looks += len(part) // 128
-            found = [] if start else [(0, part[:NEEDLE])]
+            found = [(start, part[:NEEDLE])]
             found += [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
+            found += [(start + len(part) - NEEDLE, part[-NEEDLE:])]
             for position, needle in found:
                 for place in self.needles.get(needle, ()):  # the longest literals first
                     self.looks -= 1
@@ -897,8 +899,9 @@ class Index:
         done = 0
         for position, content, first in self.candidates(run):
             if position >= done and self.same(content, run, first):
-                done = first + self.lengths[content]
-                yield content, first, first >= 0 and done <= run.size
+                whole = 0 <= first <= run.size - self.lengths[content]
+                done = first + self.lengths[content] if whole else done  # a part may hide others
+                yield content, first, whole
 
 
 def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter]:

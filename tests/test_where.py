@@ -753,6 +753,14 @@ def test_runs_of_memory(data, count, window):
     assert sorted((m.width, m.base, m.base + m.width * m.size) for m in runs) == sorted(expected)
 
 
+def test_a_run_may_begin_with_the_last_character_of_another(monkeypatch):
+    """Text of one byte a character that is followed by text of two, beyond a window's end."""
+    monkeypatch.setattr(asar_investigate, "WINDOW", 64)
+    raw = b"A" * 100 + ("B" * 100).encode("utf-16-le")
+    runs = memory_runs(Held(raw), 0, len(raw), 16)
+    assert [(run.width, run.base, run.size) for run in runs] == [(1, 0, 101), (2, 100, 100)]
+
+
 @given(st.data())
 @many
 def test_whole_copies(data):
@@ -771,6 +779,25 @@ def test_whole_copies(data):
     found = list(Index(report).in_run(Held(held).source(1)))
     whole = [(number, len(before), True)] if start == 0 and end == len(text) else []
     assert [one for one in found if one[2]] == whole
+
+
+def test_a_literal_that_a_longer_one_begins_with():
+    """The longer one, of which this may be a part, does not hide it."""
+    Path("b.js").write_text(f'"{FONT}"; "{FONT[:800]}"')
+    report = asar_investigate.Report(256)
+    asar_investigate.read_input(report, "b.js")
+    held = Held(f"n{FONT[:800]}".encode()).source(1)
+    assert (1, 1, True) in list(Index(report).in_run(held))
+
+
+@pytest.mark.parametrize(("before", "behind"), [("n", ""), ("", "Z")])
+def test_a_literal_without_a_needle_is_found_by_its_beginning_or_end(before, behind):
+    text = FONT[:1200].replace("x", "y")
+    Path("b.js").write_text(f'"{text}"')
+    report = asar_investigate.Report(256)
+    asar_investigate.read_input(report, "b.js")
+    held = Held((before + text + behind).encode()).source(1)
+    assert list(Index(report).in_run(held)) == [(0, len(before), True)]
 
 
 @pytest.mark.parametrize("length", [2**16 - 5000, 2**16 - 12, 2**16, 3 * 2**16 + 4])
