@@ -766,7 +766,7 @@ def open_regular(path: str) -> Iterator[Source]:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode) or (not found.st_size and os.read(fd, 1)):  # /proc
             raise Problem("not a regular file")
         yield Source(path, path, 0, found.st_size, fd)
     finally:
@@ -1685,6 +1685,8 @@ class Search:
             for match in self.in_files.get(mapping.file, ()):
                 start = match.address - mapping.offset + mapping.start
                 size, width = match.size // match.width, match.width
+                if not mapping.start <= start < mapping.end:
+                    continue
                 memory = Source("memory", "", start, size, width=width, space=space)
                 content = content_of(memory, 0, size - memory.read(size - 2, 2).count(b"="))
                 if isinstance(content, Content) and content.sha256 == match.key:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import hashlib
 import json
 import mmap
 import os
@@ -24,6 +25,7 @@ import time
 import tracemalloc
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import psutil
@@ -1060,6 +1062,26 @@ def test_pages_of_a_file_are_read_once(bundle):
     assert font["ram"] == 5000
     assert sorted(copy["pid"] for copy in other["memory"]) == sorted([pids[0], *pids[2:]])
     assert other["ram"] == 3000
+
+
+def test_copies_are_looked_for_where_their_part_of_a_file_is_mapped():
+    """Not in each of a thousand mappings of other parts of it."""
+    text, places = Held(bytes(10 * PAGE) + FONT.encode() + bytes(990 * PAGE)), []
+    mappings = [
+        asar_investigate.Mapping(n * PAGE, (n + 1) * PAGE, n * PAGE, "/file", "08:01", 7)
+        for n in range(1000)
+    ]
+
+    def bytes_at(start: int, end: int) -> bytes:
+        places.append(start)
+        return text.bytes_at(start, end)
+
+    sha256 = hashlib.sha256(base64.b64decode(FONT)).digest()
+    match = asar_investigate.Match(sha256, 10 * PAGE, 1, 5000, False)
+    search = SimpleNamespace(in_files={mappings[0].file: {match}})
+    space = SimpleNamespace(mappings=mappings, bytes_at=bytes_at)
+    found = list(asar_investigate.Search.copies_elsewhere(search, space))
+    assert found == [match._replace(whole=True)] and len(places) < 10
 
 
 FORKED = """
