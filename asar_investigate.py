@@ -982,7 +982,8 @@ class SourceFinder:
     def around(self, space: Pages | Core, matches: Sequence[Match]) -> list[Match]:
         """The text around each copy of a literal, if it is more than a string by itself."""
         found: list[Match] = []
-        anchors = ((match, self.anchors.get(match.key, [])[:16]) for match in matches)
+        most = max(16, 2**15 // (len(matches) or 1))  # of the places of one literal
+        anchors = ((match, self.anchors.get(match.key, [])[:most]) for match in matches)
         pairs = [(number, match, literal) for match, held in anchors for number, literal in held]
         for number, (_, at, width, *_), literal in sorted(pairs, key=lambda it: (it[0], it[1][1])):
             if found and found[-1].key == number and at < found[-1].address + found[-1].size:

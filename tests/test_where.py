@@ -1389,6 +1389,17 @@ def test_a_source_is_prepared_once(monkeypatch):
     assert sorted(made) == sorted(f"{n}.js" for n in range(12))
 
 
+def test_sources_that_have_but_a_literal_of_many_others():
+    """One icon in each of many scripts: every one of them is found by it."""
+    texts = [f'x("{THIRD}");' + f"y({n});" * 100 for n in range(40)]
+    for n, text in enumerate(texts):
+        Path(f"{n}.js").write_text(text)
+    Path("core.1").write_bytes(core([(0x1000, "\0".join(texts).encode())]))
+    found = told(*(f"{n}.js" for n in range(40)), "--core", "core.1")
+    for source in found["sources"]:
+        assert [one["whole"] for one in source["cores"]] == [True]
+
+
 def test_copies_of_a_source_by_the_thousand_take_bounded_time():
     """Not each of them times all others."""
     text = f'x("{THIRD}");' + "y(1);" * 60 + "\n"
