@@ -766,7 +766,7 @@ def open_regular(path: str) -> Iterator[Source]:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode) or (not found.st_size and os.read(fd, 1)):  # /proc
             raise Problem("not a regular file")
         yield Source(path, path, 0, found.st_size, fd)
     finally:
@@ -808,7 +808,7 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
                     length = run_end(rest, high - low) if high == len(characters) else high - low
                     yield rest._replace(size=length)
                     behind = max(behind, rest.base + width * length)
-        start = behind
+        start = max(following, behind - 1)  # the last may be the first of another width
 
 
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
@@ -837,7 +837,7 @@ class Index:
     """Finds literals: one that is a whole run by its hash, any other by needles.
 
     A needle is a short piece near the beginning or the end of a literal that few others have. It
-    stands behind an x, and so is found whatever is before the literal; or is the beginning.
+    stands behind an x, and so is found whatever is around the literal; or is its edge.
     """
 
     def __init__(self, report: Report) -> None:
@@ -853,7 +853,8 @@ class Index:
             tail = self.read(content, last, CUT // 2) if last else head
             for text, start, step in ((head, 0, 1), (tail, last, -1)):
                 found = [(match[1], start + match.start()) for match in NEEDLE_RE.finditer(text)]
-                found = found[::step] or [(text[:NEEDLE], start)]
+                edge = max(0, len(text) - NEEDLE) if step < 0 else 0
+                found = found[::step] or [(text[edge:][:NEEDLE], start + edge)]
                 needle, offset = min(found, key=lambda one: len(self.needles.get(one[0], ())))
                 self.needles.setdefault(needle, []).append(content << 40 | offset)
 
@@ -870,8 +871,7 @@ class Index:
 
     def same(self, content: int, run: Source, first: int) -> bool:
         """Whether a run has at a place what a literal has, as far as both of them go."""
-        end = min(run.size, first + self.lengths[content])
-        pieces = run.pieces(max(0, first), end, 2**14)
+        pieces = run.pieces(max(0, first), min(run.size, first + self.lengths[content]), 2**14)
         return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
 
     def candidates(self, run: Source) -> Iterator[tuple[int, int, int]]:
@@ -879,8 +879,9 @@ class Index:
         for start in range(0, run.size, 2**16):
             part = run.read(start, 2**16 + NEEDLE)
             self.looks += len(part) // 128
-            found = [] if start else [(0, part[:NEEDLE])]
+            found = [(start, part[:NEEDLE])]
             found += [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
+            found += [(start + len(part) - NEEDLE, part[-NEEDLE:])]
             for position, needle in found:
                 for place in self.needles.get(needle, ()):  # the longest literals first
                     self.looks -= 1
@@ -898,8 +899,9 @@ class Index:
         done = 0
         for position, content, first in self.candidates(run):
             if position >= done and self.same(content, run, first):
-                done = first + self.lengths[content]
-                yield content, first, first >= 0 and done <= run.size
+                whole = 0 <= first <= run.size - self.lengths[content]
+                done = first + self.lengths[content] if whole else done  # a part may hide others
+                yield content, first, whole
 
 
 def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter]:
@@ -980,10 +982,11 @@ class SourceFinder:
     def around(self, space: Pages | Core, matches: Sequence[Match]) -> list[Match]:
         """The text around each copy of a literal, if it is more than a string by itself."""
         found: list[Match] = []
-        anchors = ((match, self.anchors.get(match.key, [])[:16]) for match in matches)
+        most = max(16, 2**15 // (len(matches) or 1))  # of the places of one literal
+        anchors = ((match, self.anchors.get(match.key, [])[:most]) for match in matches)
         pairs = [(number, match, literal) for match, held in anchors for number, literal in held]
-        for number, (_, at, width, *_), literal in sorted(pairs, key=itemgetter(0)):
-            if any(one.key == number and 0 <= at - one.address < one.size for one in found):
+        for number, (_, at, width, *_), literal in sorted(pairs, key=lambda it: (it[0], it[1][1])):
+            if found and found[-1].key == number and at < found[-1].address + found[-1].size:
                 continue
             with contextlib.suppress(FileNotFoundError, PermissionError, Problem):  # Index tells
                 text = self.text(number, width)
@@ -1080,8 +1083,7 @@ class Pages:
     def flags(self, start: int, end: int) -> bytes:
         """The highest byte of each page's entry."""
         first = start // PAGE_SIZE
-        count = -(-end // PAGE_SIZE) - first
-        entries = os.pread(self.pagemap, 8 * count, 8 * first)
+        entries = os.pread(self.pagemap, 8 * (-(-end // PAGE_SIZE) - first), 8 * first)
         if not entries:
             raise ProcessLookupError
         return entries[7::8]
@@ -1658,14 +1660,13 @@ class Search:
         else:
             scanned, found = base64_in(runs, space, count)
         matches = sorted(found.union(self.copies_elsewhere(space)))
-        texts, copies = self.finder.around(space, matches), []
-        for match in (*texts, *matches):
-            copy = copy_of(match, space, owner, texts)
-            if match.whole or match in texts or not copy.size:
-                copies.append((match.key, copy))
+        texts = self.finder.around(space, matches)
+        edges = [sorted(text.address + n * text.size for text in texts) for n in (0, 1)]
+        copies = [(one, copy_of(one, space, owner, edges)) for one in (*texts, *matches)]
         kept = self.where.copies.setdefault(column, defaultdict(list))
-        for key, copy in copies:
-            kept[key].append(copy)
+        for match, copy in copies:
+            if match.whole or isinstance(match.key, int) or not copy.size:
+                kept[match.key].append(copy)
         for match in matches:
             mapping = mapping_at(space.mappings, match.address)
             if mapping.file:
@@ -1685,23 +1686,24 @@ class Search:
             for match in self.in_files.get(mapping.file, ()):
                 start = match.address - mapping.offset + mapping.start
                 size, width = match.size // match.width, match.width
+                if not mapping.start <= start < mapping.end:
+                    continue
                 memory = Source("memory", "", start, size, width=width, space=space)
-                padding = memory.read(size - 2, 2).count(b"=")
-                content = content_of(memory, 0, size - padding)
+                content = content_of(memory, 0, size - memory.read(size - 2, 2).count(b"="))
                 if isinstance(content, Content) and content.sha256 == match.key:
                     yield match._replace(address=start, whole=True)
 
 
-def copy_of(match: Match, space: Pages | Core, owner: dict, texts: Sequence[Match]) -> Copy:
+def copy_of(match: Match, space: Pages | Core, owner: dict, edges: Sequence[list]) -> Copy:
     """A copy of a literal or of a source's text, and what backs it."""
     backing, place = space.backing(match.address, match.size)
     told = {**owner, "address": match.address, "width": match.width, "backing": backing}
     if isinstance(match.key, int):
         told.update(bytes=match.size, whole=match.whole)
-    else:
-        told.update(in_source=any(0 <= match.address - text.address < text.size for text in texts))
-    size = 0 if backing == "swap" else match.size
-    return Copy(told, size, place or (space.path, match.address))
+    else:  # within texts: more of them have begun than ended
+        begun, ended = (bisect.bisect(edge, match.address) for edge in edges)
+        told.update(in_source=begun > ended)
+    return Copy(told, 0 if backing == "swap" else match.size, place or (space.path, match.address))
 
 
 def base64_in(runs: Iterable[Source], space: Pages | Core, count: int) -> tuple[list, set[Match]]:
@@ -2237,8 +2239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options.paths = app_archive(chain.from_iterable(map(process_tree, options.pid)))
         for path in options.paths:
             read_input(report, path)
-        where = look_elsewhere(report, options)
-        write_report(report, where, options)
+        write_report(report, look_elsewhere(report, options), options)
     except KeyboardInterrupt:
         return 130
     return 2 if report.problems else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import hashlib
 import json
 import mmap
 import os
@@ -24,6 +25,7 @@ import time
 import tracemalloc
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import psutil
@@ -753,6 +755,14 @@ def test_runs_of_memory(data, count, window):
     assert sorted((m.width, m.base, m.base + m.width * m.size) for m in runs) == sorted(expected)
 
 
+def test_a_run_may_begin_with_the_last_character_of_another(monkeypatch):
+    """Text of one byte a character that is followed by text of two, beyond a window's end."""
+    monkeypatch.setattr(asar_investigate, "WINDOW", 64)
+    raw = b"A" * 100 + ("B" * 100).encode("utf-16-le")
+    runs = memory_runs(Held(raw), 0, len(raw), 16)
+    assert [(run.width, run.base, run.size) for run in runs] == [(1, 0, 101), (2, 100, 100)]
+
+
 @given(st.data())
 @many
 def test_whole_copies(data):
@@ -771,6 +781,25 @@ def test_whole_copies(data):
     found = list(Index(report).in_run(Held(held).source(1)))
     whole = [(number, len(before), True)] if start == 0 and end == len(text) else []
     assert [one for one in found if one[2]] == whole
+
+
+def test_a_literal_that_a_longer_one_begins_with():
+    """The longer one, of which this may be a part, does not hide it."""
+    Path("b.js").write_text(f'"{FONT}"; "{FONT[:800]}"')
+    report = asar_investigate.Report(256)
+    asar_investigate.read_input(report, "b.js")
+    held = Held(f"n{FONT[:800]}".encode()).source(1)
+    assert (1, 1, True) in list(Index(report).in_run(held))
+
+
+@pytest.mark.parametrize(("before", "behind"), [("n", ""), ("", "Z")])
+def test_a_literal_without_a_needle_is_found_by_its_beginning_or_end(before, behind):
+    text = FONT[:1200].replace("x", "y")
+    Path("b.js").write_text(f'"{text}"')
+    report = asar_investigate.Report(256)
+    asar_investigate.read_input(report, "b.js")
+    held = Held((before + text + behind).encode()).source(1)
+    assert list(Index(report).in_run(held)) == [(0, len(before), True)]
 
 
 @pytest.mark.parametrize("length", [2**16 - 5000, 2**16 - 12, 2**16, 3 * 2**16 + 4])
@@ -1033,6 +1062,26 @@ def test_pages_of_a_file_are_read_once(bundle):
     assert font["ram"] == 5000
     assert sorted(copy["pid"] for copy in other["memory"]) == sorted([pids[0], *pids[2:]])
     assert other["ram"] == 3000
+
+
+def test_copies_are_looked_for_where_their_part_of_a_file_is_mapped():
+    """Not in each of a thousand mappings of other parts of it."""
+    text, places = Held(bytes(10 * PAGE) + FONT.encode() + bytes(990 * PAGE)), []
+    mappings = [
+        asar_investigate.Mapping(n * PAGE, (n + 1) * PAGE, n * PAGE, "/file", "08:01", 7)
+        for n in range(1000)
+    ]
+
+    def bytes_at(start: int, end: int) -> bytes:
+        places.append(start)
+        return text.bytes_at(start, end)
+
+    sha256 = hashlib.sha256(base64.b64decode(FONT)).digest()
+    match = asar_investigate.Match(sha256, 10 * PAGE, 1, 5000, False)
+    search = SimpleNamespace(in_files={mappings[0].file: {match}})
+    space = SimpleNamespace(mappings=mappings, bytes_at=bytes_at)
+    found = list(asar_investigate.Search.copies_elsewhere(search, space))
+    assert found == [match._replace(whole=True)] and len(places) < 10
 
 
 FORKED = """
@@ -1338,6 +1387,30 @@ def test_a_source_is_prepared_once(monkeypatch):
     monkeypatch.setattr(asar_investigate, "SourceText", counted)
     assert call(*(f"{n}.js" for n in range(12)), "--core", "core.1")[0] == 0
     assert sorted(made) == sorted(f"{n}.js" for n in range(12))
+
+
+def test_sources_that_have_but_a_literal_of_many_others():
+    """One icon in each of many scripts: every one of them is found by it."""
+    texts = [f'x("{THIRD}");' + f"y({n});" * 100 for n in range(40)]
+    for n, text in enumerate(texts):
+        Path(f"{n}.js").write_text(text)
+    Path("core.1").write_bytes(core([(0x1000, "\0".join(texts).encode())]))
+    found = told(*(f"{n}.js" for n in range(40)), "--core", "core.1")
+    for source in found["sources"]:
+        assert [one["whole"] for one in source["cores"]] == [True]
+
+
+def test_copies_of_a_source_by_the_thousand_take_bounded_time():
+    """Not each of them times all others."""
+    text = f'x("{THIRD}");' + "y(1);" * 60 + "\n"
+    Path("small.js").write_text(text)
+    Path("core.1").write_bytes(core([(0x1000, (text + "\0").encode() * 20_000)]))
+    begin = time.monotonic()
+    (source,) = told("small.js", "--core", "core.1")["sources"]
+    assert time.monotonic() - begin < 15
+    copies = source["literals"][0]["cores"]
+    assert len(source["cores"]) == len(copies) == 20_000
+    assert all(copy["in_source"] for copy in copies)
 
 
 def test_a_picture_of_a_path_that_its_font_lacks_characters_of():
