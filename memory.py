@@ -1317,7 +1317,8 @@ def largest_mappings(run: Run) -> tuple[str, list[tuple]]:
     if not made_of:
         return "", rows
     rest = whole = made_of["pss"]
-    for row in made_of["mappings"][:MAPPINGS_SHOWN]:
+    shown = [row for row in made_of["mappings"] if row["pss"] >= whole / 200]
+    for row in shown[:MAPPINGS_SHOWN]:
         name = row["name"] if len(row["name"]) <= 48 else "..." + row["name"][-45:]
         rows.append((row["kind"], name, row["pss"], row["anon"], f"{row['pss'] / whole:.0%}"))
         rest -= row["pss"]
@@ -1390,10 +1391,11 @@ def picture(runs: Sequence[Run], out: str) -> bytes:
 def panels(figure: Figure, title: str, notes: Sequence[str], titles: Sequence[str]) -> list[Axes]:
     """Panels of these titles below the figure's title and notes, with room for legends."""
     found = figure.subplots(len(titles), 1, gridspec_kw={"height_ratios": (3, 3, 2)[: len(titles)]})
-    figure.subplots_adjust(left=0.07, right=0.68, top=0.89, bottom=0.04, hspace=0.26)
+    lines = textwrap.wrap(label_of("; ".join(notes), 2000), 165, max_lines=4)
+    top = 0.92 - 0.015 * len(lines)
+    figure.subplots_adjust(left=0.07, right=0.68, top=top, bottom=0.04, hspace=0.26)
     figure.text(0.01, 0.985, label_of(title, 95), size=14, weight="bold", va="top")
-    text = "\n".join(textwrap.wrap(label_of("; ".join(notes), 2000), 165, max_lines=4))
-    figure.text(0.01, 0.95, text, size=9, va="top")
+    figure.text(0.01, 0.95, "\n".join(lines), size=9, va="top")
     for panel, panel_title in zip(found, titles):
         panel.set_title(panel_title, loc="left", size=10)
         panel.grid(alpha=0.3)
@@ -1439,7 +1441,7 @@ def draw_bar(panel: Axes, size: int, text: str, colour: str, anon: int = 0) -> N
     panel.barh(place, size / MIB, color=colour)
     panel.barh(place, anon / MIB, color=KIND_COLOURS["anonymous"])
     panel.text(size / MIB, place, f" {text}", va="center", size=8)
-    panel.margins(x=0.75)
+    panel.margins(x=0.85)
     panel.set_yticks([])
 
 
