@@ -1661,7 +1661,7 @@ class Search:
             scanned, found = base64_in(runs, space, count)
         matches = sorted(found.union(self.copies_elsewhere(space)))
         texts = self.finder.around(space, matches)
-        edges = [sorted(text.address + n * text.size for text in texts) for n in (0, 1)]
+        edges = sorted(t.address for t in texts), sorted(t.address + t.size for t in texts)
         copies = [(one, copy_of(one, space, owner, edges)) for one in (*texts, *matches)]
         kept = self.where.copies.setdefault(column, defaultdict(list))
         for match, copy in copies:
@@ -1694,7 +1694,7 @@ class Search:
                     yield match._replace(address=start, whole=True)
 
 
-def copy_of(match: Match, space: Pages | Core, owner: dict, edges: Sequence[list]) -> Copy:
+def copy_of(match: Match, space: Pages | Core, owner: dict, edges: tuple[list, list]) -> Copy:
     """A copy of a literal or of a source's text, and what backs it."""
     backing, place = space.backing(match.address, match.size)
     told = {**owner, "address": match.address, "width": match.width, "backing": backing}

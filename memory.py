@@ -368,7 +368,8 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
 def full_read(process: Process) -> Reading:
     """Read smaps_rollup, and the counters to carry it forward from. Raises OSError.
 
-    What moved since the poll stays uncertain: others were read without it.
+    What moved since the poll stays uncertain: others were read without it. What was freed is in
+    the reading before alone.
     """
     sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
     status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
