@@ -16,7 +16,6 @@ import argparse
 import collections
 import contextlib
 import ctypes
-import errno
 import importlib.util
 import io
 import itertools
@@ -85,8 +84,8 @@ def say(message: str) -> None:
 
 
 # ---------------------------------------------------------------- one process
-# What the kernel tells of a process: a pid goes in, sizes in bytes come out. OSError means that
-# the process has ended, PermissionError that it may not be read.
+# What the kernel says about a process: a pid goes in, sizes in bytes come out. PermissionError
+# means that it may not be read, any other OSError that it has ended.
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 LIBC = ctypes.CDLL(None)
@@ -123,11 +122,11 @@ class Stat(NamedTuple):
     state: str  # X: its memory is being freed
     ppid: int
     faults: int  # minor and major
-    reaped: int  # faults, of the children that it has waited for
+    reaped: int  # faults of the children that it has waited for
     started: int  # in clock ticks since boot
     rss: int
     stack_start: int  # the same as its parent's until it execs; 0 where hidden
-    text: bytes  # as it was read
+    text: bytes | None  # as it was read; None if it has to be parsed anew
 
 
 def read_file(path: str) -> bytes:
@@ -140,11 +139,11 @@ def read_file(path: str) -> bytes:
 
 
 def read_stat(pid: int, before: Stat | None = None) -> Stat:
-    """/proc/PID/stat, of a process or thread; what was read before where nothing has changed."""
+    """/proc/PID/stat of a process or thread; what was read before if nothing has changed."""
     text = read_file(f"/proc/{pid}/stat")
     if before and text == before.text:
         return before
-    fields = text.rpartition(b")")[2].split(None, 26)
+    fields = text.rpartition(b")")[2].split(None, 26)  # [n] is field n + 3 of the manual page
     if not fields:
         raise ProcessLookupError("the process is gone")
     state = "X" if fields[0] != b"Z" and fields[20] == b"0" else fields[0].decode()
@@ -182,10 +181,7 @@ def live_thread(pid: int) -> int | None:
 
 
 def process_name(cmdline: Sequence[str], comm: str) -> str:
-    """A short name by role or script: 'chromium utility network', 'python3 tree.py'.
-
-    Args: the command line, and the kernel's name of the process.
-    """
+    """A short name by role or script: 'chromium utility network', 'python3 tree.py'."""
     if not cmdline or not cmdline[0]:
         return comm
     program = cmdline[0].split(" --" if cmdline[0].startswith("/") else " ")[0].rstrip(":")
@@ -207,7 +203,7 @@ SCAN_SECONDS = 5  # after which a pid that was outside of the tree may be anothe
 
 
 class Process:
-    """A process of the tree: its last reading, and that carried forward."""
+    """A process of the tree: its last reading, and that carried forward to the last poll."""
 
     def __init__(self, handle: psutil.Process) -> None:
         self.handle = handle
@@ -219,9 +215,8 @@ class Process:
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
-        self.ending = 0  # polls in which its memory was being freed
+        self.ending = 0  # polls in a row that saw its memory being freed
         self.name = "?"
-        self.sizes = ""  # memory as in the recording
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
@@ -247,7 +242,6 @@ class Process:
 
     def carry(self) -> None:
         self.memory = carried(self.reading, *self.resident)
-        self.sizes = ",".join("" if size is None else str(size) for size in self.memory)
         self.uncertain = unexplained(self.reading, *self.resident, self.stat.faults)
 
     def update_name(self) -> None:
@@ -283,7 +277,7 @@ class Tree:
             self.scan_due = now + SCAN_SECONDS
             self.seen = {os.getpid(), *self.strangers, *self.known}
         self.seen &= pids
-        for pid in sorted(pids - self.seen):  # parents first: if one has ended, its child is ours
+        for pid in sorted(pids - self.seen):  # parents first: orphans made meanwhile are ours
             with contextlib.suppress(OSError):  # gone already, or hidden
                 parents[pid] = read_stat(pid).ppid
         self.seen.update(parents)
@@ -296,7 +290,7 @@ class Tree:
                     self.known[pid] = Process(psutil.Process(pid))
 
     def alive(self) -> list[Process]:
-        """The processes that have not ended, after a search."""
+        """Search again, and return the processes that have not ended."""
         self.find()
         return [process for process in self.known.values() if process.is_alive()]
 
@@ -310,19 +304,19 @@ class Tree:
 # could not be resolved in time is reported, in bytes. Changes without any sign (another program
 # maps the same file) are bounded by the age of the last read.
 
-WORTH_READING = 0.01  # uncertainty worth a read, as a share of PSS, within READ_SHARE of a core
-WORTH_AT_PEAK = 0.002  # the same at a new peak, which must be one that was read
-MUST_READ = 0.02  # above it: read, half of the time at most (a new peak: always), or report it
+WORTH_READING = 0.01  # uncertainty (share of PSS) above which to read, within READ_SHARE
+WORTH_AT_PEAK = 0.002  # the same at a new peak, so that a peak is read and not estimated
+MUST_READ = 0.02  # above this, read at up to half a core (a new peak: at any cost), or report it
 SMALL = 2**16  # bytes that are never worth a read
 NEGLIGIBLE = 2**19  # bytes that are never reported
-READ_SHARE = 0.04
+READ_SHARE = 0.04  # of one core
 REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no more
 REFRESH_SECONDS = 1  # but no more often than this
 READ_TRIES = 4  # where too much moves while it is read
 READ_SECONDS = 0.2  # after which nothing is tried again in a sample
 COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may differ from smaps_rollup
 HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
-HUGE_PAGE = PAGE_SIZE * PAGE_SIZE // 8  # all that one page of page table entries leads to
+HUGE_PAGE = PAGE_SIZE * PAGE_SIZE // 8  # what one page of 8-byte page table entries maps
 
 
 class Reading(NamedTuple):
@@ -332,8 +326,8 @@ class Reading(NamedTuple):
     anon: int  # resident bytes of anonymous memory
     mapped: int  # and of files and shared memory
     faults: int
-    shared_anon: int  # bytes of anonymous memory that are not in PSS: others have them too
-    blurred: float = 0  # bytes that moved while it was read
+    shared_anon: int  # anonymous bytes not in PSS: at least half of the shared; after a fork all
+    blurred: int = 0  # bytes that moved while it was read
 
 
 def carried(reading: Reading, anon: int, mapped: int) -> Memory:
@@ -349,10 +343,10 @@ def carried(reading: Reading, anon: int, mapped: int) -> Memory:
 
 
 def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
-    """The bytes of the tree's PSS that may have changed beyond what is carried forward.
+    """Bytes by which the tree's PSS may differ from what is carried forward.
 
-    Faults beyond the growth of RSS have replaced pages that may have been shared (a copy on
-    write), what was freed may have been shared; mapped pages may be new to the tree or not.
+    Faults beyond the growth of RSS replaced pages, perhaps shared ones (copy on write); freed
+    pages may have been shared; new mapped pages may have been in the tree already, or not.
     """
     if reading.memory.pss is None:
         return 0
@@ -360,16 +354,16 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
     faulted = (faults - reading.faults) * PAGE_SIZE
     replaced = max(0, faulted - max(0, grown) - max(0, more)) + max(0, -grown)
     in_pss = reading.memory.file + reading.memory.shmem
-    part = min(1, in_pss / reading.mapped) if reading.mapped else 0
-    remapped = more * max(part, 1 - part) if more > 0 else min(-more, in_pss)
+    ratio = min(1, in_pss / reading.mapped) if reading.mapped else 0
+    remapped = more * max(ratio, 1 - ratio) if more > 0 else min(-more, in_pss)
     return round(reading.blurred + min(replaced, 2 * reading.shared_anon) + remapped)
 
 
 def full_read(process: Process) -> Reading:
     """Read smaps_rollup, and the counters to carry it forward from. Raises OSError.
 
-    What moved since the poll stays uncertain: others were read without it. What was freed is in
-    the reading before alone.
+    What has changed since the poll stays uncertain (the others were read without it), by the mix
+    of the reading before or of this one: only the former has what was freed.
     """
     sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
     status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
@@ -383,11 +377,11 @@ def full_read(process: Process) -> Reading:
         anon, mapped = counted
     shared_anon = max(0, sizes["Anonymous"] - memory.anon)
     reading = Reading(memory, anon, mapped, stat.faults, shared_anon)
-    polls = (Reading(one.memory, *polled, one.shared_anon) for one in (process.reading, reading))
-    moved = max(unexplained(poll, anon, mapped, stat.faults) for poll in polls)
-    freed = max(0, polled[0] - anon) + max(0, polled[1] - mapped)  # perhaps not in the last read
+    at_poll = [Reading(r.memory, *polled, r.shared_anon) for r in (process.reading, reading)]
+    moved = max(unexplained(r, anon, mapped, stat.faults) for r in at_poll)
+    freed = max(0, polled[0] - anon) + max(0, polled[1] - mapped)  # gone before it could be read
     process.resident = anon, mapped
-    process.stat = stat._replace(started=process.stat.started, rss=anon + mapped, text=b"")
+    process.stat = stat._replace(started=process.stat.started, rss=anon + mapped, text=None)
     process.high_water = max(process.high_water, status["VmHWM"])
     return reading._replace(blurred=max(moved, min(freed, process.uncertain)))
 
@@ -397,12 +391,12 @@ class Poller:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.unassigned = 0  # uncertain bytes that are no single process's
-        self.largest = self.kernel_peak = 0  # RSS of one process: in a sample, by the kernel
-        self.missed = (0, 0, 0, 0, "")  # see note_high_water
+        self.unassigned = 0  # uncertain bytes that belong to no single process
+        self.largest = self.kernel_peak = 0  # largest RSS of one process: sampled, by the kernel
+        self.missed = (0, 0, 0, 0, "")  # RSS: unseen, by the kernel, sampled; pid and name
 
     def poll(self) -> list[Process]:
-        """Find the processes, and carry each forward to now. Those that have memory."""
+        """Find the processes and carry each forward to now. Returns those with memory."""
         self.tree.find()
         living = []
         for process in list(self.tree.known.values()):
@@ -418,12 +412,12 @@ class Poller:
                     self.end(process)
                     del self.tree.known[process.pid]
                     self.tree.seen.discard(process.pid)  # it may be another's already
-                elif process.memory:  # only the thread has ended that it was read through
+                elif process.memory:  # only the thread it was read through has ended
                     living.append(process)
         return living
 
     def follow(self, process: Process, stat: Stat) -> None:
-        """Carry a process forward. A fork starts at 0: its pages are already in the sum."""
+        """Carry a process forward. A new one starts at PSS 0: a fork's pages are in the sum."""
         before, process.stat = process.stat, stat
         if process.reading and stat.stack_start != before.stack_start:  # an exec
             self.end(process)
@@ -433,18 +427,18 @@ class Poller:
         if not process.reading:
             process.update_name()
             nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
-            process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all that it has is growth
+            process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all it has counts as growth
             origin = self.forked_from(process)
-            if origin:  # they share its anonymous memory, and each fault of either may be a copy
-                (all_anon, all_mapped), memory = origin.resident, origin.reading.memory
-                if memory.uss is not None:  # what is private still is of files
+            if origin:  # its anonymous memory is all shared now; any fault of either may be a copy
+                (its_anon, its_mapped), memory = origin.resident, origin.reading.memory
+                if memory.uss is not None:  # carry() adds the growth: only files stay private
                     files = max(0, origin.memory.uss - origin.memory.anon)
-                    memory = memory._replace(uss=files + origin.reading.anon - all_anon)
-                origin.reading = origin.reading._replace(memory=memory, shared_anon=all_anon)
+                    memory = memory._replace(uss=files - (its_anon - origin.reading.anon))
+                origin.reading = origin.reading._replace(memory=memory, shared_anon=its_anon)
                 origin.carry()
-                shared = min(anon, all_anon)
-                process.reading = Reading(nothing, shared, min(mapped, all_mapped), 0, shared)
-                if origin.pid != stat.ppid:  # or it is no fork: stacks are not always random
+                shared = min(anon, its_anon)
+                process.reading = Reading(nothing, shared, min(mapped, its_mapped), 0, shared)
+                if origin.pid != stat.ppid:  # perhaps no fork: stacks are not always randomised
                     self.unassigned += shared
         process.carry()
 
@@ -458,7 +452,7 @@ class Poller:
         return None
 
     def end(self, process: Process) -> None:
-        """Drop its memory. How much of what it shared others still have, only a read tells."""
+        """Drop its memory. What it shared is uncertain until a read: others may still have it."""
         self.note_high_water(process)
         memory = process.reading and process.reading.memory
         if memory and memory.pss is not None:
@@ -467,38 +461,38 @@ class Poller:
         process.uncertain = process.largest = process.high_water = 0
 
     def note_high_water(self, process: Process | Command) -> None:
-        """Keep the kernel's highest mark of RSS, and that furthest above what the samples saw."""
+        """Keep the kernel's highest mark of RSS, and the one furthest above the sampled RSS."""
         mark, largest = process.high_water, process.largest
         self.kernel_peak = max(self.kernel_peak, mark)
-        if largest and self.tree.of_command:  # of others the mark may be from long ago
+        if largest and self.tree.of_command:  # with --pid the mark may predate the start
             missed = mark - largest, mark, largest, process.pid, process.name
             self.missed = max(self.missed, missed)
 
 
 class Sampler(Poller):
-    """Keeps the sum of PSS true within MUST_READ, or says by how much it may not be."""
+    """Decides when to read: PSS is true within MUST_READ, or its uncertainty is reported."""
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree)
-        self.total = self.peak = 0  # PSS of the last sample, and at most
-        self.uncertain = 0  # bytes by which the last sample's may be off, where it matters
+        self.total = self.peak = 0  # PSS: of the last sample, and the largest so far
+        self.uncertain = 0  # bytes by which the total may be off; 0 if within the limit
         self.refused = ""  # why PSS could not be read
-        self.huge_pages = 0  # handed out by the last sample
+        self.huge_pages = 0  # /proc/vmstat's count at the last sample
         self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
         self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
 
     def sample(self, everything: bool = False) -> list[Process]:
-        """Poll all processes; read all where that is worth it, or asked for. Those that live."""
+        """Poll all processes; read all if that is worth it, or asked for. Returns the living."""
         now = time.monotonic()
         living = self.poll()
         self.count_huge_pages(living)
         self.total, uncertain, limit = self.sums(living)
         at_peak, since = self.total > self.peak, now - self.read_end
-        worth = max(SMALL, self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
-        old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
-        worth_it = uncertain > worth and since > self.read_cost / READ_SHARE
-        must = uncertain > limit and (at_peak or since > self.read_cost)
-        if everything or old or worth_it or must:
+        threshold = max(SMALL, self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
+        too_old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
+        worth_it = uncertain > threshold and since > self.read_cost / READ_SHARE
+        must = uncertain > limit and (at_peak or since > self.read_cost)  # half a core at most
+        if everything or too_old or worth_it or must:
             self.read_all(living, now)
             self.total, uncertain, limit = self.sums(living)
         self.uncertain = uncertain if uncertain > limit else 0
@@ -515,7 +509,7 @@ class Sampler(Poller):
         return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
-        """A huge page is one fault, but may replace that much shared memory."""
+        """Add what new huge pages may have replaced: each is one fault, but HUGE_PAGE bytes."""
         pages, grown = self.huge_pages, self.sums(living)[0] - self.total
         with contextlib.suppress(OSError), open("/proc/vmstat", "rb", buffering=0) as file:
             self.huge_pages = sum(map(int, HUGE_PAGES_RE.findall(file.read())))
@@ -525,35 +519,35 @@ class Sampler(Poller):
             self.unassigned += min(shared, max(0, size - max(0, grown)))
 
     def read_all(self, living: list[Process], now: float) -> None:
-        """Read all processes together, and again where too much has moved meanwhile.
+        """Read all processes together, and again if too much has changed meanwhile.
 
-        Only forks share anonymous memory. One that comes or goes meanwhile has a share, of its
-        own size at most, of what is read before or after; if a process shares more than all
-        others account for, one did so unseen, or, with --pid, is outside of the tree.
+        Only forks share anonymous memory. One that starts or ends meanwhile shifts one share,
+        at most its own size, between what is read before and after. If one process shares more
+        than all others together, a sharer was missed or, with --pid, is outside of the tree.
         """
         cpu = time.process_time()
         for _ in range(READ_TRIES):
             self.unassigned, before = 0, self.population()
-            for process in reversed(living):  # a fork holds up the read of its parent
+            for process in reversed(living):  # children first: a fork blocks reads of its parent
                 self.read_one(process)
             self.read_end = time.monotonic()
-            shared = [process.reading.shared_anon for process in living if process.reading]
-            alone = max(0, 2 * max(shared, default=0) - sum(shared))
-            living[:] = self.poll()  # without what has ended, and with what moved since its read
-            if moved := before ^ self.population():
-                forked = max(process.resident[0] or max(shared, default=0) for process, *_ in moved)
-                part = max(shared, default=0) ** 2 // max(1, sum(shared))
-                self.unassigned += min(forked, part)
+            shared = [process.reading.shared_anon for process in living]
+            most, total = max(shared, default=0), sum(shared)
+            unmatched = max(0, most - (total - most))
+            living[:] = self.poll()  # drops those that have ended, and carries the others forward
+            if changed := before ^ self.population():
+                size = max(process.resident[0] or most for process, *_ in changed)
+                self.unassigned += min(size, most**2 // max(1, total))  # about one share
             else:
-                self.unassigned += max(0, alone - self.outsiders_share)
-                self.outsiders_share = 0 if self.tree.of_command else alone
+                self.unassigned += max(0, unmatched - self.outsiders_share)
+                self.outsiders_share = 0 if self.tree.of_command else unmatched
             _, uncertain, limit = self.sums(living)
             if uncertain <= limit or self.read_end - now > READ_SECONDS:
                 break
         self.read_cost = time.process_time() - cpu
 
     def population(self) -> set[tuple[object, ...]]:
-        """What differs when a process has come or gone: even unseen, where its parent waits."""
+        """Differs if a process came or went; if unseen, by what its parent has reaped."""
         known = self.tree.known.values()
         return {(p, p.stat and p.stat.reaped, p.memory is None, p.ending) for p in known}
 
@@ -572,13 +566,13 @@ class Sampler(Poller):
 
 
 # ---------------------------------------------------------------- what it is made of
-# /proc/PID/smaps (proc_pid_smaps(5)) tells PSS by mapping, at two to three times the cost of a
-# rollup. So it is read in a last sample (a command that ends by itself has none), and before that
-# where the sum is well above that of the last reading.
+# /proc/PID/smaps (proc_pid_smaps(5)) gives PSS by mapping, at two to three times the cost of
+# smaps_rollup. So it is read when the sum is well above that of the last such read, and in the
+# last sample of a run that memory.py ends.
 
 WELL_ABOVE = 1.2
 MAPPINGS_SHARE = 0.005  # of one core, until the end
-MAPPINGS_KEPT = 250  # the largest, of names of MAX_NAME characters at most
+MAPPINGS_KEPT = 250  # the largest ones; their names are cut to MAX_NAME characters
 MAX_NAME = 200
 MAPPING_RE = re.compile(
     rb"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)\n(?:.*\n)*?Pss: +(\d+) kB\n"
@@ -612,7 +606,7 @@ class Breakdown:
         self.due_above, self.due = 0.0, 0.0  # PSS, time
 
     def take(self, living: Sequence[Process], total: int) -> str:
-        """The mappings of processes that were just read, and PSS of all; "" for none."""
+        """The "made of" comment for processes that were just read; "" if there is nothing."""
         cpu, self.due_above = time.process_time(), total * WELL_ABOVE
         found = collections.defaultdict(lambda: [0, 0, 0])
         for process in living:
@@ -642,7 +636,7 @@ TEMPORARY_FOLDER = "/var/tmp"  # /tmp may be RAM
 
 
 class Recording:
-    """The CSV of a run: header, a block for each sample, footer."""
+    """The CSV of a run: comments, header, a block of rows per sample, comments."""
 
     def __init__(self, path: str | None, out: str | None) -> None:
         """The file of --csv, else a hidden one beside --out or in /var/tmp. Raises OSError."""
@@ -673,7 +667,7 @@ class Recording:
         self.write(f"# {key}: {printable(str(value))}"[: MAX_LINE - 1] + "\n")
 
     def sample(self, now: float, begin: float, living: Sequence[Process], system: int) -> None:
-        """One row a process, and the system's row that makes the sample whole.
+        """One row per process, then the system's row, which marks the sample as complete.
 
         Seconds: now since the start, begin of the sample on the monotonic clock.
         """
@@ -681,7 +675,8 @@ class Recording:
         for process in living:
             name, age = process.name.replace('"', '""'), max(0, begin - process.read_at)
             text = "" if process.memory.pss is None else f"{age:.3f}" if age else "0"
-            lines.append(f'{now:.3f},{process.pid},"{name}",{process.sizes},{text}\n')
+            sizes = ",".join("" if size is None else str(size) for size in process.memory)
+            lines.append(f'{now:.3f},{process.pid},"{name}",{sizes},{text}\n')
         self.write("".join(lines) + f'{now:.3f},0,"system",{system},,,,,,,0\n')
 
     def write(self, text: str) -> None:
@@ -694,14 +689,14 @@ class Recording:
             self.move(f"{self.path}: {error.strerror}", data)
 
     def close(self) -> None:
-        """Close it; where it was removed meanwhile, or its folder, it is written anew elsewhere."""
+        """Close the file; if it was removed or replaced meanwhile, save a copy elsewhere."""
         there = os.path.exists(self.path) and os.stat(self.path)
         if not there or not os.path.samestat(there, os.fstat(self.fd)):
             self.move(f"{self.path} has been removed or replaced", b"")
         os.close(self.fd)
 
     def move(self, why: str, rest: bytes) -> None:
-        """Go on in a new file in /var/tmp, with all that was written; where that fails, stop."""
+        """Copy all to a new file in /var/tmp and go on there; if that fails, stop recording."""
         path = os.path.join(TEMPORARY_FOLDER, f"memory.{os.getpid()}.{time.time_ns()}.csv")
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -764,7 +759,7 @@ class Command:
 
     def send(self, number: int) -> None:
         if self.status is None:
-            with contextlib.suppress(OSError):  # it has changed its user
+            with contextlib.suppress(OSError):  # it runs as another user now
                 os.kill(self.pid, number)
 
 
@@ -773,7 +768,7 @@ def own_peak_rss() -> int:
 
 
 # ---------------------------------------------------------------- one measurement
-# Samples at fixed times until the tree has ended, or a signal or the time asks for the end.
+# Takes samples at fixed times until the tree has ended, a signal ends it, or time is up.
 
 SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -796,7 +791,7 @@ class StatusLine:
 
     def __init__(self, wanted: bool) -> None:
         self.wanted = wanted and os.isatty(2)
-        self.due = 0.0  # when it is to be rewritten; 0: it is not shown
+        self.due = 0.0  # when to redraw it; 0 while it is not on the screen
 
     def show(self, now: float, living: Sequence[Process], sampler: Sampler) -> None:
         """Time, processes, PSS, RSS, where memory.py is in the terminal's foreground."""
@@ -816,12 +811,12 @@ class StatusLine:
 
 
 class Session:
-    """One measurement: takes the samples, and hears the signals that ask for its end."""
+    """One measurement: takes the samples, and handles the signals that end it."""
 
     def __init__(self, options: argparse.Namespace, recording: Recording) -> None:
         self.interval, self.duration = options.interval, options.duration
         self.recording = recording
-        apart = options.pid or not (os.isatty(0) or os.isatty(1))  # from what the command writes
+        apart = options.pid or not (os.isatty(0) or os.isatty(1))  # from the command's output
         self.line = StatusLine(apart and not (options.quiet or options.no_status))
         ignored = {n for n in ENDING_SIGNALS if signal.getsignal(n) == signal.SIG_IGN}
         self.signals = {signal.SIGCHLD, *ENDING_SIGNALS} - ignored  # nohup's stay ignored
@@ -830,7 +825,7 @@ class Session:
         self.last_request = 0, 0.0  # signal, time
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
-        self.left_told = False  # that others live on; run() adds tree, sampler and clocks
+        self.left_told = False  # whether survivors were named; run() adds tree, sampler and clocks
 
     def run(self, argv: list[str], watched: list[psutil.Process], mask: Iterable[int]) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
@@ -851,18 +846,18 @@ class Session:
             next_time = min(next_time, self.duration)
         info = signal.sigtimedwait(self.signals, max(0, self.start + next_time - time.monotonic()))
         now = time.monotonic() - self.start
-        if self.over():
+        if self.command and self.over():
             self.ended = "end"
         elif info and info.si_signo != signal.SIGCHLD:
             self.handle(info)
         if not self.ended and now >= next_time:
-            self.due = max(self.due, int(now / self.interval)) + 1  # what is missed was due
+            self.due = max(self.due, int(now / self.interval)) + 1  # missed ones were due too
             self.sample()
 
     def over(self) -> bool:
-        """Reap. Whether the command and all its descendants have ended."""
-        if not self.command or self.command.reap():
-            return self.command is not None
+        """Reap; whether the command and all its descendants have ended."""
+        if self.command.reap():
+            return True
         ended = self.command.status is not None
         return ended and bool(self.tree.strangers) and not self.tree.alive()
 
@@ -873,10 +868,10 @@ class Session:
         breakdown, sampler = self.breakdown, self.sampler
         due = last or (sampler.total >= breakdown.due_above and begin >= breakdown.due)
         living = sampler.sample(everything=due)
-        made_of = breakdown.take(living, sampler.total) if due else ""
-        now = (begin + time.monotonic()) / 2 - self.start  # the values are from all that time
-        if made_of:
-            self.recording.comment("made of", f"{now:.3f} {made_of}")
+        mappings = breakdown.take(living, sampler.total) if due else ""
+        now = (begin + time.monotonic()) / 2 - self.start  # halfway: reading takes time
+        if mappings:
+            self.recording.comment("made of", f"{now:.3f} {mappings}")
         if sampler.uncertain:
             self.recording.comment("uncertain", f"{now:.3f} {sampler.uncertain}")
         self.recording.sample(now, begin, living, memory_in_use() - self.base)
@@ -921,20 +916,21 @@ def finish(session: Session) -> None:
     duration, cpu = time.monotonic() - session.start, time.process_time() - session.cpu
     own, all_ended = own_peak_rss(), session.ended == "end"
     if command and session.ended != "stopped":
-        session.status = command.status or 0  # None: --duration ends it
+        session.status = command.status or 0  # None: still running, until it is ended below
     if session.ended in ("duration", "signal"):
         comment("ending", f"{duration:.3f}")
-    if all_ended or (command and session.ended == "duration" and end_command(session)):
+    killed = command and session.ended == "duration" and end_command(session)
+    if all_ended or killed:
         comment("system after", memory_in_use() - session.base)
     if sampler.refused:
         comment("unreadable", sampler.refused)
     for process in session.tree.known.values():
         sampler.note_high_water(process)
-    if command and command.high_water:
+    if command:
         command.largest = sampler.largest
         sampler.note_high_water(command)
     comment("kernel peak rss", sampler.kernel_peak or "")
-    comment("between samples", "{1} {2} {3} {4}".format(*sampler.missed))
+    comment("between samples", " ".join(map(str, sampler.missed[1:])))
     comment("samples due", max(session.due, int(duration / session.interval)))
     comment("own cpu seconds", f"{cpu:.3f}")
     comment("own peak rss", own)
@@ -945,18 +941,18 @@ def finish(session: Session) -> None:
 
 
 def end_command(session: Session) -> bool:
-    """SIGTERM to the command alone, so that it can end its own children; to all; SIGKILL to all.
+    """Send SIGTERM to the command, which can end its own children; then to all; then SIGKILL.
 
-    A step takes TERM_SECONDS, or until a Ctrl-C; the tree is listed again until nobody is left.
+    A step takes TERM_SECONDS, or until a signal; processes that appear meanwhile get it too.
     Returns whether all have ended.
     """
     session.command.send(signal.SIGTERM)
     for number in (None, signal.SIGTERM, signal.SIGKILL):
-        told: set[Process] = set()
+        signalled: set[Process] = set()
         deadline = time.monotonic() + TERM_SECONDS
         while time.monotonic() < deadline:
-            for process in set(session.tree.alive() if number else ()) - told:
-                told.add(process)
+            for process in set(session.tree.alive() if number else ()) - signalled:
+                signalled.add(process)
                 with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
                     process.handle.send_signal(number)
             if session.over():
@@ -996,7 +992,7 @@ ROW_RE = re.compile(ROW + r",(\d{0,9}(?:\.\d{1,9})?)\n", re.ASCII)  # no number 
 NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(?:\.\d{1,9})?)", re.ASCII)
 MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) ([1-9]\d{0,17}): (.*)", re.ASCII)
 MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
-EXIT_SECONDS = 2  # that a tree may take to end: the largest value in them is that of the end
+EXIT_SECONDS = 2  # a tree may take this long to exit: "end" is the largest sample of that time
 MAX_POINTS = 3000  # of the graph
 MAX_USES = 10000  # processes told apart in one run; of more, the smallest are only counted
 
@@ -1019,7 +1015,7 @@ def number(meta: dict[str, str], key: str) -> float | None:
 
 
 def data_lines(path: str, meta: dict[str, str]) -> Iterator[str]:
-    """The lines that are no whole comments, from the header on; the comments go into meta."""
+    """The header and rows; comments go into meta as they are reached between them."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise Problem(f"{path}: not a regular file (it is read twice)", 2)
     try:
@@ -1035,12 +1031,12 @@ def data_lines(path: str, meta: dict[str, str]) -> Iterator[str]:
 
 
 def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
-    """The whole samples of a recording, until it ends or is damaged: then meta["cut"] says where.
+    """The complete samples of a recording, up to any damage: meta["cut"] says where that is.
 
     A pid that was absent for a sample is another process. Raises Problem when it is no recording.
     """
     lines = data_lines(path, meta)
-    header = next(lines, "")  # where it is cut off, nothing follows
+    header = next(lines, "")  # may be cut off: then no rows follow
     if not (HEADER.startswith(header) or header.startswith("#")):
         raise Problem(f"{path}: not a recording of memory.py (made with --csv)", 2)
     last, keys = 0.0, {}  # of the sample before
@@ -1059,18 +1055,18 @@ def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
         else:
             others = {"processes": len(memories), "age": age, "system": int(row[4])}
             others["uncertain"] = number(meta, "uncertain")
-            meta["uncertain"] = ""  # of the next sample
+            meta["uncertain"] = ""  # it was this sample's only
             yield Sample(now, memories, names, totals_of(memories.values(), others))
             last, keys = now, {key[0]: key for key in memories}
             memories, names, age = {}, {}, 0.0
 
 
 def totals_of(memories: Iterable[Memory], others: dict[str, float | None]) -> dict[str, float]:
-    """The others and the sum of each metric, if known; RSS stands in for unknown PSS and USS."""
+    """The sum of each metric, and the others, where known; RSS stands in for PSS and USS."""
     totals = {name: value for name, value in others.items() if value is not None}
     for memory in memories:
         uss = memory.rss if memory.uss is None else memory.uss
-        for name, size in zip(METRICS, (memory.part, uss, memory.rss, memory.swap)):
+        for name, size in zip(METRICS, (memory.part, uss, memory.rss, memory.swap)):  # its order
             if size is not None:
                 totals[name] = totals.get(name, 0) + size
     return totals
@@ -1086,9 +1082,9 @@ class Run:
         self.metrics: dict[str, dict] = {"processes": {"peak": 0}, "age": {"peak": 0}}
         self.areas, self.spans = collections.Counter(), collections.Counter()  # for means
         self.uses: dict[tuple[int, float], dict] = {}  # of the processes, as in the JSON
-        self.samples = self.unreadable = self.forgotten = 0  # the latter of the processes
-        self.peak = self.last = Sample(0.0, {}, {}, {})  # the largest in PSS, and the last
-        self.recent: list[Sample] = []  # to find the end
+        self.samples = self.unreadable = self.forgotten = 0  # the last two count processes
+        self.peak = self.last = Sample(0.0, {}, {}, {})  # the one of largest PSS, and the last
+        self.recent: list[Sample] = []  # of EXIT_SECONDS, each larger in PSS than all after it
         for sample in samples_of(path, self.meta):
             self.hold(sample.time)
             self.add(sample)
@@ -1099,7 +1095,7 @@ class Run:
         self.points = points_of(self)
 
     def hold(self, until: float) -> None:
-        """The values of the last sample hold until this time."""
+        """Integrate the last sample's values up to this time, for the means."""
         for name, value in self.last.totals.items():
             self.areas[name] += value * (until - self.last.time)
             self.spans[name] += until - self.last.time
@@ -1111,7 +1107,7 @@ class Run:
             if name not in self.metrics or value > self.metrics[name]["peak"]:
                 self.metrics[name] = {"peak": value, "peak_time": sample.time}
                 self.peak = sample if name == "pss" else self.peak
-        if sample.memories and "ending" not in self.meta:
+        if sample.memories and "ending" not in self.meta:  # no such comment before this sample
             pss, since = sample.totals["pss"], sample.time - EXIT_SECONDS
             self.recent = [s for s in self.recent if s.totals["pss"] > pss and s.time > since]
             self.recent.append(sample)
@@ -1133,11 +1129,11 @@ class Run:
         return sorted(self.uses, key=lambda key: -self.uses[key]["peak_part"])
 
     def finish(self) -> None:
-        """What is known at the end only."""
+        """Fill in what is known only after the last sample."""
         if "duration" not in self.meta:
             self.meta.setdefault("cut", "it has no end")
-        # the last sample before the end was asked for, else the largest of the last: before exits
-        end = (self.recent or [self.last])[-1 if "ending" in self.meta else 0]
+        recent = self.recent or [self.last]  # the first is the largest: from before the exits
+        end = recent[-1] if "ending" in self.meta else recent[0]
         for name, metric in self.metrics.items():
             area, span = self.areas[name], self.spans[name]
             metric["mean"] = round(area / span) if span else metric["peak"]
@@ -1146,7 +1142,7 @@ class Run:
             use["process"] = printable(use["process"])
             use["pss_at_peak"] = self.peak.memories.get(key, Memory(0)).part
         self.title = (self.meta.get("command") or printable(os.path.basename(self.path)))[:1000]
-        self.drawn = {key: self.uses[key] for key in self.largest()[: len(COLOURS) - 1]}
+        self.drawn = {key: self.uses[key] for key in self.largest()[: len(COLOURS) - 1]}  # + grey
         known = [name for name in METRICS if name in self.metrics]
         self.shown = [name for name in known if name != "swap" or self.metrics[name]["peak"]]
 
@@ -1159,7 +1155,7 @@ class Run:
 def points_of(run: Run) -> list[Sample]:
     """The points of the graph, in a second pass: samples with the drawn processes alone.
 
-    Of too many samples several in a row become one point, so that the peaks survive.
+    If there are too many, a point has the largest values of several samples in a row.
     """
     points = []
     samples = (s for s in itertools.islice(samples_of(run.path, {}), run.samples) if s.memories)
@@ -1172,7 +1168,7 @@ def points_of(run: Run) -> list[Sample]:
 
 
 def made_of(text: str) -> dict[str, object] | None:
-    """PSS by mapping, of a comment of the recording: as in the JSON."""
+    """Parse the recording's "made of" comment into what the JSON has."""
     head = MADE_OF_RE.fullmatch(text)
     rows = []
     for kind, pss, anon, swap, name in re.findall(MAPPING, head[3] if head else "", re.ASCII):
@@ -1182,7 +1178,7 @@ def made_of(text: str) -> dict[str, object] | None:
 
 
 def run_to_dict(run: Run) -> dict[str, object]:
-    """The summary for programs: sizes in bytes, times in seconds, None: nothing to tell."""
+    """The run as JSON: sizes in bytes, times in seconds, None for what is unknown."""
     uses, peak = run.uses.values(), run.peak.memories.values()
     split = {kind: sum(getattr(memory, kind) or 0 for memory in peak) for kind in KINDS}
     if uncertain := run.metrics.get("uncertain"):
@@ -1313,7 +1309,7 @@ def process_table(run: Run) -> Iterator[str]:
 
 
 def largest_mappings(run: Run) -> tuple[str, list[tuple]]:
-    """A title; kind, name, PSS, its anonymous part and share of the largest, and of the rest."""
+    """Title, and rows (kind, name, PSS, anonymous part, share): the largest, then the rest."""
     made_of, rows = run.figures["made_of"], []
     if not made_of:
         return "", rows
@@ -1334,8 +1330,8 @@ def mapping_table(run: Run) -> Iterator[str]:
     yield title
     yield f"{'PSS':>14}{'anonymous':>14}"
     for kind, name, pss, anon, share in rows:
-        size, part = mib(pss, kind == "unreadable"), mib(anon) if kind in KIND_COLOURS else ""
-        yield f"{size:>14}{part:>14}{share:>6}  {kind:10}  {name}"
+        part = "" if kind in ("unreadable", "") else mib(anon)
+        yield f"{mib(pss, kind == 'unreadable'):>14}{part:>14}{share:>6}  {kind:10}  {name}"
 
 
 def comparison(runs: Sequence[Run]) -> Iterator[str]:
@@ -1371,17 +1367,17 @@ LEGEND = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "frameon": False,
 
 
 def label_of(text: str, width: int) -> str:
-    """Text for matplotlib, cut: dollars are no mathematics, and a _ in front does not hide it."""
+    """Text cut for matplotlib, where $ would begin mathematics and a leading _ hide a label."""
     text = printable(text if len(text) <= width else text[: width - 3] + "...")
     return "\u200b" + text.replace("$", r"\$")
 
 
 def picture(runs: Sequence[Run], out: str) -> bytes:
     """One run, or several compared, in the format that the file's ending picks."""
-    with contextlib.redirect_stderr(io.StringIO()):  # what it says of caches and of fonts
+    with contextlib.redirect_stderr(io.StringIO()):  # its notes on caches and fonts
         import matplotlib.figure  # only here: it takes some 50 MiB
 
-        matplotlib.rcdefaults()  # not the user's
+        matplotlib.rcdefaults()  # ignore the user's matplotlibrc
         figure, data = matplotlib.figure.Figure(figsize=(12, 10), dpi=100), io.BytesIO()
         draw = draw_comparison if len(runs) > 1 else draw_run
         draw(figure, *runs)
@@ -1422,7 +1418,7 @@ def draw_run(figure: Figure, run: Run) -> None:
 
 
 def draw_comparison(figure: Figure, *runs: Run) -> None:
-    """Above one line of PSS a run, below its peak and end as bars."""
+    """Above, a curve of PSS per run; below, its peak and end as bars."""
     titles = ["PSS over time, in MiB", "PSS of each run, in MiB"]
     notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
     upper, lower = panels(figure, f"{len(runs)} runs compared", notes, titles)
@@ -1556,7 +1552,7 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
     wrong = {
         "give one of: COMMAND, --cmd, --pid, --in (see --help)": given.count(None) != 3,
-        "the command is empty": given[:2] == [None, None] and not any(words[:1]),
+        "the command is empty": options.pid is None and not recordings and not any(words[:1]),
         "--interval is 0.001 or more, --duration above 0 (with --pid or 0)": not in_range,
         "the name of a file is empty": "" in [options.out, options.csv, options.json, *recordings],
         "--csv needs a run: --in takes no samples": csv and options.recordings,
@@ -1570,7 +1566,7 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
         wrong[f"{path}: is named twice"] = files.count(os.path.realpath(path)) > 1
         refused = os.path.isdir(path) or not os.access(existing, os.W_OK)
         wrong[f"{path}: cannot be written, or its folder is missing"] = refused
-    for message in filter(wrong.get, wrong):
+    for message in filter(wrong.get, wrong):  # the first that applies
         raise Problem(message, 2)
 
 
@@ -1603,8 +1599,8 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     watched = [] if options.pid is None else watched_processes(options.pid)
     recording = Recording(options.csv, options.out)
     session = Session(options, recording)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the status
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, session.signals)  # to be waited for
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, wait4() gets no status
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, session.signals)  # sigtimedwait() takes them
     try:
         try:
             session.run(words, watched, mask)
@@ -1622,7 +1618,7 @@ def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
         elif recording.temporary:
             os.unlink(recording.path)
     finally:
-        while signal.sigtimedwait(session.signals, 0):  # what came too late ends nothing now
+        while signal.sigtimedwait(session.signals, 0):  # late ones must not kill memory.py
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return session.status or (0 if done else 125)
@@ -1648,8 +1644,8 @@ def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
         texts += ["\n".join(comparison(runs))] if len(runs) > 1 else []
         texts[-1] += f"\nwritten: {printable(', '.join(written))}" if written else ""
         stream = sys.stdout if options.recordings and options.json != "-" else sys.stderr
-        heard = write_text("\n\n".join(texts), stream) and (stream or not options.recordings)
-        done = done and heard
+        closed = options.recordings and stream is None
+        done = write_text("\n\n".join(texts), stream) and done and not closed
     return done
 
 
@@ -1657,7 +1653,7 @@ def write_file(path: str, data: bytes) -> None:
     """Write a whole file or none: a full disk leaves the one that was there. Raises OSError."""
     if path == "-":
         if not (sys.stdout and write_text(data.decode(), sys.stdout, end="")):
-            raise OSError(errno.EIO, "stdout cannot be written")
+            raise OSError("stdout cannot be written")
         return
     target = os.path.realpath(path)
     special = os.path.exists(path) and not os.path.isfile(path)  # a device, a pipe
@@ -1688,7 +1684,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if report(options.recordings, options) else 125
     except Problem as problem:
         message, status = problem.args
-    except OSError as error:  # getcwd() names no file
+    except OSError as error:  # without a file name if from getcwd()
         message, status = f"{error.filename or 'the current folder'}: {error.strerror}", 2
     except KeyboardInterrupt:
         return 130

@@ -232,7 +232,7 @@ def test_counters_that_moved_while_they_were_read_are_not_taken(monkeypatch):
         before = memory.full_read(process)
         monkeypatch.setattr(memory, "read_file", grown)
         found = memory.full_read(process)
-    assert process.resident == (found.anon, found.mapped) and process.stat.text == b""  # stale
+    assert process.resident == (found.anon, found.mapped) and process.stat.text is None
     assert (found.anon, found.mapped) == pytest.approx((before.anon, before.mapped), abs=MIB)
 
 
@@ -449,7 +449,7 @@ def test_a_reused_pid_is_another_process():
         sampler = sampler_of(child.pid)
         assert sampler.sample()
         known = sampler.tree.known[child.pid]
-        known.stat = known.stat._replace(started=1, text=b"")  # as if it had been another before
+        known.stat = known.stat._replace(started=1, text=None)  # as if it had been another before
         known.handle._ident = (child.pid, 1)
         assert sampler.sample() == []
     finally:
