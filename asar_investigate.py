@@ -80,7 +80,7 @@ class Source(NamedTuple):
             start += len(piece)
 
     def part(self, offset: int, length: int) -> Source:
-        """The given number of characters from byte offset on, as a source by itself."""
+        """`length` characters from byte `offset` on, as a source of its own."""
         return self._replace(base=self.base + offset, size=length)
 
 
@@ -105,7 +105,7 @@ class Script(NamedTuple):
     characters: int
     beyond_latin1: int
     size: int  # bytes in memory
-    escaped_size: int  # bytes if each unit beyond Latin-1 were written as \\uXXXX
+    escaped_size: int  # bytes if each unit beyond Latin-1 were written as \uXXXX
     valid_utf8: bool
 
 
@@ -116,10 +116,10 @@ class Scanned:
         self.source = source
         self.script: Script | None = None  # None: no text
         self.packed: list[bytes] = []
-        self.left_out = left_out  # why, and how many runs; of all sources together
+        self.left_out = left_out  # reason -> number of runs; shared by all sources
 
     def add(self, found: Literal | str) -> None:
-        """Keep a literal, or why a run is none."""
+        """Keep a literal, or count why a run is left out."""
         if isinstance(found, str):
             self.left_out[found] += 1
         else:
@@ -162,13 +162,13 @@ Span = tuple[int, int]  # start and end, without padding
 
 
 def stride_for(count: int) -> int:
-    """How far apart samples may be so that a run of count has 24 of them or more."""
-    # no multiple of 2 or 3: so often number tables (0,1,0,1) and escapes (\u5b57) repeat
+    """The distance between samples that puts 20 or more in a run of count; 1 for short runs."""
+    # coprime to 6: number tables (0,1,0,1) repeat every 2 bytes, escapes (\u5b57) every 6
     return count // 24 // 6 * 6 + 1
 
 
 def find_runs(source: Source, count: int) -> Iterator[Span]:
-    """Each run of the reference: within a run of either alphabet, those of one."""
+    """Each run of the reference, in order: standard ones, and URL-safe ones that overlap none."""
     for start, end in long_runs(source, count):
         piece = source.read(start, min(end - start, WINDOW))
         if end - start == len(piece) and b"-" not in piece and b"_" not in piece:
@@ -176,38 +176,38 @@ def find_runs(source: Source, count: int) -> Iterator[Span]:
             continue
         part = source._replace(size=end)
         standard = long_runs(part, count, IN_STANDARD, start)
-        following = next(standard, None)
+        ahead = next(standard, None)  # the first standard run that is not yielded yet
         for run in chain(long_runs(part, count, IN_URL_SAFE, start), [(end, end)]):
-            while following and following[1] <= run[0]:
-                yield following
-                following = next(standard, None)
-            if run[0] < end and not (following and following[0] < run[1]):
+            while ahead and ahead[1] <= run[0]:
+                yield ahead
+                ahead = next(standard, None)
+            if run[0] < end and not (ahead and ahead[0] < run[1]):  # (end, end) is no run
                 yield run
 
 
 def long_runs(source: Source, count: int, alphabet: bytes = EITHER, at: int = 0) -> Iterator[Span]:
     """Each longest run of count or more characters of an alphabet."""
-    few = min(count, WINDOW // 2)  # windows overlap: of each run so many are in one
+    shortest = min(count, WINDOW // 2)  # windows overlap, so that one has so much of each run
     while at < source.size:
         window = source.read(at, WINDOW)
         last = len(window) < WINDOW
-        following = len(window) - few + 1
-        for start, end in window_runs(window, few, alphabet):
+        next_window = len(window) - shortest + 1
+        for start, end in window_runs(window, shortest, alphabet):
             if end == len(window) and not last:
                 end = run_end(source, at + end, alphabet) - at
-                following = end
+                next_window = end
             if end - start >= count:
                 yield at + start, at + end
-        at = source.size if last else at + following
+        at = source.size if last else at + next_window
 
 
 def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator[Span]:
     """The runs of count or more within one window."""
-    # Of every so many bytes one is looked at, and where enough in a row are in the alphabet, all of
-    # them, up to the next sample that is not: linear on anything.
-    stride, few = stride_for(count), min(count, 8)
+    # Sample one byte in `stride`. Where enough samples in a row are in the alphabet, look at each
+    # byte up to the next sample that is not: linear on any input.
+    stride, prefix = stride_for(count), min(count, 8)
     wanted = b"\1" * (count // stride)
-    run = re.compile(b"\0%b\1{%d,}" % (b"\1" * few, count - few))  # ones written out: found faster
+    run = re.compile(b"\0%b\1{%d,}" % (b"\1" * prefix, count - prefix))  # a literal prefix is fast
     window = b"\0" + window  # so that a byte stands before each run
     samples = window[::stride].translate(alphabet) + b"\0"
     found = samples.find(wanted)
@@ -232,11 +232,11 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 # In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
-# RFC 2397, in lower case, with what browsers let pass
+# RFC 2397, in lower case, and what browsers tolerate
 DATA_URI_RE = re.compile(rb"data:([\w.+-]+\\?/[\w.+-]+)?(?:;[^;,]*)*; *base64,\Z")
 MARKUP = (".html", ".htm", ".xhtml", ".xml", ".svg", ".css")  # their strings are not JavaScript's
 SOURCE_MAP_RE = re.compile(rb"/[/*][#@][ \t]{0,9}sourceMappingURL=([^\s\"'\\*]*)\Z")
-CLOSING_QUOTE_RE = {  # the rest of a string, of a template up to a substitution, and its end
+CLOSING_QUOTE_RE = {  # 1: rest of a string (of a template: to a substitution), 2: its end
     '"': re.compile(r'([^"\\\n]*(?:\\.[^"\\\n]*)*)(")?', re.S),
     "'": re.compile(r"([^'\\\n]*(?:\\.[^'\\\n]*)*)(')?", re.S),
     "`": re.compile(r"((?:[^`\\$]+|\\.|\$(?!\{))*)[^`\\]*(?:\\.[^`\\]*)*(`)?", re.S),
@@ -259,25 +259,25 @@ ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
 
 def escape_length(before: bytes, run: str, length: int) -> int:
     """How many characters of a run are of an escape before it: the n of \\nAAAA, no slash."""
-    # In code within a string each backslash is doubled, and the quotes have one, unless they are of
-    # another kind: then a length that base64 cannot have tells.
+    # Code within a string doubles each backslash and escapes its quotes: the backslashes before the
+    # last quote tell how deep this is. If they do not, a length that base64 cannot have does.
     text = before.rstrip(b"\\")
-    quote = text[: max(0, *map(text.rfind, (b'"', b"'", b"`")))]
-    doubled = 2 * (1 + len(quote) - len(quote.rstrip(b"\\")))
-    even = (len(before) - len(text)) % doubled == 0
-    if (even and length % 4 != 1) or run[0] == "/":
+    up_to_quote = text[: max(0, *map(text.rfind, (b'"', b"'", b"`")))]
+    pair = 2 * (1 + len(up_to_quote) - len(up_to_quote.rstrip(b"\\")))  # one backslash, escaped
+    only_pairs = (len(before) - len(text)) % pair == 0
+    if (only_pairs and length % 4 != 1) or run[0] == "/":
         return 0
     return ESCAPE_RE.match(f"\\{run}").end() - 1
 
 
 def string_around(before: str, behind: str, depth: int = 0) -> int | None:
-    """UTF-16 units of the innermost string of code that goes on from before to behind."""
+    """UTF-16 units of the string from before to behind; in eval("..."), of its code's string."""
     found = sorted(filter(None, (string_in(quote, before, behind) for quote in CLOSING_QUOTE_RE)))
     while len(found) > 1 and is_closed(before, found[0][0], found[1][0]):
         del found[0]
     if not found:
         return None
-    start, end = found[0]  # the outermost
+    start, end = found[0]  # the outermost: other quotes within it are its text
     inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], behind[:end]))
     inner = None
     if depth < 4 and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
@@ -286,8 +286,8 @@ def string_around(before: str, behind: str, depth: int = 0) -> int | None:
 
 
 def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
-    """Start in before and end in behind of a string in such quotes that has code around it."""
-    # Those of HTML and CSS have none. Of a template the part between substitutions.
+    """Where a string in such quotes starts in before and ends in behind; None if not in code."""
+    # HTML and CSS are no code. Of a template it is the part between substitutions.
     start = last_quote(before, quote)
     if not start or (quote != "`" and NEWLINE_RE.search(before, start)):
         return None
@@ -298,7 +298,7 @@ def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
     hole = last_quote(before, "${") if quote == "`" else 0
     if hole > start:
         start = before.find("}", hole) + 1
-        if not start or "{" in before[hole + 1 : start]:  # within it, or it has braces itself
+        if not start or "{" in before[hole + 1 : start]:  # still open, or with braces in it
             return None
     closing = CLOSING_QUOTE_RE[quote].match(behind)
     closed = closing[2] and CODE_BEHIND_RE.match(behind, closing.end())
@@ -306,7 +306,7 @@ def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
 
 
 def is_closed(before: str, start: int, inner: int) -> bool:
-    """Whether what seems to open a string around another one closes one before that."""
+    """Whether the quote before start opens no string: it closes one, or is within another."""
     between, quote = before[start : inner - 1], before[inner - 1]
     opening = last_quote(before[: start - 1], before[start - 1])
     code = before[max(0, opening - 25) : opening - 1]
@@ -315,7 +315,7 @@ def is_closed(before: str, start: int, inner: int) -> bool:
 
 
 def last_quote(before: str, quote: str) -> int:
-    """Where the last string begins that a quote without a backslash opens; 0 if there is none."""
+    """One past the last such quote that has no backslash before it; 0 if there is none."""
     place = before.rfind(quote)
     while place > 0 and before[place - 1] == "\\":
         place = before.rfind(quote, 0, place)
@@ -412,7 +412,7 @@ def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None
             return reason
         try:
             data = a2b_base64(piece.translate(TO_STANDARD) + b"=" * (-len(piece) % 4))
-        except ValueError:  # the memory of a process that runs
+        except ValueError:  # a running process changed it
             return "changed while it was read"
         digest.update(data)
         if out:
@@ -423,7 +423,7 @@ def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None
 
 
 def no_data(piece: bytes) -> str:
-    """Why characters are plainly no data; empty if they may be some."""
+    """Why a run is plainly no data; "" if it may be some."""
     if HEX_RE.fullmatch(piece) and piece.strip(b"A"):
         return "hexadecimal digits"
     if len(piece) < 256 and (LETTERS[:26] in piece or LETTERS[26:52] in piece):
@@ -467,7 +467,7 @@ class Text:
     def go_to(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters, from 1) of an offset that is not before the last."""
         pieces = self.source.pieces(self.offset, offset, TEXT_PIECE)
-        for _, piece in chain(pieces, [(offset, b"")]):  # what follows is ASCII or nothing
+        for _, piece in chain(pieces, [(offset, b"")]):  # b"": a run begins a new character
             try:
                 text = self.decoder.decode(piece, final=not piece)
             except UnicodeDecodeError:
@@ -493,12 +493,12 @@ class Text:
         return Script(self.characters, self.beyond, size, escaped, self.decoder.errors == "strict")
 
 
-class Scan:
+class Scanner:
     """Finds all that one source holds."""
 
     def __init__(self, source: Source, count: int, left_out: Counter) -> None:
         self.source, self.count, self.far_looks = source, count, 0
-        self.found = Scanned(source._replace(fd=-1), left_out)
+        self.result = Scanned(source._replace(fd=-1), left_out)
         begin = source.read(0, 8192)
         self.text = None if b"\0" in begin else Text(source, begin)
         self.is_code = self.text and not source.path.lower().endswith(MARKUP)
@@ -506,8 +506,8 @@ class Scan:
     def run(self) -> None:
         """Find all of it. Raises Problem; what was found before that counts too."""
         for run in find_runs(self.source, self.count):
-            self.found.add(self.literal(*run))
-        self.found.script = self.text.script() if self.text else None
+            self.result.add(self.literal(*run))
+        self.result.script = self.text.script() if self.text else None
         if self.source.size and not self.source.read(self.source.size - 1, 1):
             raise Problem("it has become shorter while it was read")
 
@@ -528,7 +528,7 @@ class Scan:
         in_comment = bool(uri and comment)
         if in_comment:
             string_length = len(comment[1]) + content.length
-            if content.kind == "json":  # with its keys in another order
+            if content.kind == "json":  # a source map that does not begin with "version"
                 content = content._replace(kind="source map")
         else:
             string_length = self.string_length(start, end) if self.is_code else None
@@ -537,14 +537,14 @@ class Scan:
 
     def string_length(self, start: int, end: int) -> int | None:
         """The length of the string around a run, if it is seen near the run or farther away."""
-        # Looks far away have to be earned by the way that lies behind, and those with many escapes
-        # to decode by more of it: so all of them are linear.
-        for reach in (NEAR, FAR) if self.far_looks < 16 + start // FAR else (NEAR,):
+        # Far looks are rationed by how much was scanned: so all of them together stay linear.
+        rationed = self.far_looks >= 16 + start // FAR
+        for reach in (NEAR,) if rationed else (NEAR, FAR):
             first = max(0, start - reach)
             parts = self.source.read(first, start + 1 - first), self.source.read(end, reach)
             if reach == FAR:
-                self.far_looks += 1 + sum(part.count(b"\\") for part in parts) // 4096
-            # with the run's first character, which may be escaped: \/
+                self.far_looks += 1 + sum(part.count(b"\\") for part in parts) // 4096  # escapes
+            # before has the run's first character too, which may be escaped: \/
             texts = (part.decode("utf-8", "replace").replace("\r\n", "\n") for part in parts)
             length = string_around(*texts)
             if length:
@@ -558,7 +558,7 @@ class Scan:
 
 
 def archive_of(source: Source) -> tuple[object, int] | None:
-    """An ASAR archive's header and where its data begins; None where a file is none.
+    """An ASAR archive's header and where its data begins; None if the file is not one.
 
     Little-endian, as electron/asar writes it with Chromium's Pickle: u32 4, u32 H (bytes of the
     header), u32 H - 4, u32 J (bytes of JSON), the JSON. The data begins at 8 + H.
@@ -571,17 +571,17 @@ def archive_of(source: Source) -> tuple[object, int] | None:
     if consistent and json_length <= min(length - 8, 100 * MIB):  # some 300,000 files
         import json
 
-        def without_hashes(entry: dict) -> dict | None:  # how to verify a file: half of a header
+        def without_hashes(entry: dict) -> dict | None:  # "integrity" is half of a header
             return None if isinstance(entry.get("algorithm"), str) else entry
 
         with contextlib.suppress(RecursionError, ValueError):
             header = json.loads(source.read(16, json_length), object_hook=without_hashes)
             return header, 8 + length
-    raise Problem("byte 0: no sound header of an ASAR archive; searched as a plain file")
+    raise Problem("byte 0: not a valid ASAR header; searched as a plain file")
 
 
 def archive_entries(header: object) -> Iterator[tuple[str, object]]:
-    """Path and entry of each file of an archive; None where the name is no file's. No recursion."""
+    """Path and entry of each file of an archive; the entry is None if the name cannot be."""
     todo = [("", header)]
     while todo:
         path, entry = todo.pop()
@@ -595,7 +595,7 @@ def archive_entries(header: object) -> Iterator[tuple[str, object]]:
 
 
 def member(archive: Source, data: int, path: str, entry: object) -> Source:
-    """One file of an archive, checked against the archive's size; not open if it lies beside it."""
+    """One file of an archive, checked against its size; fd is -1 if it is in FILE.unpacked."""
     shown, beside = f"{archive.path}/{path}", f"{archive.file}.unpacked"
     known = entry if isinstance(entry, dict) else {}
     size, offset = known.get("size"), known.get("offset")
@@ -610,7 +610,7 @@ def member(archive: Source, data: int, path: str, entry: object) -> Source:
                 return Source(shown, archive.file, start, size, archive.fd)
             end = f"the archive's end at byte {archive.size}"
             raise Problem(f"bytes {start} to {start + size} are beyond {end}; not read")
-    raise Problem("its name, size or offset in the archive's header cannot be; not read")
+    raise Problem("invalid name, size or offset in the archive's header; not read")
 
 
 # ---------------------------------------------------------------- inputs
@@ -627,7 +627,7 @@ class Report:
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
         self.unpacked: set[str] = set()  # files beside archives that were read with them
-        self.begin, self.quiet_until = time.monotonic(), 1.0  # seconds, to the next progress
+        self.begin, self.quiet_until = time.monotonic(), 1.0  # seconds before progress is shown
 
     def problem(self, path: str, text: str) -> None:
         """Say at once what could not be read, and go on."""
@@ -636,7 +636,7 @@ class Report:
 
     @contextlib.contextmanager
     def saying(self, path: str) -> Iterator[None]:
-        """Say what goes wrong within the block, and go on behind it."""
+        """Report what goes wrong in the block and go on after it; show progress on a terminal."""
         try:
             yield
         except (Problem, OSError, UnicodeEncodeError) as error:
@@ -735,29 +735,28 @@ def read_file(report: Report, source: Source) -> None:
                 if beside.size < found.size:
                     raise Problem(f"ends at byte {beside.size} instead of {found.size}")
                 continue
-            place = found._replace(path="")  # files with the same content may have one
+            place = found._replace(path="")  # several names may share the same bytes
             again = read.get(place)
             total += 16 * len(again.packed) if again else found.size
-            if total <= 4 * source.size:
-                read[place] = scan(report, found, again)
-        if total > 4 * source.size:
-            report.problem(shown, "the files before it lie in the same bytes; the rest is not read")
-            return
+            if total > 4 * source.size:
+                report.problem(shown, "the files before it overlap; the rest is not read")
+                return
+            read[place] = scan(report, found, again)
 
 
 def scan(report: Report, source: Source, again: Scanned | None = None) -> Scanned:
     """Scan a file, or take what the same bytes held under another name."""
     kind = kind_of(source.read(0, 16)).replace("archive/", "")
     if kind in NOT_SEARCHED:
-        report.problem(source.path, f"{kind}; not searched: gunzip, unzip or iconv it first")
-    found = Scan(source, report.min_size, report.left_out)
-    report.scanned.append(found.found)
+        report.problem(source.path, f"{kind}: not searched inside; gunzip, unzip or iconv it first")
+    scanner = Scanner(source, report.min_size, report.left_out)
+    report.scanned.append(scanner.result)
     if again:
-        found.found.script, found.found.packed = again.script, again.packed
+        scanner.result.script, scanner.result.packed = again.script, again.packed
     else:
         with report.saying(source.path):
-            found.run()
-    return found.found
+            scanner.run()
+    return scanner.result
 
 
 @contextlib.contextmanager
@@ -785,7 +784,7 @@ ZEROS_TO_255 = bytes(255 * (not byte) for byte in range(256))
 
 
 def narrowed(data: bytes, odd: int = 0, stride: int = 1) -> bytes:
-    """Two-byte characters, all or every so many, as one byte each, 0 for those beyond Latin-1."""
+    """Two-byte characters (every stride-th) as one byte each, 0 for those beyond Latin-1."""
     low, high = data[odd : -1 : 2 * stride], data[odd + 1 :: 2 * stride]
     if high == bytes(len(high)):
         return low
@@ -795,7 +794,7 @@ def narrowed(data: bytes, odd: int = 0, stride: int = 1) -> bytes:
 
 def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Source]:
     """Each run of count or more characters, of one byte or two, that begins between addresses."""
-    size = max(WINDOW // 4, 2 * count)  # so little stays in the processor's cache
+    size = max(WINDOW // 4, 2 * count)  # small enough for the processor's cache
     memory = Source("memory", "", 0, sys.maxsize, space=space)
     while start < end:
         first = max(0, start - 2)  # the character before it tells whether a run begins there
@@ -808,7 +807,7 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
                     length = run_end(rest, high - low) if high == len(characters) else high - low
                     yield rest._replace(size=length)
                     behind = max(behind, rest.base + width * length)
-        start = max(following, behind - 1)  # the last may be the first of another width
+        start = max(following, behind - 1)  # a run's last byte may begin one of another width
 
 
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
@@ -834,10 +833,10 @@ class Match(NamedTuple):
 
 
 class Index:
-    """Finds literals: one that is a whole run by its hash, any other by needles.
+    """Finds copies of literals in runs: by hash if the run is the literal, else by needles.
 
-    A needle is a short piece near the beginning or the end of a literal that few others have. It
-    stands behind an x, and so is found whatever is around the literal; or is its edge.
+    A needle is a rare fingerprint of NEEDLE characters near either end of a literal. It starts
+    behind an "x", wherever the literal is in a run; of a literal without an x it is the edge.
     """
 
     def __init__(self, report: Report) -> None:
@@ -845,63 +844,63 @@ class Index:
         self.lengths = array("q", (-(-4 * row.literal.decoded // 3) for row in self.rows))
         self.sizes = set(self.lengths)
         self.by_hash = {row.literal.sha256: n for n, row in enumerate(self.rows)}
-        self.needles: dict[bytes, list[int]] = {}  # number of a literal << 40 | offset in it
-        self.looks = 2**16  # comparisons that may be made; what is searched adds to them
+        self.needles: dict[bytes, list[int]] = {}  # number of a row << 40 | offset in its literal
+        self.credit = 2**16  # token bucket: comparisons left; what is searched adds to them
         self.missed: dict[str, tuple[str, str]] = {}  # file -> path, why copies may be missing
-        for content, length in enumerate(self.lengths):  # without padding
-            head, last = self.read(content, 0, CUT // 2), max(0, length - CUT // 2)
-            tail = self.read(content, last, CUT // 2) if last else head
+        for number, length in enumerate(self.lengths):  # without padding
+            head, last = self.read(number, 0, CUT // 2), max(0, length - CUT // 2)
+            tail = self.read(number, last, CUT // 2) if last else head
             for text, start, step in ((head, 0, 1), (tail, last, -1)):
                 found = [(match[1], start + match.start()) for match in NEEDLE_RE.finditer(text)]
                 edge = max(0, len(text) - NEEDLE) if step < 0 else 0
-                found = found[::step] or [(text[edge:][:NEEDLE], start + edge)]
+                found = found[::step] or [(text[edge:][:NEEDLE], start + edge)]  # outermost first
                 needle, offset = min(found, key=lambda one: len(self.needles.get(one[0], ())))
-                self.needles.setdefault(needle, []).append(content << 40 | offset)
+                self.needles.setdefault(needle, []).append(number << 40 | offset)
 
-    def read(self, content: int, start: int, count: int) -> bytes:
-        """Characters of a literal, read where it stands; none where its input is gone."""
-        literal, source, _ = self.rows[content]
+    def read(self, number: int, start: int, count: int) -> bytes:
+        """Characters of a row's literal, read from its input; none if that is gone."""
+        literal, source, _ = self.rows[number]
         with contextlib.suppress(OSError, Problem), open_regular(source.file) as file:
-            there = source._replace(fd=file.fd).part(literal.offset, self.lengths[content])
+            there = source._replace(fd=file.fd).part(literal.offset, self.lengths[number])
             text = there.read(start, count)
             if text:
                 return text
         self.missed[source.file] = source.path, "it has ended, or is gone: literals not looked for"
         return b""
 
-    def same(self, content: int, run: Source, first: int) -> bool:
-        """Whether a run has at a place what a literal has, as far as both of them go."""
-        pieces = run.pieces(max(0, first), min(run.size, first + self.lengths[content]), 2**14)
-        return all(self.read(content, at - first, len(piece)) == piece for at, piece in pieces)
+    def same(self, number: int, run: Source, first: int) -> bool:
+        """Whether a literal that would begin at `first` equals the run where the two overlap."""
+        pieces = run.pieces(max(0, first), min(run.size, first + self.lengths[number]), 2**14)
+        return all(self.read(number, at - first, len(piece)) == piece for at, piece in pieces)
 
     def candidates(self, run: Source) -> Iterator[tuple[int, int, int]]:
-        """Place of a needle in a run, a literal, where its first character would be."""
+        """Where a needle is in a run, its row, and where that row's literal would begin."""
         for start in range(0, run.size, 2**16):
             part = run.read(start, 2**16 + NEEDLE)
-            self.looks += len(part) // 128
+            self.credit += len(part) // 128
             found = [(start, part[:NEEDLE])]
             found += [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
             found += [(start + len(part) - NEEDLE, part[-NEEDLE:])]
             for position, needle in found:
-                for place in self.needles.get(needle, ()):  # the longest literals first
-                    self.looks -= 1
-                    if self.looks < 0:
+                for packed in self.needles.get(needle, ()):  # the longest literals first
+                    self.credit -= 1
+                    if self.credit < 0:
                         self.missed[""] = "base64 like many literals", "not all of it was compared"
                         return
-                    yield position, place >> 40, position - place % 2**40
+                    yield position, packed >> 40, position - packed % 2**40
 
     def in_run(self, run: Source) -> Iterator[tuple[int, int, bool]]:
-        """Each literal that a run holds, where its first character is, and whether all of it is."""
-        whole = content_of(run, 0, run.size) if run.size in self.sizes else ""
-        if isinstance(whole, Content) and whole.sha256 in self.by_hash:
-            yield self.by_hash[whole.sha256], 0, True
+        """Row of each literal in a run, where it begins, and whether it is there as a whole."""
+        content = content_of(run, 0, run.size) if run.size in self.sizes else ""
+        if isinstance(content, Content) and content.sha256 in self.by_hash:
+            yield self.by_hash[content.sha256], 0, True
             return
-        done = 0
-        for position, content, first in self.candidates(run):
-            if position >= done and self.same(content, run, first):
-                whole = 0 <= first <= run.size - self.lengths[content]
-                done = first + self.lengths[content] if whole else done  # a part may hide others
-                yield content, first, whole
+        done = 0  # up to here whole copies take up the run; a part may have others in it
+        for position, number, first in self.candidates(run):
+            if position >= done and self.same(number, run, first):
+                whole = 0 <= first <= run.size - self.lengths[number]
+                done = first + self.lengths[number] if whole else done
+                yield number, first, whole
 
 
 def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter]:
@@ -909,8 +908,8 @@ def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter
     found, other = set(), Counter()
     for run in runs:
         there = list(index.in_run(run))
-        for content, first, whole in there:
-            literal, address = index.rows[content].literal, run.base + run.width * first
+        for number, first, whole in there:
+            literal, address = index.rows[number].literal, run.base + run.width * first
             found.add(Match(literal.sha256, address, run.width, run.width * literal.length, whole))
         if not there and data_in(run):
             other.update(runs=1, bytes=run.width * run.size)
@@ -918,7 +917,7 @@ def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter
 
 
 def data_in(run: Source) -> Content | None:
-    """What the beginning of a run, or of what is left of one, decodes to."""
+    """What the beginning of a run decodes to; None if it is no data."""
     content = content_of(run, 0, min(run.size, 2**16) // 4 * 4)
     return content if isinstance(content, Content) else None
 
@@ -930,7 +929,7 @@ def data_in(run: Source) -> Content | None:
 
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
 ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
-BESIDE = 256  # characters beyond a literal, and the string around it, that are of a source
+BESIDE = 256  # characters around a literal's string that make it a copy of its source
 
 
 class SourceText:
@@ -982,20 +981,20 @@ class SourceFinder:
     def around(self, space: Pages | Core, matches: Sequence[Match]) -> list[Match]:
         """The text around each copy of a literal, if it is more than a string by itself."""
         found: list[Match] = []
-        most = max(16, 2**15 // (len(matches) or 1))  # of the places of one literal
+        most = max(16, 2**15 // (len(matches) or 1))  # sources tried for each match
         anchors = ((match, self.anchors.get(match.key, [])[:most]) for match in matches)
-        pairs = [(number, match, literal) for match, held in anchors for number, literal in held]
-        for number, (_, at, width, *_), literal in sorted(pairs, key=lambda it: (it[0], it[1][1])):
+        tries = [(number, match, literal) for match, held in anchors for number, literal in held]
+        for number, match, literal in sorted(tries, key=lambda it: (it[0], it[1].address)):
+            at, width = match.address, match.width
             if found and found[-1].key == number and at < found[-1].address + found[-1].size:
-                continue
+                continue  # it is in the text found last
             with contextlib.suppress(FileNotFoundError, PermissionError, Problem):  # Index tells
                 text = self.text(number, width)
                 place = text.places[literal.offset]
                 start, end = (text.reach(space, at - place, place, step) for step in (-1, 1))
-                string = max(literal.length, literal.string_length or 0)
-                if end - start >= width * (string + BESIDE):
-                    whole = end - start == text.size
-                    found.append(Match(number, start, width, end - start, whole))
+                size = end - start
+                if size >= width * (max(literal.length, literal.string_length or 0) + BESIDE):
+                    found.append(Match(number, start, width, size, whole=size == text.size))
         return found
 
 
@@ -1007,8 +1006,8 @@ MAPPING_RE = re.compile(  # a line of /proc/PID/maps of what may be read or exec
     r"^(\w+)-(\w+) (?:r...|..x.) (\w+) (\S+) (\d+)(?! *\[(?:vvar|vsyscall)) *(.*)$", re.M
 )
 IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)  # mountinfo
-# Of a pagemap entry's highest byte: anonymous, file or shared, swapped, none of these.
-PRESENT = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
+# For bytes.translate: highest byte of a pagemap entry -> anonymous, file or shared, swapped, none
+PAGE_STATE = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
 UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
 PRESENT_RE = re.compile(rb"[af]+")
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
@@ -1039,7 +1038,7 @@ class Mapping(NamedTuple):
 
 
 def mapping_at(mappings: Sequence[Mapping], address: int) -> Mapping:
-    """The one that an address is in, of mappings by address; one without a file if in none."""
+    """The mapping of an address, from a sorted list; else one whose offsets are addresses."""
     at = bisect.bisect(mappings, (address + 1,)) - 1
     inside = at >= 0 and address < mappings[at].end
     return mappings[at] if inside else Mapping(address, address, address)
@@ -1056,7 +1055,7 @@ class Pages:
         self.pid, self.searched, self.swap = pid, 0, 0
         devices = IN_RAM_RE.findall(proc_text(f"/proc/{pid}/mountinfo"))
         self.in_ram = {f"{int(major):02x}:{int(minor):02x}" for major, minor in devices}
-        for tid in os.listdir(f"/proc/{pid}/task"):  # the first may have ended
+        for tid in os.listdir(f"/proc/{pid}/task"):  # the main thread may have ended
             with open(f"/proc/{tid}/maps", errors="replace", newline="\n") as file:
                 lines = MAPPING_RE.findall(file.read())
             if lines:
@@ -1068,7 +1067,7 @@ class Pages:
             for start, end, offset, device, inode, path in lines
         ]
         self.path, self.file = f"process {pid}", f"/proc/{tid}/mem"
-        self.segments = ()  # of a core file: in mem all is at its own address
+        self.segments = ()  # none, as in a core file: in mem each offset is an address (mapping_at)
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         with open(f"/proc/{tid}/auxv", "rb") as file:
@@ -1091,7 +1090,7 @@ class Pages:
     def bytes_at(self, start: int, end: int) -> bytes:
         """What is in RAM from an address to another, zeros for the rest."""
         first, last = max(0, start) // PAGE_SIZE * PAGE_SIZE, min(end, self.mappings[-1].end)
-        present = self.flags(first, last).translate(PRESENT) if first < last else b""
+        present = self.flags(first, last).translate(PAGE_STATE) if first < last else b""
         parts, at = [], start
         for match in PRESENT_RE.finditer(present):
             low = max(start, first + PAGE_SIZE * match.start())
@@ -1107,21 +1106,21 @@ class Pages:
                 parts.append(part)
                 low += len(part)
             at = low
-        return b"".join(filter(None, [*parts, bytes(end - at)]))
+        return b"".join([*parts, bytes(end - at)])
 
     def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Span]:
-        """The pages that are in RAM, but for those of files that are in seen; these are added."""
+        """Ranges of resident pages. Pages of files that are in seen are left out, others added."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
-                pages = bytearray(flags.translate(PRESENT))
+                pages = bytearray(flags.translate(PAGE_STATE))
                 self.swap += PAGE_SIZE * pages.count(b"s")
                 self.searched += PAGE_SIZE * (pages.count(b"a") + pages.count(b"f"))
                 if mapping.file:
                     begin, known = mapping.place(place), seen.setdefault(mapping.file, set())
                     for start, end in [match.span() for match in re.finditer(b"f+", pages)]:
                         places = [begin + PAGE_SIZE * n for n in range(start, end)]
-                        pages[start:end] = bytes(b"f."[at in known] for at in places)
+                        pages[start:end] = bytes(ord("." if at in known else "f") for at in places)
                         known.update(places)
                 for match in PRESENT_RE.finditer(pages):
                     yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
@@ -1133,15 +1132,15 @@ class Pages:
         anonymous one that is mapped more than once was shared by fork, at the same address.
         """
         flags = self.flags(max(0, address), address + size)
-        present, mapping = flags.translate(PRESENT), mapping_at(self.mappings, address)
+        present, mapping = flags.translate(PAGE_STATE), mapping_at(self.mappings, address)
         if b"s" in present:
             return "swap", ()
         if present.count(b"f") < present.count(b"a") or not mapping.inode:  # or it is gone by now
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (self.family if shared else self.pid, address)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
-        place = (mapping.file, mapping.place(address))
-        return "shared" if ram else "file", place if mapping.file else (self.pid, address)
+        place = (mapping.file, mapping.place(address)) if mapping.file else (self.pid, address)
+        return "shared" if ram else "file", place
 
 
 def proc_text(path: str) -> str:
@@ -1152,7 +1151,7 @@ def proc_text(path: str) -> str:
 
 
 def process_tree(pid: int) -> list[int]:
-    """The process that a pid, or the number of a thread, belongs to, and its descendants."""
+    """The process of a pid or thread id, and its descendants."""
     try:
         import psutil
 
@@ -1164,13 +1163,13 @@ def process_tree(pid: int) -> list[int]:
         process = psutil.Process(int(group[1]) if group else pid)
         return [process.pid, *(child.pid for child in process.children(recursive=True))]
     except (psutil.Error, OSError):
-        raise Problem("there is none") from None
+        raise Problem("no such process") from None
 
 
 def app_archive(pids: Iterable[int]) -> list[str]:
     """The first archive beside one of these programs, or named on its command line; if any."""
     for pid in pids:
-        with contextlib.suppress(OSError):  # another user's: told when its memory is to be read
+        with contextlib.suppress(OSError):  # another user's: reported when its memory is read
             program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
             words = filter(None, proc_text(f"/proc/{pid}/cmdline").split("\0")[1:])
             for word in (f"{os.path.dirname(program)}/resources", *words):
@@ -1183,7 +1182,7 @@ def app_archive(pids: Iterable[int]) -> list[str]:
 
 
 def process_of(pid: int) -> dict[str, object]:
-    """What is said of a process beside its copies (proc_pid_smaps_rollup(5)); None: not known."""
+    """A process for the JSON, sizes from smaps_rollup (proc_pid_smaps_rollup(5)) or None."""
     roles = re.findall(r"--type=([a-z-]{1,30})", proc_text(f"/proc/{pid}/cmdline"))
     name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
     rollup = re.findall(r"^(\w+): +(\d+) kB$", proc_text(f"/proc/{pid}/smaps_rollup"), re.M)
@@ -1202,7 +1201,7 @@ PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45
 
 
 class Core:
-    """Where a core file has which memory."""
+    """A core file's memory by address."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.path, self.file = source, source.path, source.path
@@ -1229,7 +1228,7 @@ class Core:
         if not total + lost:
             raise Problem("no memory is in it")
         if lost:
-            self.damage = f"cut short: {size_text(lost)} of its memory are not in it"
+            self.damage = f"cut short: {size_text(lost)} of its memory are missing"
 
     def regions(self, _: object) -> Iterator[Span]:
         """Its memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
@@ -1280,7 +1279,7 @@ def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, ...]]]:
     ident = source.read(0, 64)
     # 32 or 64 bits, little-endian, ET_CORE
     if len(ident) < 64 or not re.match(rb"\x7fELF[\x01\x02]\x01.{10}\x04\0", ident, re.S):
-        raise Problem("byte 0: no ELF core file of a little-endian system")
+        raise Problem("byte 0: not a little-endian ELF core file")
     wide = ident[4] == 2
     table, header = ("<32xQ14xHH", "<I4xQQ8xQ16x") if wide else ("<28xI10xHH", "<III4xI12x")
     begin, length, count = struct.unpack_from(table, ident)
@@ -1323,10 +1322,10 @@ STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: s
 COLUMNS = ("type", "name", "id", "self_size")
 TEXT = rb'(?:[^"\\\x00-\x1f]+|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})+'
 END = rb'("\s*[,\]])'  # of a string
-TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": TEXT would be tried shorter and shorter
+TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": or a missing END backtracks through TEXT
 NUMBER = rb"\s*-?(?:0|[1-9]\d*)\s*"
 NUMBERS = rb"(?:%b,)+(?=%b)|%b(?=\])" % (NUMBER, NUMBER, NUMBER)
-HEADER = range(12, 33)  # of a string, and what it is rounded up by; 32: its text is elsewhere
+HEADER = range(12, 33)  # of a string node beside its characters: header and padding; 32 if external
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
@@ -1334,7 +1333,7 @@ class Base64(NamedTuple):
     """A base64 run in the text of a snapshot's string, or a literal in it."""
 
     literals: list[Literal]  # that begin like this, the longest first
-    prefix: int | None  # characters of the string before it; None: but a part of the string
+    prefix: int | None  # characters of the string before it; None: the string has more behind it
     length: int
     kind: str
 
@@ -1365,11 +1364,11 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         else:
             inside = {n for n, _, whole in index.in_run(run) if whole or not alone}
             found = {n for n in inside if alone and index.lengths[n] == run.size}
-        literals = [index.rows[content].literal for content in sorted(found)]
+        literals = [index.rows[number].literal for number in sorted(found)]
         if alone:
             yield Base64(literals, start, run.size, data.kind)
-        for content in inside - found:
-            yield Base64([index.rows[content].literal], None, run.size, data.kind)
+        for number in inside - found:
+            yield Base64([index.rows[number].literal], None, run.size, data.kind)
 
 
 class Cursor:
@@ -1380,7 +1379,7 @@ class Cursor:
         self.window, self.start = b"", 0  # the part of the file that was read last
 
     def take(self, expression: bytes, wrong: str) -> bytes:
-        """Go on with an expression until a group of it has matched. Returns the group."""
+        """Match an expression again and again until one of its groups has matched: that group."""
         while True:
             if self.start + len(self.window) - self.place < 4096:  # so much is seen at least
                 window, self.start = self.source.read(self.place, 2**16), self.place
@@ -1439,8 +1438,8 @@ class Heap:
         while (key := text.take(key_and_bracket, "").decode()) != "strings":
             if key == "nodes":
                 self.nodes = text.place
-            checked = key in ("nodes", "trace_tree")  # later, or by nobody
-            inside = rb'[^"\]]+|\]' if checked else NUMBERS
+            unchecked = key in ("nodes", "trace_tree")  # nodes are read later, trace_tree never
+            inside = rb'[^"\]]+|\]' if unchecked else NUMBERS
             text.take(rb'(\])(?=\s*,\s*")|' + inside, f" within {key}")
         number, end = 0, b","
         short = rb'((?:\s*"[^"\\\x00-\x1f]{0,%d}"\s*,)*)' % (self.count - 1)  # many at once
@@ -1464,17 +1463,17 @@ class Heap:
         nodes = map(self.columns, zip(*[numbers] * len(self.fields)))
         for kind, name, node_id, size in nodes:
             if kind >= len(types) or name >= self.names:
-                raise Problem(f"node @{node_id}: a type or a name that is not there")
+                raise Problem(f"node @{node_id}: invalid type or name")
             total = totals[kind]
             total["count"] += 1
             total["self_size"] += size
-            if size >= 2**14 and types[kind] in ("string", "native"):  # told from others by size
+            if size >= 2**14 and types[kind] in ("string", "native"):  # may be a source's text
                 self.texts_by_size[size] += 1
             if name in self.texts and types[kind] in STRING_TYPES:
                 self.held.extend((name, node_id, size))
 
     def numbers(self) -> Iterator[array]:
-        """Those of the nodes, in pieces. Problem at the end if they are not as many as it says."""
+        """The numbers in "nodes", in pieces; a Problem at the end if node_count does not fit."""
         import json
 
         place, length, end = self.nodes, 0, -1
@@ -1493,7 +1492,7 @@ class Heap:
             raise Problem(f"{length} numbers in nodes, not as many as it says")
 
     def base64(self) -> Iterator[tuple[bytes | None, dict]]:
-        """What the nodes with base64 hold, as Base64.in_node tells."""
+        """Base64.in_node for each base64 of each string node."""
         for name, node_id, size in zip(*[iter(self.held)] * 3):
             yield from (text.in_node(node_id, size) for text in self.texts[name])
 
@@ -1522,7 +1521,7 @@ class Copy(NamedTuple):
     """A literal, or a source's text, in RAM, in a core file or in a heap snapshot."""
 
     told: dict[str, object]  # as the JSON has it
-    size: int  # bytes; 0: it is in swap, or but a part of a heap's string
+    size: int  # bytes; 0: partly in swap, or only a part of a heap's string
     place: tuple  # what tells its memory from other memory
 
 
@@ -1533,9 +1532,9 @@ class Where:
         asked = {"RAM": options.pid, "cores": options.core, "heaps": options.heap}
         self.asked = {column: given for column, given in asked.items() if given}
         self.with_inputs = bool(options.paths)  # without them there are no sources to look for
-        self.partly: set[str] = set()  # of the columns: not all that was asked for could be read
+        self.partly: set[str] = set()  # columns of which not all could be read
         self.told: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}
-        self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # of columns looked at
+        self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # column -> key -> copies
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
         self.other = Counter(runs=0, bytes=0)  # base64 in memory that is in none of the inputs
 
@@ -1562,7 +1561,7 @@ class Where:
         if not sizes or None in sizes:
             return None
         texts: set[tuple] = set()  # of sources: owner, start, end
-        base64, held = 0, 0  # held: by the heaps, of what is counted by then
+        base64, held = 0, 0  # held: what the heaps count once more
         for key, copies in self.copies["RAM"].items():
             anonymous = [one for one in copies if one.told["backing"] == "anonymous"]
             beside = [one for one in anonymous if not one.told.get("in_source")]
@@ -1602,7 +1601,7 @@ class Search:
         self.in_files: dict[tuple, set[Match]] = {}  # copies in them, with places as addresses
 
     def tree(self, pid: int) -> None:
-        """Look in a process and its descendants, this one left out."""
+        """Look in a process and its descendants, but never in our own."""
         with self.report.saying(f"process {pid}"):
             pids = process_tree(pid)
             known = {os.getpid(), *(one["pid"] for one in self.where.told["processes"])}
@@ -1610,7 +1609,7 @@ class Search:
                 self.process(one, named=one == pids[0])
 
     def process(self, pid: int, named: bool) -> None:
-        """Look in a process. One that has ended is said if it is named."""
+        """Look in a process. That it has ended is a problem only if it was named."""
         process = process_of(pid)
         with self.report.saying(f"process {pid} ({process['name']})"):
             try:
@@ -1640,18 +1639,18 @@ class Search:
         with self.report.saying(path), open_regular(path) as source:
             heap = Heap(source, self.index, self.report.min_size)
             kept = self.where.copies.setdefault("heaps", defaultdict(list))
-            for content, told in heap.base64():
-                if content:
+            for key, told in heap.base64():
+                if key:
                     size = told["self_size"] if told["whole"] else 0
                     place = path, told["node_id"]
-                    kept[content].append(Copy({"path": path, **told}, size, place))
+                    kept[key].append(Copy({"path": path, **told}, size, place))
             self.where.told["heaps"].append(heap.as_json())
             self.where.heap_texts += heap.texts_by_size
             if heap.damage:
                 raise Problem(heap.damage)
 
     def memory(self, column: str, space: Pages | Core, owner: dict[str, object]) -> None:
-        """Look in the memory of a process or a core: all of it counts, or nothing if that ends."""
+        """Search the memory of a process or a core; nothing is kept if it ends halfway."""
         report, count, scanned, other = self.report, self.report.min_size, [], {}
         seen = {file: set(pages) for file, pages in self.seen.items()}
         runs = (run for span in space.regions(seen) for run in memory_runs(space, *span, count))
@@ -1665,7 +1664,7 @@ class Search:
         copies = [(one, copy_of(one, space, owner, edges)) for one in (*texts, *matches)]
         kept = self.where.copies.setdefault(column, defaultdict(list))
         for match, copy in copies:
-            if match.whole or isinstance(match.key, int) or not copy.size:
+            if match.whole or isinstance(match.key, int) or not copy.size:  # 0: partly in swap
                 kept[match.key].append(copy)
         for match in matches:
             mapping = mapping_at(space.mappings, match.address)
@@ -1681,7 +1680,7 @@ class Search:
             report.left_out += scanned[0].left_out
 
     def copies_elsewhere(self, space: Pages | Core) -> Iterator[Match]:
-        """The copies in pages of files that were searched in another process, and are here too."""
+        """Copies in file pages that were searched in another process and are mapped here too."""
         for mapping in space.mappings:
             for match in self.in_files.get(mapping.file, ()):
                 start = match.address - mapping.offset + mapping.start
@@ -1761,7 +1760,7 @@ class Row(NamedTuple):
     times: int
 
     def place(self, width: int) -> str:
-        """'path:line:column' of a text, 'path at byte offset' of what is none."""
+        """'path:line:column' in text, else 'path at byte offset'."""
         literal, is_process = self.literal, self.source.file.startswith("/proc/")
         at = f" at {literal.offset:#x}" if is_process else f" at byte {literal.offset}"
         at = at if literal.line is None else f":{literal.line}:{literal.column}"
@@ -1775,12 +1774,12 @@ class Rows:
     """
 
     def __init__(self, report: Report) -> None:
-        places = {one.source._replace(path=""): one for one in reversed(report.scanned)}
-        self.scanned = sorted(places.values(), key=lambda one: one.source.path)
+        first_named = {one.source._replace(path=""): one for one in reversed(report.scanned)}
+        self.scanned = sorted(first_named.values(), key=lambda one: one.source.path)
         hashes = sorted(literal.sha256 for one in self.scanned for literal in one.literals())
         groups = ((content, len(list(same))) for content, same in groupby(hashes))
         self.times = {content: number for content, number in groups if number > 1}
-        del hashes  # or what follows is the peak of all memory
+        del hashes  # before the peak of memory use, which follows
         ranks = enumerate(self.scanned)
         numbers = (rank << 32 | n for rank, one in ranks for n in range(len(one.packed)))
         self.numbers, seen = array("Q"), set()
@@ -1804,7 +1803,7 @@ class Rows:
 
 
 def laid_out(section: Sequence[str | tuple]) -> list[str]:
-    """Rows of a table with all columns to the right but the last, and lines as they are."""
+    """Tuples as rows of a table, right-aligned but for the last column; strings as they are."""
     tuples = (row for row in section if isinstance(row, tuple))
     rows = [["-" if cell is None else str(cell) for cell in row] for row in tuples]
     widths = [max(map(len, column)) for column in zip(*rows)][:-1]
@@ -1864,8 +1863,8 @@ def largest_lines(rows: Rows, top: int) -> list[str | tuple]:
     lines = [("", "characters", "string", "decoded", "times", f"{'kind':24}place")]
     for number, row in enumerate(islice(rows, top), 1):
         literal, kind, mime = row.literal, row.literal.kind, row.literal.mime
-        half = {"audio/mp3": "mpeg", "source map": "json"}.get(kind, kind.rpartition("/")[2])
-        kind = f"{kind} ({mime})" if mime and half not in mime else kind  # the declared type
+        subtype = {"audio/mp3": "mpeg", "source map": "json"}.get(kind, kind.rpartition("/")[2])
+        kind = f"{kind} ({mime})" if mime and subtype not in mime else kind  # the declared type
         kind = kind if len(kind) < 24 else kind[:20] + "..."
         sizes = literal.length, literal.string_length, literal.decoded, row.times
         lines.append((number, *sizes, f"{kind:24}{row.place(32)}"))
@@ -1903,7 +1902,7 @@ def script_lines(report: Report, top: int) -> list[str | tuple]:
     lines = [("characters", "beyond Latin-1", "in memory", "with \\u", "script")]
     for script, path in texts[: min(top, 5)]:
         escaped = size_text(script.escaped_size) if script.beyond_latin1 else None
-        name = elide(path, 34) + ("" if script.valid_utf8 else " (no valid UTF-8)")
+        name = elide(path, 34) + ("" if script.valid_utf8 else " (invalid UTF-8)")
         size = size_text(script.size)
         lines.append((script.characters, script.beyond_latin1, size, escaped, name))
     size = size_text(sum(script.size for script, _ in texts))
@@ -1937,7 +1936,7 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
             none = none if number or column != "heaps" else ""  # sources are not looked for there
             cells.append(f"{size} in {copies}" if copies else none)
         lines += [(*cells, elide(name, 40)), *owner_lines(where, key)]
-    runs, size = where.other.values()
+    runs, size = where.other["runs"], where.other["bytes"]
     if where.copies:
         lines.append(f"  {totals(rows, where)}")
     if runs:
@@ -2004,10 +2003,10 @@ def searched_lines(where: Where) -> list[str | tuple]:
         sizes = (process[key] for key in ("pss", "searched", "swap"))
         texts = (None if size is None else size_text(size) for size in sizes)
         lines.append((process["pid"], *texts, printable(process["name"])[:50]))
-    for path, *sizes in (core.values() for core in where.told["cores"]):
-        searched, mapped, dumped = map(size_text, sizes)
-        has = f"with {dumped} of {mapped} of file mappings"
-        lines.append((None, None, searched, None, f"{elide(path, 24)} {has}"))
+    for core in where.told["cores"]:
+        mapped, dumped = size_text(core["file_mappings"]), size_text(core["file_mappings_dumped"])
+        name = f"{elide(core['path'], 24)} with {dumped} of {mapped} of file mappings"
+        lines.append((None, None, size_text(core["searched"]), None, name))
     for bits in sorted({one["coredump_filter"] for one in where.told["processes"]} - {None}):
         dumped = ", ".join(name for n, name in enumerate(DUMPED) if bits >> n & 1)
         lines.append(f"  coredump_filter {bits:#x}: a core dump has {dumped or 'no'} memory")
@@ -2123,7 +2122,7 @@ def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -
     panel.invert_yaxis()
     panel.margins(x=0.15, y=0.01)
     if shown:
-        panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=len(sizes), frameon=False)
+        panel.legend(loc="lower right", bbox_to_anchor=(1, 1), ncol=len(COLOURS), frameon=False)
     panel.set_xlabel("KiB, of all whole copies together")
     inputs = ", ".join(os.path.basename(path.rstrip("/")) for path, *_ in report.inputs)
     title = elide(f"Base64 literals in {inputs}", 90).replace("$", r"\$")
@@ -2171,7 +2170,7 @@ def picture(text: str) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, as the README's table tells it."""
+    """The command line; the README shows its help."""
     result = argparse.ArgumentParser(
         prog="asar_investigate.py",
         usage="asar_investigate.py [options] PATH ...  (or --in PATH ...)",

@@ -113,9 +113,9 @@ def source_of(data: bytes, name: str = "data"):
 
 def scanned(source: Source, count: int) -> asar_investigate.Scanned:
     """All that a source holds."""
-    scan = asar_investigate.Scan(source, count, collections.Counter())
+    scan = asar_investigate.Scanner(source, count, collections.Counter())
     scan.run()
-    return scan.found
+    return scan.result
 
 
 @contextlib.contextmanager
@@ -825,7 +825,7 @@ def test_two_byte_is_reported():
     assert source["two_byte"] is False and source["beyond_latin1"] == 0
     assert re.search(r" 13 +0 +13 B +-  a\.js\n", call("a.js")[1])
     Path("a.js").write_bytes(b"var a = '\xe9';\n")
-    assert "no valid UTF-8" in call("a.js")[1]
+    assert "invalid UTF-8" in call("a.js")[1]
 
 
 # ---------------------------------------------------------------- inputs

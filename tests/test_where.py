@@ -180,7 +180,7 @@ SOUND = snapshot(NODES, NAMES)
     (SOUND[: SOUND.index(b'"nodes":[3') + 10], "cut short within nodes"),
     (SOUND.replace(b'"edges":[]', b'"edges":[1'), "cut short within edges"),
     (SOUND[:-400], "cut short within strings"),
-    (snapshot([(9, 2, 3, 4, 5)], NAMES), "node @3: a type or a name that is not there"),
+    (snapshot([(9, 2, 3, 4, 5)], NAMES), "node @3: invalid type or name"),
     (SOUND.replace(b'"nodes":[3', b'"nodes":[3.5'), "within nodes"),
     (SOUND.replace(b'"nodes":[3', b'"nodes":[[3]'), "within nodes"),
     (SOUND.replace(b'"nodes":[3', b'"nodes":[-3'), "within nodes"),
@@ -564,15 +564,15 @@ GOOD = core([(0x1000, b"\0" * 100 + FONT.encode()), (0x9000, OTHER.encode())])
 
 
 @pytest.mark.parametrize("data, place", [
-    (b"", "byte 0: no ELF core file"),
-    (b"\x7fELF", "byte 0: no ELF core file"),
-    (with_bytes(GOOD, 16, b"\2"), "byte 0: no ELF core file"),
-    (with_bytes(GOOD, 4, b"\7"), "byte 0: no ELF core file"),
-    (with_bytes(GOOD, 5, b"\2"), "byte 0: no ELF core file"),
+    (b"", "byte 0: not a little-endian ELF core file"),
+    (b"\x7fELF", "byte 0: not a little-endian ELF core file"),
+    (with_bytes(GOOD, 16, b"\2"), "byte 0: not a little-endian ELF core file"),
+    (with_bytes(GOOD, 4, b"\7"), "byte 0: not a little-endian ELF core file"),
+    (with_bytes(GOOD, 5, b"\2"), "byte 0: not a little-endian ELF core file"),
     (with_bytes(GOOD, 32, b"\xff" * 8), "program headers beyond the end"),
     (with_bytes(GOOD, 54, b"\1"), "program headers beyond the end"),
     (with_bytes(GOOD, 56, b"\xff\xff"), "program headers beyond the end"),
-    (GOOD[:-2000], "2.0 KiB of its memory are not in it"),
+    (GOOD[:-2000], "2.0 KiB of its memory are missing"),
 ])  # fmt: skip
 def test_bad_cores(bundle, data, place):
     Path("core.1").write_bytes(data)
@@ -910,7 +910,7 @@ def test_no_such_process(bundle):
     with subprocess.Popen(["true"]) as ended:
         pass
     status, out, err = call("bundle.js", "--pid", ended.pid)
-    assert status == 2 and err == f"asar_investigate.py: process {ended.pid}: there is none\n"
+    assert status == 2 and err == f"asar_investigate.py: process {ended.pid}: no such process\n"
     assert "5000" in out
 
 
