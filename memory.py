@@ -334,6 +334,7 @@ class Reading(NamedTuple):
     faults: int
     shared_anon: int  # bytes of anonymous memory that are not in PSS: others have them too
     blurred: float = 0  # bytes that moved while it was read
+    merged: int = 0  # bytes that KSM may share within the process itself
 
 
 def carried(reading: Reading, anon: int, mapped: int) -> Memory:
@@ -381,7 +382,7 @@ def full_read(process: Process) -> Reading:
     if abs(anon - counted[0]) + abs(mapped - counted[1]) < COUNTER_ERROR:  # else it is moving
         anon, mapped = counted
     shared_anon = max(0, sizes["Anonymous"] - memory.anon)
-    reading = Reading(memory, anon, mapped, stat.faults, shared_anon)
+    reading = Reading(memory, anon, mapped, stat.faults, shared_anon, 0, sizes.get("KSM", 0))
     polls = (Reading(one.memory, *polled, one.shared_anon) for one in (process.reading, reading))
     moved = max(unexplained(poll, anon, mapped, stat.faults) for poll in polls)
     freed = max(0, polled[0] - anon) + max(0, polled[1] - mapped)  # perhaps not in the last read
@@ -536,8 +537,10 @@ class Sampler(Poller):
             for process in reversed(living):  # a fork holds up the read of its parent
                 self.read_one(process)
             self.read_end = time.monotonic()
-            shared = [process.reading.shared_anon for process in living if process.reading]
-            alone = max(0, 2 * max(shared, default=0) - sum(shared))
+            readings = [process.reading for process in living if process.reading]
+            shared = [max(0, one.shared_anon - one.merged) for one in readings]
+            hidden = sum(one.memory.rss for one in readings if one.memory.pss is None)  # in full
+            alone = max(0, 2 * max(shared, default=0) - sum(shared) - hidden)
             living[:] = self.poll()  # without what has ended, and with what moved since its read
             if moved := before ^ self.population():
                 forked = max(process.resident[0] or max(shared, default=0) for process, *_ in moved)

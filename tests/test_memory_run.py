@@ -819,6 +819,32 @@ def test_what_is_shared_with_others_outside_of_the_tree_is_looked_for_once(read)
         assert read == [fork.pid] and sampler.uncertain == 0
 
 
+@pytest.mark.parametrize("why", ["merged", "hidden"])
+def test_what_is_shared_with_no_fork_is_not_uncertain(monkeypatch, read, why):
+    """KSM shares pages within a process; what may not be read shares them, and counts in full."""
+    parse_sizes, full_read = memory.parse_sizes, memory.full_read
+
+    def merged(data):
+        return {**parse_sizes(data), "KSM": 80 * MIB}
+
+    def refused(process):
+        if process.pid == fork.pid:
+            return full_read(process)
+        raise PermissionError(13, "Permission denied")
+
+    with at_rest("--shared", 80, "--forks", 1) as workload:
+        *_, fork = psutil.Process(workload.pid).children(recursive=True)
+        if why == "merged":
+            monkeypatch.setattr(memory, "parse_sizes", merged)
+        else:
+            monkeypatch.setattr(memory, "full_read", refused)
+        sampler = sampler_of(fork.pid if why == "merged" else workload.pid)
+        sampler.sample()
+        assert sampler.outsiders_share == 0
+        assert sampler.tree.known[fork.pid].reading.shared_anon > 30 * MIB
+        assert read == [fork.pid]
+
+
 FORKS_LATE = """
 import mmap, os, time
 a = mmap.mmap(-1, 200 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
