@@ -214,7 +214,7 @@ class Process:
         self.pid = self.tid = handle.pid  # tid: the thread to read through
         self.stat: Stat | None = None  # of the last poll
         self.read_at = time.monotonic()
-        self.resident = 0, 0  # anonymous, mapped: at the last poll
+        self.resident = self.astray = 0, 0  # anonymous, mapped: as polled; beyond smaps_rollup
         self.reading: Reading | None = None
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
@@ -320,7 +320,7 @@ REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no
 REFRESH_SECONDS = 1  # but no more often than this
 READ_TRIES = 4  # where too much moves while it is read
 READ_SECONDS = 0.2  # after which nothing is tried again in a sample
-COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may differ from smaps_rollup
+COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may change at rest
 HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
 HUGE_PAGE = PAGE_SIZE * PAGE_SIZE // 8  # all that one page of page table entries leads to
 
@@ -379,8 +379,10 @@ def full_read(process: Process) -> Reading:
     memory, polled = memory_of(sizes), (*process.resident, process.stat.faults)
     anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
     counted = status["RssAnon"], status["RssFile"] + status["RssShmem"]
-    if abs(anon - counted[0]) + abs(mapped - counted[1]) < COUNTER_ERROR:  # else it is moving
-        anon, mapped = counted
+    before = *process.astray, *polled
+    process.astray = counted[0] - anon, counted[1] - mapped
+    if sum(abs(a - b) for a, b in zip(before, (*process.astray, *counted))) < COUNTER_ERROR:
+        anon, mapped = counted  # nothing is moving
     shared_anon = max(0, sizes["Anonymous"] - memory.anon)
     reading = Reading(memory, anon, mapped, stat.faults, shared_anon, 0, sizes.get("KSM", 0))
     polls = (Reading(one.memory, *polled, one.shared_anon) for one in (process.reading, reading))
