@@ -211,6 +211,7 @@ class Process:
         self.stat: Stat | None = None  # of the last poll
         self.read_at = time.monotonic()
         self.resident = 0, 0  # anonymous, mapped: at the last poll
+        self.astray = 0, 0  # by so much the kernel's counters of them differ from smaps_rollup
         self.reading: Reading | None = None
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
@@ -314,7 +315,7 @@ REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no
 REFRESH_SECONDS = 1  # but no more often than this
 READ_TRIES = 4  # where too much moves while it is read
 READ_SECONDS = 0.2  # after which nothing is tried again in a sample
-COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may differ from smaps_rollup
+COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may change at rest
 HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
 HUGE_PAGE = PAGE_SIZE * PAGE_SIZE // 8  # what one page of 8-byte page table entries maps
 
@@ -373,9 +374,11 @@ def full_read(process: Process) -> Reading:
     memory, polled = memory_of(sizes), (*process.resident, process.stat.faults)
     anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
     counted = status["RssAnon"], status["RssFile"] + status["RssShmem"]
-    if abs(anon - counted[0]) + abs(mapped - counted[1]) < COUNTER_ERROR:  # else it is moving
+    before, process.astray = process.astray, (counted[0] - anon, counted[1] - mapped)
+    changes = zip((*before, *process.resident), (*process.astray, *counted))
+    if sum(abs(old - new) for old, new in changes) < COUNTER_ERROR:  # else it is moving
         anon, mapped = counted
-    shared_anon = max(0, sizes["Anonymous"] - memory.anon)
+    shared_anon = max(0, sizes["Anonymous"] - memory.anon - sizes.get("KSM", 0))
     reading = Reading(memory, anon, mapped, stat.faults, shared_anon)
     at_poll = [Reading(r.memory, *polled, r.shared_anon) for r in (process.reading, reading)]
     moved = max(unexplained(r, anon, mapped, stat.faults) for r in at_poll)
@@ -532,8 +535,9 @@ class Sampler(Poller):
                 self.read_one(process)
             self.read_end = time.monotonic()
             shared = [process.reading.shared_anon for process in living]
+            hidden = sum(p.memory.rss for p in living if p.memory.pss is None)  # may share them
             most, total = max(shared, default=0), sum(shared)
-            unmatched = max(0, most - (total - most))
+            unmatched = max(0, most - (total - most) - hidden)
             living[:] = self.poll()  # drops those that have ended, and carries the others forward
             if changed := before ^ self.population():
                 size = max(process.resident[0] or most for process, *_ in changed)

@@ -242,22 +242,52 @@ def test_what_is_being_freed_while_it_is_read_is_uncertain(monkeypatch):
 
     def lagging(path):
         text = read_file(path)
-        lags = "status" in path
-        return text.replace(b"RssFile:", b"RssFile:\t   61440 kB\nRssWas:") if lags else text
+        lags = b"RssFile:\t%d kB\nRssWas:" % (left // 1024)
+        return text.replace(b"RssFile:", lags) if "status" in path else text
 
     with at_rest("--private", 50) as workload:
         process = max(sampler_of(workload.pid).sample(), key=lambda process: process.memory.rss)
         before = process.reading
         held = before.memory._replace(file=before.memory.file + more)
         process.reading = before._replace(memory=held, mapped=before.mapped + more)
-        process.resident = before.anon, before.mapped + more
+        process.resident, left = (before.anon, before.mapped + more), more
         monkeypatch.setattr(memory, "read_file", lagging)
         found = memory.full_read(process)
         assert found.mapped == pytest.approx(before.mapped, abs=MIB)
         assert found.blurred == pytest.approx(more, abs=MIB)
-        process.resident = found.anon, found.mapped + more // 2  # half is left at the poll
-        process.reading, process.uncertain = found._replace(blurred=0), more // 2
-        assert memory.full_read(process).blurred == pytest.approx(more // 2, abs=MIB)
+        left = more // 2  # at the poll
+        process.resident = found.anon, found.mapped + left
+        process.reading, process.uncertain = found._replace(blurred=0), left
+        assert memory.full_read(process).blurred == pytest.approx(left, abs=MIB)
+
+
+@pytest.mark.parametrize("astray", [-40, -3, 3])
+def test_counters_that_are_always_astray_do_no_harm(monkeypatch, astray):
+    """By MiB: those that threads or CPUs have not added up yet, on kernels before 6.16."""
+    read_file = memory.read_file
+
+    def counted(path):
+        text = read_file(path)
+        if path == f"/proc/{pid}/statm":
+            pages = list(map(int, text.split()))
+            return b"%d %d %d" % (pages[0], pages[1] + astray * MIB // PAGE, pages[2])
+        if path == f"/proc/{pid}/status":
+            size = memory.parse_sizes(text)["RssAnon"] // 1024 + astray * 1024
+            return text.replace(b"RssAnon:", b"RssAnon:\t%d kB\nWas:" % size)
+        return text
+
+    with at_rest("--private", 100) as workload:
+        sampler = sampler_of(workload.pid)
+        pid = max(sampler.sample(), key=lambda process: process.memory.rss).pid
+        monkeypatch.setattr(memory, "read_file", counted)
+        for _ in range(2):
+            sampler.sample(everything=True)
+        sampler.tree.known[pid].stat = sampler.tree.known[pid].stat._replace(rss=0)  # it has moved
+        sampler.read_cost, sampler.peak = LIMIT, 2**40  # nothing is read
+        sampler.sample()
+        process = sampler.tree.known[pid]
+        assert process.memory.pss == pytest.approx(process.reading.memory.pss, abs=MIB)
+        assert sampler.uncertain == 0
 
 
 def test_what_one_that_ends_has_shared_is_uncertain_until_the_others_are_read():
@@ -817,6 +847,33 @@ def test_what_is_shared_with_others_outside_of_the_tree_is_looked_for_once(read)
         sampler.read_end = 0
         sampler.sample()
         assert read == [fork.pid] and sampler.uncertain == 0
+
+
+@pytest.mark.parametrize("why", ["merged", "hidden"])
+def test_what_is_shared_with_no_fork_is_not_uncertain(monkeypatch, read, why):
+    """KSM shares pages within a process; what may not be read shares them, and counts in full."""
+    parse_sizes, full_read = memory.parse_sizes, memory.full_read
+
+    def merged(data):
+        return {**parse_sizes(data), "KSM": 80 * MIB}
+
+    def refused(process):
+        if process.pid == fork.pid:
+            return full_read(process)
+        raise PermissionError(13, "Permission denied")
+
+    with at_rest("--shared", 80, "--forks", 1) as workload:
+        *_, fork = psutil.Process(workload.pid).children(recursive=True)
+        if why == "merged":
+            monkeypatch.setattr(memory, "parse_sizes", merged)
+        else:
+            monkeypatch.setattr(memory, "full_read", refused)
+        sampler = sampler_of(fork.pid if why == "merged" else workload.pid)
+        sampler.sample()
+        assert sampler.outsiders_share == 0
+        shared = sampler.tree.known[fork.pid].reading.shared_anon
+        assert shared == 0 if why == "merged" else shared > 30 * MIB
+        assert read == [fork.pid]
 
 
 FORKS_LATE = """
