@@ -396,12 +396,13 @@ class Poller:
         self.tree = tree
         self.unassigned = 0  # uncertain bytes that belong to no single process
         self.largest = self.kernel_peak = 0  # largest RSS of one process: sampled, by the kernel
+        self.polled_at = 0.0  # the middle of the last poll
         self.missed = (0, 0, 0, 0, "")  # RSS: unseen, by the kernel, sampled; pid and name
 
     def poll(self) -> list[Process]:
         """Find the processes and carry each forward to now. Returns those with memory."""
         self.tree.find()
-        living = []
+        begin, living = time.monotonic(), []
         for process in list(self.tree.known.values()):
             try:
                 stat = process.poll(self.tree.known)
@@ -417,6 +418,7 @@ class Poller:
                     self.tree.seen.discard(process.pid)  # it may be another's already
                 elif process.memory:  # only the thread it was read through has ended
                     living.append(process)
+        self.polled_at = (begin + time.monotonic()) / 2
         return living
 
     def follow(self, process: Process, stat: Stat) -> None:
@@ -872,8 +874,8 @@ class Session:
         breakdown, sampler = self.breakdown, self.sampler
         due = last or (sampler.total >= breakdown.due_above and begin >= breakdown.due)
         living = sampler.sample(everything=due)
+        now = sampler.polled_at - self.start  # what was read is carried forward to there
         mappings = breakdown.take(living, sampler.total) if due else ""
-        now = (begin + time.monotonic()) / 2 - self.start  # halfway: reading takes time
         if mappings:
             self.recording.comment("made of", f"{now:.3f} {mappings}")
         if sampler.uncertain:

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -228,3 +229,17 @@ def test_a_recording_without_mappings_is_not_compared_by_mapping(capsys):
 def test_what_is_damaged_is_left_out(text):
     found = memory.made_of(text)
     assert found is None or found["mappings"] == []
+
+
+def test_its_reading_does_not_date_the_sample(monkeypatch):
+    """The sums are from before it, however long it takes."""
+    take = memory.Breakdown.take
+
+    def slow(*args):
+        time.sleep(3)
+        return take(*args)
+
+    monkeypatch.setattr(memory.Breakdown, "take", slow)
+    assert memory.main(["--quiet", "--csv", "s.csv", "sleep", "1"]) == 0
+    first = next(memory.samples_of("s.csv", {}))
+    assert first.time < 1
