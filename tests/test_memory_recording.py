@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
@@ -49,6 +49,11 @@ BODY = """\
 3.000,11,"c",90,40,20,0,40,0,0,0
 3.000,0,"system",100,,,,,,,0
 """
+
+
+SETTINGS = settings(
+    max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
 
 
 @pytest.fixture
@@ -315,7 +320,7 @@ def test_pandas_reads_the_recording(recording):
 whole = (HEAD + BODY + FOOT).encode()
 
 
-@settings(deadline=None, max_examples=300)
+@SETTINGS
 @given(st.integers(0, len(whole)))
 def test_cut_off_anywhere_it_still_reads(tmp_path_factory, end):
     path = tmp_path_factory.mktemp("cut") / "cut.csv"
@@ -329,7 +334,7 @@ def test_cut_off_anywhere_it_still_reads(tmp_path_factory, end):
         assert "too short" not in memory.summary(run)
 
 
-@settings(deadline=None, max_examples=300)
+@SETTINGS
 @given(st.integers(0, len(whole) - 1), st.binary(max_size=20), st.integers(0, 30))
 def test_damaged_anywhere_it_is_read_or_refused(tmp_path_factory, place, junk, gone):
     path = tmp_path_factory.mktemp("damaged") / "damaged.csv"
