@@ -42,9 +42,19 @@ RUN = base64_of(256).decode()
 OTHER = base64_of(300, 2).decode()
 KEYS = {
     "sources": {"path", "size", "two_byte", "characters", "beyond_latin1", "literals"},
-    "literals": {"offset", "line", "column", "length", "string_length", "decoded", "kind", "mime",
-                 "sha256", "occurrences"},
-}  # fmt: skip
+    "literals": {
+        "offset",
+        "line",
+        "column",
+        "length",
+        "string_length",
+        "decoded",
+        "kind",
+        "mime",
+        "sha256",
+        "occurrences",
+    },
+}
 quick = settings(
     max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
@@ -917,12 +927,15 @@ def zipped(data: bytes) -> bytes:
 
 
 NOT_SEARCHED = {
-    "gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress, "zip": zipped,
+    "gzip": gzip.compress,
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
+    "zip": zipped,
     "zstd": lambda _: b"\x28\xb5\x2f\xfd" + NOISE,  # no package of every Python makes it
     "UTF-16": lambda data: data.decode().encode("utf-16"),
     "UTF-16 text": lambda data: codecs.BOM_UTF16_BE + data.decode().encode("utf-16-be"),
     "text": lambda data: data.decode().encode("utf-32"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", NOT_SEARCHED)
