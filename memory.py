@@ -216,7 +216,7 @@ class Process:
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
-        self.ending = 0  # polls in a row that saw its memory being freed
+        self.ending = 0  # polls in a row that saw its memory being freed; 9: it has none (kthreads)
         self.name = "?"
         self.update_name()
 
@@ -228,7 +228,7 @@ class Process:
         stat, self.tid = read_stat(self.pid, self.stat), self.pid
         if stat is self.stat:
             return stat
-        self.ending = self.ending + 1 if stat.state == "X" else 0
+        self.ending = min(9, self.ending + 1) if stat.state == "X" else 0
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
         if stat.state in "ZX":
