@@ -194,6 +194,16 @@ def test_the_last_one_of_a_recording_counts(capsys):
     ]
 
 
+def test_small_ones_are_in_the_rest(capsys):
+    """Below half a percent of 20 MiB."""
+    recorded("s.csv", "app", 10)
+    text = Path("s.csv").read_text().replace('"[heap]"', '"[heap]", file 100000 0 0 "small"')
+    Path("s.csv").write_text(text)
+    assert memory.main(["--in", "s.csv", "--json", "s.json"]) == 0
+    names = [row["name"] for row in json.loads(Path("s.json").read_text())["made_of"]["mappings"]]
+    assert names[-1] == "small" and "small" not in capsys.readouterr().out
+
+
 def test_what_cannot_be_read_is_an_upper_bound(capsys):
     recorded("s.csv", "app", 10)
     text = Path("s.csv").read_text().replace('anonymous 10485760 10485760 0 "[heap]"', "{}")
@@ -229,6 +239,20 @@ def test_a_recording_without_mappings_is_not_compared_by_mapping(capsys):
 def test_what_is_damaged_is_left_out(text):
     found = memory.made_of(text)
     assert found is None or found["mappings"] == []
+
+
+def test_a_sample_has_the_time_of_its_last_poll(monkeypatch):
+    """What was read before it, however slowly, is carried forward to there."""
+    full_read = memory.full_read
+
+    def slow(process):
+        time.sleep(2)
+        return full_read(process)
+
+    monkeypatch.setattr(memory, "full_read", slow)
+    assert memory.main(["--quiet", "--csv", "s.csv", "sleep", "3"]) == 0
+    first = next(memory.samples_of("s.csv", {}))
+    assert first.time >= 2
 
 
 def test_its_reading_does_not_date_the_sample(monkeypatch):

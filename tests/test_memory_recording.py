@@ -15,7 +15,9 @@ import pandas
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import memory
 from conftest import run
@@ -580,6 +582,22 @@ def test_a_run_of_very_many_processes(recording, monkeypatch):
     assert run.figures["unreadable"] == 1  # though it is forgotten
     assert sum(use["pss_at_peak"] for use in uses) == run.metrics["pss"]["peak"]
     assert "19988 more processes" in memory.summary(run)
+    figure = Figure()
+    memory.draw_run(figure, run)
+    assert "19993 other processes" in texts(figure)
+
+
+def test_the_notes_of_a_graph_are_above_its_panels(recording):
+    """However many lines they take, of the four that are shown."""
+    kernel = "# between samples: 900000000 1000 12 " + "a long name " * 40 + "\n"
+    run = memory.Run(str(recording(HEAD + kernel + "# hidden: others\n" + BODY + FOOT)))
+    figure = Figure(figsize=(12, 10), dpi=100)
+    memory.draw_run(figure, run)
+    FigureCanvasAgg(figure).draw()
+    notes, heading = figure.texts[1], figure.axes[0].get_title(loc="left")
+    (title,) = figure.axes[0].findobj(lambda it: isinstance(it, Text) and it.get_text() == heading)
+    assert notes.get_text().count("\n") == 3
+    assert notes.get_window_extent().y0 > title.get_window_extent().y1
 
 
 def test_graph_of_nothing_but_zeros(recording):
