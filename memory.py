@@ -515,10 +515,11 @@ class Sampler(Poller):
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
         """Add what new huge pages may have replaced: each is one fault, but HUGE_PAGE bytes."""
-        pages, grown = self.huge_pages, self.sums(living)[0] - self.total
+        pages = self.huge_pages
         with contextlib.suppress(OSError), open("/proc/vmstat", "rb", buffering=0) as file:
             self.huge_pages = sum(map(int, HUGE_PAGES_RE.findall(file.read())))
         if self.huge_pages > pages > 0:
+            grown = self.sums(living)[0] - self.total
             size = (self.huge_pages - pages) * HUGE_PAGE
             shared = sum(process.reading.shared_anon for process in living)
             self.unassigned += min(shared, max(0, size - max(0, grown)))
@@ -580,29 +581,25 @@ WELL_ABOVE = 1.2
 MAPPINGS_SHARE = 0.005  # of one core, until the end
 MAPPINGS_KEPT = 250  # the largest ones; their names are cut to MAX_NAME characters
 MAX_NAME = 200
-MAPPING_RE = re.compile(
-    rb"^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)\n(?:.*\n)*?Pss: +(\d+) kB\n"
-    rb"(?:.*\n)*?Anonymous: +(\d+) kB\n(?:.*\n)*?SwapPss: +(\d+) kB\n",
-    re.M,
-)
+MAPPING_SIZES_RE = re.compile(rb"\n(?:Pss|Anonymous|SwapPss): +(\d+) kB")  # in this order
 SHARED_RE = re.compile(r"/memfd:|/dev/shm/|/SYSV|/dev/zero\b|/dmabuf|\[anon_shmem:")
 RANDOM_RE = re.compile(r"(?<=\.)\w{6}(?= \(deleted\)$)")  # of mkstemp(3)
 
 
 def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
     """Kind and name of each mapping; PSS, its anonymous part and swap in bytes. Raises OSError."""
-    text = b""
+    text = b"\n"
     with open(f"/proc/{pid}/smaps", "rb") as file:
         while piece := file.read(2**14):
-            text, end = text + piece, 0
-            for match in MAPPING_RE.finditer(text):
-                end, name = match.end(), os.fsdecode(match[1]) or "anonymous"
+            *mappings, text = (text + piece).split(b"\nVmFlags:")  # the last line of each
+            for mapping in mappings:
+                pss, anon, swap = (int(size) * 1024 for size in MAPPING_SIZES_RE.findall(mapping))
+                head = mapping.split(b"\n", 2)[1]
+                name = os.fsdecode(b"".join(head.split(None, 5)[5:])) or "anonymous"
                 kind = "file" if name.startswith("/") else "anonymous"
                 if SHARED_RE.match(name):
                     kind, name = "shared", RANDOM_RE.sub("XXXXXX", name)
-                pss, anon, swap = (int(size) * 1024 for size in match.groups()[1:])
                 yield kind, name, (pss, min(pss, anon), swap)
-            text = text[end:]
 
 
 class Breakdown:
@@ -681,7 +678,7 @@ class Recording:
         for process in living:
             name, age = process.name.replace('"', '""'), max(0, begin - process.read_at)
             text = "" if process.memory.pss is None else f"{age:.3f}" if age else "0"
-            sizes = ",".join("" if size is None else str(size) for size in process.memory)
+            sizes = ",".join(map(str, process.memory)).replace("None", "")
             lines.append(f'{now:.3f},{process.pid},"{name}",{sizes},{text}\n')
         self.write("".join(lines) + f'{now:.3f},0,"system",{system},,,,,,,0\n')
 
@@ -862,10 +859,8 @@ class Session:
 
     def over(self) -> bool:
         """Reap; whether the command and all its descendants have ended."""
-        if self.command.reap():
-            return True
-        ended = self.command.status is not None
-        return ended and bool(self.tree.strangers) and not self.tree.alive()
+        none_left, ended = self.command.reap(), self.command.status is not None
+        return none_left or (ended and bool(self.tree.strangers) and not self.tree.alive())
 
     def sample(self, last: bool = False) -> None:
         """Take one sample and record it; what it is made of, too, where that is due."""
@@ -1498,10 +1493,6 @@ examples:
   ./memory.py --out graph.svg --csv s.csv chromium --app=http://localhost:8601
   ./memory.py --pid $(pgrep -o scratch) --duration 60 --out graph.png
   ./memory.py --in before.csv after.csv --out compare.png
-
-The status line is shown when stderr is a terminal and memory.py is in its
-foreground; with a command only if stdin and stdout are no terminals, so that it
-never meets the command's output.
 """
 
 
@@ -1529,7 +1520,7 @@ def parser() -> argparse.ArgumentParser:
     add("--interval", help="seconds between samples (0.1)", default=0.1, **in_seconds)
     add("--duration", help="stop after S seconds (--pid: 0 for one sample)", **in_seconds)
     add("--quiet", action="store_true", help="no status line, no summary")
-    add("--no-status", action="store_true", help="no status line")
+    add("--no-status", action="store_true", help="no status line (it never meets other output)")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
