@@ -2,8 +2,8 @@
 """How much memory a command and all its descendants use, over time.
 
     $ ./memory.py tests/tree.py --shared 100 --forks 4 --private 50 --rewrite 60 --seconds 5
-                      peak          at          mean           end
-    PSS          288.2 MiB       3.5 s     276.5 MiB     288.2 MiB
+                      peak            at          mean           end
+    PSS          288.2 MiB         3.5 s     276.5 MiB     288.2 MiB
     ...
 
 Data goes one way: command -> process tree -> samples -> CSV -> run -> summary and graph.
@@ -180,6 +180,14 @@ def live_thread(pid: int) -> int | None:
     return None
 
 
+def uses_memory_of(tid: int, parent: int) -> bool:
+    """Whether a child still uses its parent's memory, as between vfork(2) and exec."""
+    answer = LIBC.syscall(KCMP, tid, parent, KCMP_VM, 0, 0)
+    if answer == -1 and read_stat(parent).state == "D":  # kcmp(2) is refused, in a container say
+        return read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
+    return answer == 0
+
+
 def process_name(cmdline: Sequence[str], comm: str) -> str:
     """A short name by role or script: 'chromium utility network', 'python3 tree.py'."""
     if not cmdline or not cmdline[0]:
@@ -237,8 +245,8 @@ class Process:
                 return None
             stat = read_stat(self.tid)._replace(started=stat.started)
         parent = known.get(stat.ppid)
-        if parent and LIBC.syscall(KCMP, self.tid, parent.tid, KCMP_VM, 0, 0) == 0:
-            return None  # it still uses its parent's memory, as between vfork(2) and exec
+        if parent and uses_memory_of(self.tid, parent.tid):
+            return None
         return stat
 
     def carry(self) -> None:
@@ -776,12 +784,18 @@ def own_peak_rss() -> int:
 SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TERM_SECONDS = 5  # from one step of ending a command to the next
+FREE_PER_CPU_RE = re.compile(rb"^ +count: +(\d+)$", re.M)  # in /proc/zoneinfo
 
 
 def memory_in_use() -> int:
-    """The whole system's memory in use, in bytes: MemTotal - MemAvailable of /proc/meminfo."""
-    memory = psutil.virtual_memory()
-    return memory.total - memory.available
+    """The whole system's memory in use, in bytes: MemTotal - MemAvailable of /proc/meminfo.
+
+    MemAvailable lacks the free pages in the lists of each CPU, which can be an eighth of all.
+    """
+    sizes, pages = parse_sizes(read_file("/proc/meminfo")), []
+    with contextlib.suppress(OSError), open("/proc/zoneinfo", "rb", buffering=0) as file:
+        pages = FREE_PER_CPU_RE.findall(file.read())
+    return sizes["MemTotal"] - sizes["MemAvailable"] - sum(map(int, pages)) * PAGE_SIZE
 
 
 def named(processes: Iterable[Process]) -> str:
@@ -1231,7 +1245,7 @@ def caveats(run: Run) -> Iterator[str]:
         why = run.meta.get("unreadable", "permission denied")
         text = f"PSS of {count(run.figures['unreadable'], 'process')} could not be read ({why}):"
         root = "; to read them: sudo ./memory.py --pid ..." if os.geteuid() else ""
-        yield f"{text} their RSS stands in for it, PSS and USS are upper bounds{root}"
+        yield f"{text} RSS stands in for it, PSS and USS are upper bounds{root}"
     if "hidden" in run.meta:
         yield "/proc hides other users' processes (hidepid): such children are missed"
     missed = BETWEEN_RE.match(run.meta.get("between samples", ""))
@@ -1274,11 +1288,11 @@ def summary(run: Run) -> str:
 
 
 def metric_table(run: Run) -> Iterator[str]:
-    yield f"{'':8}{'peak':>14}{'at':>12}{'mean':>14}{'end':>14}"
+    yield f"{'':8}{'peak':>14}{'at':>14}{'mean':>14}{'end':>14}"
     for name in run.shown:
         peak, mean, end = (run.size(name, key) for key in ("peak", "mean", "end"))
         at = seconds(run.metrics[name]["peak_time"])
-        yield f"{METRICS[name][0]:8}{peak:>14}{at:>12}{mean:>14}{end:>14}"
+        yield f"{METRICS[name][0]:8}{peak:>14}{at:>14}{mean:>14}{end:>14}"
     yield "system: change of the whole machine's memory in use since just before the start"
     if (after := number(run.meta, "system after")) is not None:
         yield f"freed after exit: {mib(run.metrics['system']['end'] - after)}"

@@ -390,12 +390,12 @@ SUMMARY = """\
 demo
 4.0 s, 2 processes at most, exit status 7
 
-                  peak          at          mean           end
-PSS          250.0 MiB       1.0 s     142.5 MiB     140.0 MiB
-USS          120.0 MiB       1.0 s     100.0 MiB     120.0 MiB
-RSS          400.0 MiB       1.0 s     247.5 MiB     290.0 MiB
-swap           5.0 MiB       1.0 s       1.2 MiB       0.0 MiB
-system       400.0 MiB       1.0 s     130.0 MiB     100.0 MiB
+                  peak            at          mean           end
+PSS          250.0 MiB         1.0 s     142.5 MiB     140.0 MiB
+USS          120.0 MiB         1.0 s     100.0 MiB     120.0 MiB
+RSS          400.0 MiB         1.0 s     247.5 MiB     290.0 MiB
+swap           5.0 MiB         1.0 s       1.2 MiB       0.0 MiB
+system       400.0 MiB         1.0 s     130.0 MiB     100.0 MiB
 system: change of the whole machine's memory in use since just before the start
 freed after exit: 80.0 MiB
 PSS at its peak: 200.0 MiB anonymous + 40.0 MiB file-backed + 10.0 MiB shared

@@ -437,7 +437,10 @@ def test_every_process_is_named_and_in_the_tree():
         assert any(part in name and size >= 30 * MIB for name, size in names.items()), names
 
 
-def test_child_in_a_vfork_is_counted_once():
+@pytest.mark.parametrize("number", [memory.KCMP, -1], ids=["kcmp", "kcmp refused"])
+def test_child_in_a_vfork_is_counted_once(monkeypatch, number):
+    """Also where kcmp(2) is refused, as in Docker's containers: here there is no such call."""
+    monkeypatch.setattr(memory, "KCMP", number)
     with Workload("--vfork", 60) as workload:
         naive = sum(
             memory.parse_sizes(memory.read_file(f"/proc/{p.pid}/smaps_rollup"))["Pss"]
@@ -447,7 +450,9 @@ def test_child_in_a_vfork_is_counted_once():
         assert 60 * MIB <= measured(workload.pid)["pss"] <= 80 * MIB
 
 
-def test_forked_processes_are_not_taken_for_vforks():
+@pytest.mark.parametrize("number", [memory.KCMP, -1], ids=["kcmp", "kcmp refused"])
+def test_forked_processes_are_not_taken_for_vforks(monkeypatch, number):
+    monkeypatch.setattr(memory, "KCMP", number)
     with Workload("--shared", 40, "--forks", 3) as workload:
         assert len(sampler_of(workload.pid).sample()) == 5
 
@@ -1064,11 +1069,33 @@ def test_the_systems_change_and_what_was_given_back(monkeypatch, capsys):
 
 
 def test_what_the_system_has_in_use():
-    """MemTotal - MemAvailable, while others take and give back."""
-    before, found = (memory.memory_in_use() for _ in range(2))
+    """MemTotal - MemAvailable, without what was freed and waits in lists of the CPUs."""
+
+    def held() -> int:
+        text = Path("/proc/zoneinfo").read_text()
+        return sum(int(part.split()[0]) for part in text.split(" count: ")[1:]) * PAGE
+
+    for _ in range(20):  # others take and give back meanwhile
+        bytearray(300 * MIB)  # freed at once: Linux 6.7 and later keep much of it in these lists
+        before = held()
+        sizes = memory.parse_sizes(Path("/proc/meminfo").read_bytes())
+        found = memory.memory_in_use()
+        expected = sizes["MemTotal"] - sizes["MemAvailable"] - before
+        if found == pytest.approx(expected, abs=8 * MIB) and held() - before < 8 * MIB:
+            return
+    raise AssertionError((found, expected))
+
+
+def test_without_lists_of_the_cpus(monkeypatch):
+    """As in a container that hides /proc/zoneinfo."""
+
+    def refused(path: str, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("builtins.open", refused)
     sizes = memory.parse_sizes(Path("/proc/meminfo").read_bytes())
-    assert found == pytest.approx(sizes["MemTotal"] - sizes["MemAvailable"], abs=300 * MIB)
-    assert found == pytest.approx(before, abs=300 * MIB)
+    expected = sizes["MemTotal"] - sizes["MemAvailable"]
+    assert memory.memory_in_use() == pytest.approx(expected, abs=300 * MIB)
 
 
 def test_anonymous_memory_agrees_with_the_kernels_account(cgroup):
