@@ -343,7 +343,6 @@ JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
 KINDS = (  # kind, what its data begins with
     ("font/ttf", rb"\0\x01\0\0|true\0"),
-    ("font/ttc", rb"ttcf"),
     ("font/otf", rb"OTTO\0"),
     ("font/woff2", rb"wOF2"),
     ("font/woff", rb"wOFF"),
@@ -377,7 +376,6 @@ KINDS = (  # kind, what its data begins with
     ("document/pdf", rb"%PDF"),
     ("model/glb", rb"glTF[\x01\x02]\0"),
     ("database/sqlite", rb"SQLite format 3\0"),
-    ("program/elf", rb"\x7fELF"),
     ("image/svg", rb"(?i:(?=<(?:svg|\?xml|!doctype svg|!--))(?:(?!<html).)*?<svg)"),
     ("xml", rb"(?i:<\?xml)"),
     ("html", rb"(?i:(?:<!--.*?-->\s*)?<(?:!doctype )?html)"),
@@ -1332,7 +1330,7 @@ URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 class Base64(NamedTuple):
     """A base64 run in the text of a snapshot's string, or a literal in it."""
 
-    literals: list[Literal]  # that begin like this, the longest first
+    literals: dict[Span, list[bytes]]  # that begin like this: lengths (base64, string) -> hashes
     prefix: int | None  # characters of the string before it; None: the string has more behind it
     length: int
     kind: str
@@ -1341,10 +1339,11 @@ class Base64(NamedTuple):
         """Which literal a string node of so many bytes holds, if one, and the JSON of it."""
         whole = self.prefix is not None and size >= self.length
         told = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
-        for literal, width in product(self.literals, (1, 2)):
-            lengths = literal.length + (self.prefix or 0), literal.string_length or 0
+        for ((base64, string), hashes), width in product(self.literals.items(), (1, 2)):
+            lengths = base64 + (self.prefix or 0), string
             if not whole or any(size - length * width in HEADER for length in lengths):
-                return literal.sha256, {**told, "width": width if whole else None}
+                hashes.append(hashes.pop(0))  # each in its turn, as nothing tells them apart
+                return hashes[-1], {**told, "width": width if whole else None}
         return None, {**told, "width": None}
 
 
@@ -1364,11 +1363,14 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         else:
             inside = {n for n, _, whole in index.in_run(run) if whole or not alone}
             found = {n for n in inside if alone and index.lengths[n] == run.size}
-        literals = [index.rows[number].literal for number in sorted(found)]
+        literals = defaultdict(list)
+        for one in (index.rows[number].literal for number in sorted(found)):
+            literals[one.length, one.string_length or start + one.length].append(one.sha256)
         if alone:
             yield Base64(literals, start, run.size, data.kind)
         for number in inside - found:
-            yield Base64([index.rows[number].literal], None, run.size, data.kind)
+            part = {(0, 0): [index.rows[number].literal.sha256]}
+            yield Base64(part, None, run.size, data.kind)
 
 
 class Cursor:

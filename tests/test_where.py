@@ -250,6 +250,19 @@ def test_literals_that_begin_alike(bundle):
         assert (n * 2**16 + 2, 1, "anonymous") in copies_of(found, n)
 
 
+def test_literals_of_one_length_that_begin_alike():
+    """As icons do: a snapshot has their first 1024 characters alone. Each gets its share."""
+    same = base64_of(1600, 3).decode()
+    texts = [same + base64_of(600, seed).decode() for seed in range(3)]
+    texts.append(same + base64_of(540, 3).decode())
+    Path("bundle.js").write_text("".join(f'"{text}"\n' for text in texts))
+    nodes = [(STRING, 0, n, len(texts[n // 2]) + 12, 0) for n in (0, 6, 2, 7, 4)]
+    nodes += [(STRING, 0, n, 32, 0) for n in (10, 12, 14)]  # their text is outside of the heap
+    found = of_heap(snapshot(nodes, [same[:1024]]))
+    places = [[(n, 1, True), (n + 10, None, False)] for n in (0, 2, 4)]
+    assert [strings_of(found, n) for n in range(4)] == [*places, [(6, 1, True), (7, 1, True)]]
+
+
 def icons(number: int) -> list[str]:
     """SVG images of one size that differ in 12 bytes in their middle, as icon sets have them."""
     head = b'<svg xmlns="http://www.w3.org/2000/svg" width="24" height="24"><path d="M1 2h3"/>'
