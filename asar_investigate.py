@@ -858,8 +858,8 @@ class Index:
     def read(self, number: int, start: int, count: int) -> bytes:
         """Characters of a row's literal, read from its input; none if that is gone."""
         literal, source, _ = self.rows[number]
-        with contextlib.suppress(OSError, Problem), open_regular(source.file) as file:
-            there = source._replace(fd=file.fd).part(literal.offset, self.lengths[number])
+        with contextlib.suppress(OSError), open(source.file, "rb", buffering=0) as file:
+            there = source._replace(fd=file.fileno()).part(literal.offset, self.lengths[number])
             text = there.read(start, count)
             if text:
                 return text

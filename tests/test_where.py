@@ -1229,6 +1229,18 @@ def test_what_could_not_be_looked_at_does_not_read_as_none(bundle):
     assert "not in what could be read" in out
 
 
+def test_literals_of_a_process_are_looked_for_in_heaps(bundle):
+    """Without inputs its memory, read again while it runs, tells what the strings begin with."""
+    Path("s.heapsnapshot").write_bytes(snapshot(NODES, NAMES, EDGES))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", HOLD], **pipes) as process:
+        assert process.stdout.readline()
+        found = told("--pid", process.pid, "--heap", "s.heapsnapshot")
+    literals = [one for source in found["sources"] for one in source["literals"]]
+    fonts = [one["heaps"] for one in literals if one["length"] == 5000]
+    assert fonts and all([text["node_id"] for text in font[:2]] == [3, 5] for font in fonts)
+
+
 def test_literals_of_a_process_that_ends_while_it_is_searched(bundle, monkeypatch):
     """Without inputs its memory is where the literals are: they are gone, and that is said."""
     words = [sys.executable, "-c", HOLD]
