@@ -39,6 +39,7 @@ from typing import BinaryIO, NamedTuple, TextIO
 VERSION = "1.0"
 MIB = 2**20
 WINDOW = 2**20  # bytes read at a time
+ROOM = "/var/tmp" if os.access("/var/tmp", os.W_OK) else None  # for copies, as /tmp may be RAM
 
 # ---------------------------------------------------------------- sources and literals
 # What flows from section to section: where bytes are (Source), the base64 in them (Literal), how V8
@@ -351,7 +352,6 @@ KINDS = (  # kind, what its data begins with
     ("image/jpeg", rb"\xff\xd8\xff"),
     ("image/gif", rb"GIF8"),
     ("image/webp", rb"RIFF.{4}WEBP"),
-    ("image/tiff", rb"II\*\0|MM\0\*"),
     ("image/ico", rb"\0\0\x01\0"),
     ("image/bmp", rb"BM.{4}\0{4}"),
     ("image/avif", rb".{4}ftypavi"),
@@ -700,12 +700,12 @@ def read_folder(report: Report, folder: str) -> None:
 
 
 def read_pipe(report: Report, path: str) -> None:
-    """Scan what comes through a pipe: kept without a name in /var/tmp, as /tmp may be RAM."""
+    """Scan what comes through a pipe: kept in a file without a name."""
     import shutil
     import tempfile
 
     fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
-    with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir="/var/tmp") as kept:
+    with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir=ROOM) as kept:
         shutil.copyfileobj(pipe, kept, WINDOW)
         kept.flush()
         fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
@@ -940,7 +940,7 @@ class SourceText:
         encoding = one_byte if width == 1 else "utf-16-le"
         decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
         self.width, self.places, start = width, {}, 0  # offset -> place in the text
-        self.file = tempfile.TemporaryFile(dir="/var/tmp")  # noqa: SIM115 (closed with the text)
+        self.file = tempfile.TemporaryFile(dir=ROOM)  # noqa: SIM115 (closed with the text)
         with open_regular(scanned.source.file) as file:
             source = scanned.source._replace(fd=file.fd)
             for offset in (*sorted(literal.offset for literal in literals), source.size):

@@ -33,7 +33,7 @@ import pytest
 from bundles import asar, base64_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_asar import call, run, told
+from test_asar import SCRIPT, call, run, told
 
 import asar_investigate
 from asar_investigate import Index, Source, memory_runs, narrowed
@@ -1385,6 +1385,21 @@ def test_no_room_for_the_text_of_a_source_is_said():
     result = run("source.js", "--core", "core.1", preexec_fn=limit)
     assert result.returncode == 2 and result.stderr.count("\n") == 1
     assert "core.1: File too large" in result.stderr and "5000" in result.stdout
+
+
+def test_sources_are_looked_for_also_without_var_tmp():
+    """As in a small container: their text is kept elsewhere. It read as no copies, status 0."""
+    Path("source.js").write_text(SOURCE, encoding="utf-8")
+    Path("core.1").write_bytes(core([(0x10000, SOURCE.encode("latin-1"))]))
+    mount = 'mkdir var && mount --bind var /var || exit 77; exec "$@"'
+    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    words += [*SCRIPT, "source.js", "--core", "core.1", "--json", "-"]
+    result = subprocess.run(words, capture_output=True, text=True)
+    if result.returncode in (1, 77):
+        pytest.skip(f"{FORBIDDEN}: a file system of one's own")
+    assert result.returncode == 0 and not result.stderr
+    (copy,) = json.loads(result.stdout)["sources"][0]["cores"]
+    assert copy["whole"] and copy["bytes"] == len(SOURCE)
 
 
 def test_what_two_inputs_have_is_summed_once():
