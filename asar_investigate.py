@@ -39,7 +39,7 @@ from typing import BinaryIO, NamedTuple, TextIO
 VERSION = "1.0"
 MIB = 2**20
 WINDOW = 2**20  # bytes read at a time
-ROOM = "/var/tmp" if os.access("/var/tmp", os.W_OK) else None  # for copies, as /tmp may be RAM
+TEMPORARY_FOLDER = "/var/tmp" if os.access("/var/tmp", os.W_OK) else "/tmp"  # that may be RAM
 
 # ---------------------------------------------------------------- sources and literals
 # What flows from section to section: where bytes are (Source), the base64 in them (Literal), how V8
@@ -344,6 +344,7 @@ JSON_RE = re.compile(rb'\{\s*["}]|\[\s*["\[{\]\d-]')
 
 KINDS = (  # kind, what its data begins with
     ("font/ttf", rb"\0\x01\0\0|true\0"),
+    ("font/ttc", rb"ttcf"),
     ("font/otf", rb"OTTO\0"),
     ("font/woff2", rb"wOF2"),
     ("font/woff", rb"wOFF"),
@@ -352,6 +353,7 @@ KINDS = (  # kind, what its data begins with
     ("image/jpeg", rb"\xff\xd8\xff"),
     ("image/gif", rb"GIF8"),
     ("image/webp", rb"RIFF.{4}WEBP"),
+    ("image/tiff", rb"II\*\0|MM\0\*"),
     ("image/ico", rb"\0\0\x01\0"),
     ("image/bmp", rb"BM.{4}\0{4}"),
     ("image/avif", rb".{4}ftypavi"),
@@ -376,6 +378,7 @@ KINDS = (  # kind, what its data begins with
     ("document/pdf", rb"%PDF"),
     ("model/glb", rb"glTF[\x01\x02]\0"),
     ("database/sqlite", rb"SQLite format 3\0"),
+    ("program/elf", rb"\x7fELF"),
     ("image/svg", rb"(?i:(?=<(?:svg|\?xml|!doctype svg|!--))(?:(?!<html).)*?<svg)"),
     ("xml", rb"(?i:<\?xml)"),
     ("html", rb"(?i:(?:<!--.*?-->\s*)?<(?:!doctype )?html)"),
@@ -705,7 +708,7 @@ def read_pipe(report: Report, path: str) -> None:
     import tempfile
 
     fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
-    with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir=ROOM) as kept:
+    with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir=TEMPORARY_FOLDER) as kept:
         shutil.copyfileobj(pipe, kept, WINDOW)
         kept.flush()
         fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
@@ -940,7 +943,7 @@ class SourceText:
         encoding = one_byte if width == 1 else "utf-16-le"
         decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
         self.width, self.places, start = width, {}, 0  # offset -> place in the text
-        self.file = tempfile.TemporaryFile(dir=ROOM)  # noqa: SIM115 (closed with the text)
+        self.file = tempfile.TemporaryFile(dir=TEMPORARY_FOLDER)  # noqa: SIM115 (closed later)
         with open_regular(scanned.source.file) as file:
             source = scanned.source._replace(fd=file.fd)
             for offset in (*sorted(literal.offset for literal in literals), source.size):
@@ -1369,8 +1372,7 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         if alone:
             yield Base64(literals, start, run.size, data.kind)
         for number in inside - found:
-            part = {(0, 0): [index.rows[number].literal.sha256]}
-            yield Base64(part, None, run.size, data.kind)
+            yield Base64({(0, 0): [index.rows[number].literal.sha256]}, None, run.size, data.kind)
 
 
 class Cursor:

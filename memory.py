@@ -643,7 +643,7 @@ class Breakdown:
 COLUMNS = ("time", "pid", "process", *Memory._fields, "age")
 HEADER = ",".join(COLUMNS) + "\n"
 MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
-TEMPORARY_FOLDER = "/var/tmp"  # /tmp may be RAM
+TEMPORARY_FOLDER = "/var/tmp" if os.access("/var/tmp", os.W_OK) else "/tmp"  # that may be RAM
 
 
 class Recording:

@@ -311,7 +311,7 @@ def test_content(data, url_safe, padded):
 
 NOISE = noise(300)
 KINDS = [
-    ("font/ttf", b"\0\1\0\0"), ("font/ttf", b"true\0"),
+    ("font/ttf", b"\0\1\0\0"), ("font/ttf", b"true\0"), ("font/ttc", b"ttcf"),
     ("font/otf", b"OTTO\0"), ("archive/xz", b"\xfd7zXZ\0"), ("archive/bzip2", b"BZh91AY&SY"),
     ("font/woff", b"wOFF"), ("font/woff2", b"wOF2"),
     ("font/eot", b"\x80\1" + bytes(6) + b"\1\0\2\0" + bytes(22) + b"LP"),
@@ -330,8 +330,9 @@ KINDS = [
     ("archive/zip", b"PK\3\4"), ("archive/gzip", b"\x1f\x8b\x08"),
     ("archive/zlib", b"\x78\x01"), ("archive/zlib", b"\x78\x9c"),
     ("archive/zlib", b"\x78\xda"), ("archive/zstd", b"\x28\xb5\x2f\xfd"),
-    ("document/pdf", b"%PDF-1.7"), ("model/glb", b"glTF\2\0\0\0"),
+    ("document/pdf", b"%PDF-1.7"), ("model/glb", b"glTF\2\0\0\0"), ("program/elf", b"\x7fELF\2\1"),
     ("database/sqlite", b"SQLite format 3\0"), ("unknown", b""), ("unknown", b"RIFF\x24\1\0\0XXXX"),
+    ("image/tiff", b"II*\0"), ("image/tiff", b"MM\0*"),
 ]  # fmt: skip
 WORDS = b"What is in it, and what it is? " * 10
 TEXTS = [
