@@ -1453,7 +1453,7 @@ def draw_bar(panel: Axes, size: int, text: str, colour: str, anon: int = 0) -> N
     panel.barh(place, size / MIB, color=colour)
     panel.barh(place, anon / MIB, color=KIND_COLOURS["anonymous"])
     panel.text(size / MIB, place, f" {text}", va="center", size=8)
-    panel.margins(x=0.85)
+    panel.margins(x=0.95)
     panel.set_yticks([])
 
 
