@@ -410,27 +410,23 @@ class Poller:
     def poll(self) -> list[Process]:
         """Find the processes and carry each forward to now. Returns those with memory."""
         self.tree.find()
-        begin, living = time.monotonic(), []
+        begin = time.monotonic()
         for process in list(self.tree.known.values()):
             try:
-                stat = process.poll(self.tree.known)
-                if stat:
-                    self.follow(process, stat)
-                    living.append(process)
-                else:
-                    self.end(process)
-            except OSError:
+                self.follow(process, process.poll(self.tree.known))
+            except OSError:  # perhaps only the thread that it is read through has ended
                 if not process.is_alive():
                     self.end(process)
                     del self.tree.known[process.pid]
                     self.tree.seen.discard(process.pid)  # it may be another's already
-                elif process.memory:  # only the thread it was read through has ended
-                    living.append(process)
         self.polled_at = (begin + time.monotonic()) / 2
-        return living
+        return [process for process in self.tree.known.values() if process.memory]
 
-    def follow(self, process: Process, stat: Stat) -> None:
+    def follow(self, process: Process, stat: Stat | None) -> None:
         """Carry a process forward. A new one starts at PSS 0: a fork's pages are in the sum."""
+        if stat is None:
+            self.end(process)
+            return
         before, process.stat = process.stat, stat
         if process.reading and stat.stack_start != before.stack_start:  # an exec
             self.end(process)
