@@ -834,8 +834,7 @@ class Session:
         ignored = {n for n in ENDING_SIGNALS if signal.getsignal(n) == signal.SIG_IGN}
         self.signals = {signal.SIGCHLD, *ENDING_SIGNALS} - ignored  # nohup's stay ignored
         self.command: Command | None = None
-        self.requests = 0  # signals that asked for the end
-        self.last_request = 0, 0.0  # signal, time
+        self.last_request = 0, 0.0  # the last signal that asked for the end, and when
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
         self.left_told = False  # whether survivors were named; run() adds tree, sampler and clocks
@@ -880,8 +879,7 @@ class Session:
         due = last or (sampler.total >= breakdown.due_above and begin >= breakdown.due)
         living = sampler.sample(everything=due)
         now = sampler.polled_at - self.start  # what was read is carried forward to there
-        mappings = breakdown.take(living, sampler.total) if due else ""
-        if mappings:
+        if due and (mappings := breakdown.take(living, sampler.total)):
             self.recording.comment("made of", f"{now:.3f} {mappings}")
         if sampler.uncertain:
             self.recording.comment("uncertain", f"{now:.3f} {sampler.uncertain}")
@@ -904,15 +902,15 @@ class Session:
         """A signal that asks for the end: see "Ending a run" in the README."""
         now = time.monotonic()
         from_terminal = info.si_signo == signal.SIGINT and info.si_code == SI_KERNEL
-        number, before = self.last_request
-        if number == info.si_signo and now - before < 0.2 and not from_terminal:
+        earlier, asked_at = self.last_request
+        if earlier == info.si_signo and now - asked_at < 0.2 and not from_terminal:
             return  # timeout(1) sends it to its child, and then to its group
-        self.requests, self.last_request = self.requests + 1, (info.si_signo, now)
+        self.last_request = info.si_signo, now
         left_alone = self.command and self.command.status is not None
         if not self.command or (left_alone and info.si_signo == signal.SIGINT):
             self.ended, self.due = "signal", self.due + 1
             self.sample(last=True)
-        elif self.requests > 1:
+        elif earlier:
             self.ended, self.status = "stopped", 128 + info.si_signo
             self.say(f"stopped; left running: {named(self.tree.alive()) or 'nobody'}")
         else:
