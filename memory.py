@@ -853,9 +853,7 @@ class Session:
 
     def wait(self) -> None:
         """Wait for a signal or the next sample, at start + k * interval or when time is up."""
-        next_time = self.due * self.interval
-        if self.duration is not None:
-            next_time = min(next_time, self.duration)
+        next_time = min(self.due * self.interval, self.duration)
         info = signal.sigtimedwait(self.signals, max(0, self.start + next_time - time.monotonic()))
         now = time.monotonic() - self.start
         if self.command and self.over():
@@ -874,7 +872,7 @@ class Session:
     def sample(self, last: bool = False) -> None:
         """Take one sample and record it; what it is made of, too, where that is due."""
         begin = time.monotonic()
-        last = last or (self.duration is not None and begin - self.start >= self.duration)
+        last = last or begin - self.start >= self.duration
         breakdown, sampler = self.breakdown, self.sampler
         due = last or (sampler.total >= breakdown.due_above and begin >= breakdown.due)
         living = sampler.sample(everything=due)
@@ -1525,8 +1523,9 @@ def parser() -> argparse.ArgumentParser:
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
     in_seconds = {"metavar": "S", "type": float}
-    add("--interval", help="seconds between samples (0.1)", default=0.1, **in_seconds)
-    add("--duration", help="stop after S seconds (--pid: 0 for one sample)", **in_seconds)
+    add("--interval", default=0.1, help="seconds between samples (0.1)", **in_seconds)
+    until = "stop after S seconds (--pid: 0 for one sample)"
+    add("--duration", default=float("inf"), help=until, **in_seconds)
     add("--quiet", action="store_true", help="no status line, no summary")
     add("--no-status", action="store_true", help="no status line (it never meets other output)")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
@@ -1549,9 +1548,8 @@ def command_words(options: argparse.Namespace) -> list[str]:
 def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     """Find before the command starts what can be known to fail. Raises Problem."""
     given = [options.pid, options.recordings, options.cmd, options.words or None]
-    duration = options.interval if options.duration is None else options.duration
     least = 0.001 if options.pid is None else 0
-    in_range = 0.001 <= options.interval < 1e9 and least <= duration < 1e9
+    in_range = 0.001 <= options.interval < 1e9 and least <= options.duration
     out, csv, recordings = options.out or "", options.csv or "", options.recordings or []
     no_format = out and os.path.splitext(out)[1].lower() not in FORMATS
     no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
