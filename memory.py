@@ -229,10 +229,7 @@ class Process:
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
-        """/proc/PID/stat; None for a zombie, and between vfork and exec.
-
-        OSError: it has ended, or the thread that it is read through.
-        """
+        """None for a zombie, and between vfork and exec. OSError: it or its thread has ended."""
         stat, self.tid = read_stat(self.pid, self.stat), self.pid
         if stat is self.stat:
             return stat
@@ -674,10 +671,7 @@ class Recording:
         self.write(f"# {key}: {printable(str(value))}"[: MAX_LINE - 1] + "\n")
 
     def sample(self, now: float, begin: float, living: Sequence[Process], system: int) -> None:
-        """One row per process, then the system's row, which marks the sample as complete.
-
-        Seconds: now since the start, begin of the sample on the monotonic clock.
-        """
+        """Rows of processes (age: at begin, monotonic), then the system's, which completes it."""
         lines = []
         for process in living:
             name, age = process.name.replace('"', '""'), max(0, begin - process.read_at)
@@ -732,10 +726,7 @@ class Command:
     """The command, a child of memory.py. The only place that waits for children."""
 
     def __init__(self, argv: Sequence[str], signal_mask: Iterable[int]) -> None:
-        """Start it with memory.py's descriptors, group and the given signal mask.
-
-        Raises Problem with 127 (not found) or 126 (cannot be executed).
-        """
+        """Start it, with memory.py's descriptors and group. Raises Problem with 127 or 126."""
         self.name = os.path.basename(argv[0])
         self.status: int | None = None  # as a shell has it: 128 + n when a signal ended it
         self.high_water = self.largest = 0  # RSS of it and what it waited for; in the samples
@@ -747,7 +738,7 @@ class Command:
             hint = f"; in quotes: --cmd {shlex.quote(argv[0])}" if " " in argv[0] else ""
             status = 127 if isinstance(error, FileNotFoundError) else 126
             raise Problem(f"{argv[0]}: {error.strerror}{hint}", status) from None
-        self.inherited = own_peak_rss()  # a child starts with its spawner's mark
+        self.inherited = parse_sizes(read_file("/proc/self/status"))["VmHWM"]  # by the child
 
     def reap(self) -> bool:
         """Reap all that has ended. True when no child is left, and so no descendant (Linux)."""
@@ -762,16 +753,12 @@ class Command:
                 code = os.waitstatus_to_exitcode(status)
                 self.status = code if code >= 0 else 128 - code
                 mark = usage.ru_maxrss * 1024
-                self.high_water = mark if mark > self.inherited else 0
+                self.high_water = mark if mark > self.inherited else 0  # else it is the spawner's
 
     def send(self, number: int) -> None:
         if self.status is None:
             with contextlib.suppress(OSError):  # it runs as another user now
                 os.kill(self.pid, number)
-
-
-def own_peak_rss() -> int:
-    return parse_sizes(read_file("/proc/self/status"))["VmHWM"]
 
 
 # ---------------------------------------------------------------- one measurement
@@ -784,10 +771,7 @@ FREE_PER_CPU_RE = re.compile(rb"^ +count: +(\d+)$", re.M)  # in /proc/zoneinfo
 
 
 def memory_in_use() -> int:
-    """The whole system's memory in use, in bytes: MemTotal - MemAvailable of /proc/meminfo.
-
-    MemAvailable lacks the free pages in the lists of each CPU, which can be an eighth of all.
-    """
+    """MemTotal - MemAvailable in bytes, less the free pages in each CPU's lists (up to 1/8)."""
     sizes, pages = parse_sizes(read_file("/proc/meminfo")), []
     with contextlib.suppress(OSError), open("/proc/zoneinfo", "rb", buffering=0) as file:
         pages = FREE_PER_CPU_RE.findall(file.read())
@@ -921,7 +905,7 @@ def finish(session: Session) -> None:
     """End the command if --duration is over, and write the end of the recording."""
     command, sampler, comment = session.command, session.sampler, session.recording.comment
     duration, cpu = time.monotonic() - session.start, time.process_time() - session.cpu
-    own, all_ended = own_peak_rss(), session.ended == "end"
+    own, all_ended = parse_sizes(read_file("/proc/self/status")), session.ended == "end"
     if command and session.ended != "stopped":
         session.status = command.status or 0  # None: still running, until it is ended below
     if session.ended in ("duration", "signal"):
@@ -940,7 +924,7 @@ def finish(session: Session) -> None:
     comment("between samples", " ".join(map(str, sampler.missed[1:])))
     comment("samples due", max(session.due, int(duration / session.interval)))
     comment("own cpu seconds", f"{cpu:.3f}")
-    comment("own peak rss", own)
+    comment("own peak rss", own["VmHWM"])
     comment("exit status", session.status if command else "")
     comment("duration", f"{duration:.3f}")
     if command and all_ended and duration < 3 and session.status < 128:
@@ -972,10 +956,7 @@ def end_command(session: Session) -> bool:
 
 
 def hint_running_instance(name: str) -> None:
-    """Say that a command which ended at once may have handed over to a running instance.
-
-    Those that do so have children of their own (Electron, Firefox), unlike most shells.
-    """
+    """Tell of another process of that name with children of its own, as Electron's have."""
     same = [p for p in psutil.process_iter(["name", "ppid"]) if p.info["name"] == name]
     parents = {p.pid for p in same} & {p.info["ppid"] for p in same}
     if parents and not INTERPRETER_RE.match(name):
@@ -1038,15 +1019,12 @@ def data_lines(path: str, meta: dict[str, str]) -> Iterator[str]:
 
 
 def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
-    """The complete samples of a recording, up to any damage: meta["cut"] says where that is.
-
-    A pid that was absent for a sample is another process. Raises Problem when it is no recording.
-    """
+    """The complete samples of a recording, up to any damage: meta["cut"] says where that is."""
     lines = data_lines(path, meta)
     header = next(lines, "")  # may be cut off: then no rows follow
     if not (HEADER.startswith(header) or header.startswith("#")):
         raise Problem(f"{path}: not a recording of memory.py (made with --csv)", 2)
-    last, keys = 0.0, {}  # of the sample before
+    last, keys = 0.0, {}  # of the sample before: a pid that was not in it is a new process
     memories, names, age = {}, {}, 0.0
     for place, line in enumerate(lines, 1):
         row = ROW_RE.fullmatch(line)
@@ -1160,10 +1138,7 @@ class Run:
 
 
 def points_of(run: Run) -> list[Sample]:
-    """The points of the graph, in a second pass: samples with the drawn processes alone.
-
-    If there are too many, a point has the largest values of several samples in a row.
-    """
+    """The points of the graph, in a second pass: each the largest values of a few samples."""
     points = []
     samples = (s for s in itertools.islice(samples_of(run.path, {}), run.samples) if s.memories)
     while group := list(itertools.islice(samples, -(-run.samples // MAX_POINTS))):
@@ -1318,8 +1293,6 @@ def process_table(run: Run) -> Iterator[str]:
 def largest_mappings(run: Run) -> tuple[str, list[tuple]]:
     """Title, and rows (kind, name, PSS, anonymous part, share): the largest, then the rest."""
     made_of, rows = run.figures["made_of"], []
-    if not made_of:
-        return "", rows
     rest = whole = made_of["pss"]
     shown = [row for row in made_of["mappings"] if row["pss"] >= whole / 200]
     for row in shown[:MAPPINGS_SHOWN]:
@@ -1409,7 +1382,7 @@ def panels(figure: Figure, title: str, notes: Sequence[str], titles: Sequence[st
 def draw_run(figure: Figure, run: Run) -> None:
     """The sums of each metric, PSS by process over the same time, and PSS by mapping."""
     titles = ["Sum over all processes, in MiB", "PSS by process, stacked, in MiB"]
-    title, mappings = largest_mappings(run)
+    title, mappings = largest_mappings(run) if run.figures["made_of"] else ("", [])
     titles += [f"{title} (blue: files; orange: anonymous; green: shared)"] if mappings else []
     notes = [headline(run), *caveats(run), *peak_line(run)]
     upper, lower, *third = panels(figure, run.title, notes, titles)
