@@ -144,8 +144,6 @@ def read_stat(pid: int, before: Stat | None = None) -> Stat:
     if before and text == before.text:
         return before
     fields = text.rpartition(b")")[2].split(None, 26)  # [n] is field n + 3 of the manual page
-    if not fields:
-        raise ProcessLookupError("the process is gone")
     state = "X" if fields[0] != b"Z" and fields[20] == b"0" else fields[0].decode()
     faults, reaped = int(fields[7]) + int(fields[9]), int(fields[8]) + int(fields[10])
     started, rss, stack_start = int(fields[19]), int(fields[21]) * PAGE_SIZE, int(fields[25])
@@ -154,7 +152,7 @@ def read_stat(pid: int, before: Stat | None = None) -> Stat:
 
 def read_resident(pid: int) -> tuple[int, int]:
     """Resident anonymous memory, and resident files and shared memory: /proc/PID/statm."""
-    pages = read_file(f"/proc/{pid}/statm").split() or [0] * 3
+    pages = read_file(f"/proc/{pid}/statm").split()
     mapped = int(pages[2]) * PAGE_SIZE
     return int(pages[1]) * PAGE_SIZE - mapped, mapped
 
