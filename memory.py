@@ -430,9 +430,8 @@ class Poller:
         process.resident = anon, mapped = read_resident(process.tid)
         if not process.reading:
             process.update_name()
-            nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
+            origin, nothing = self.forked_from(process), Memory(stat.rss, 0, 0, 0, 0, 0, 0)
             process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all it has counts as growth
-            origin = self.forked_from(process)
             if origin:  # its anonymous memory is all shared now; any fault of either may be a copy
                 (its_anon, its_mapped), memory = origin.resident, origin.reading.memory
                 if memory.uss is not None:  # carry() adds the growth: only files stay private
@@ -448,10 +447,9 @@ class Poller:
 
     def forked_from(self, process: Process) -> Process | None:
         """One with the same stack, which exec moves: its parent, or another if that has ended."""
-        known = self.tree.known
-        for other in (known.get(process.stat.ppid), *known.values()):
-            same = other and other.reading and other.stat.stack_start == process.stat.stack_start
-            if same and other is not process and process.stat.stack_start:
+        stack, known = process.stat.stack_start, self.tree.known
+        for other in (known.get(process.stat.ppid), *known.values()):  # itself has no reading yet
+            if stack and other and other.reading and other.stat.stack_start == stack:
                 return other
         return None
 
