@@ -713,9 +713,15 @@ class Recording:
             os.unlink(useless)
 
 
-# ---------------------------------------------------------------- the command
+# ---------------------------------------------------------------- one measurement
+# Starts the command, and takes samples at fixed times until the tree has ended, a signal ends it,
+# or time is up.
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TERM_SECONDS = 5  # from one step of ending a command to the next
+FREE_PER_CPU_RE = re.compile(rb"^ +count: +(\d+)$", re.M)  # in /proc/zoneinfo
 
 
 class Command:
@@ -755,15 +761,6 @@ class Command:
         if self.status is None:
             with contextlib.suppress(OSError):  # it runs as another user now
                 os.kill(self.pid, number)
-
-
-# ---------------------------------------------------------------- one measurement
-# Takes samples at fixed times until the tree has ended, a signal ends it, or time is up.
-
-SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-TERM_SECONDS = 5  # from one step of ending a command to the next
-FREE_PER_CPU_RE = re.compile(rb"^ +count: +(\d+)$", re.M)  # in /proc/zoneinfo
 
 
 def memory_in_use() -> int:
