@@ -925,10 +925,9 @@ def finish(session: Session) -> None:
 
 
 def end_command(session: Session) -> bool:
-    """Send SIGTERM to the command, which can end its own children; then to all; then SIGKILL.
+    """SIGTERM to the command, which can end its own children; then to all; then SIGKILL to all.
 
-    A step takes TERM_SECONDS, or until a signal; processes that appear meanwhile get it too.
-    Returns whether all have ended.
+    A step takes TERM_SECONDS, or until a signal; new processes get it too. True if all have ended.
     """
     session.command.send(signal.SIGTERM)
     for number in (None, signal.SIGTERM, signal.SIGKILL):
@@ -1154,28 +1153,26 @@ def made_of(text: str) -> dict[str, object] | None:
 
 def run_to_dict(run: Run) -> dict[str, object]:
     """The run as JSON: sizes in bytes, times in seconds, None for what is unknown."""
-    uses, peak = run.uses.values(), run.peak.memories.values()
+    uses, peak, meta = run.uses.values(), run.peak.memories.values(), run.meta
+    cpu, rss = (number(meta, key) for key in ("own cpu seconds", "own peak rss"))
     split = {kind: sum(getattr(memory, kind) or 0 for memory in peak) for kind in KINDS}
     if uncertain := run.metrics.get("uncertain"):
         uncertain = {"peak": uncertain["peak"], "seconds": round(run.spans["uncertain"], 3)}
     return {
-        "command": run.meta.get("command"),
-        "exit_status": number(run.meta, "exit status"),
+        "command": meta.get("command"),
+        "exit_status": number(meta, "exit status"),
         "duration": round(run.end, 3),
-        "interval": number(run.meta, "interval"),
+        "interval": number(meta, "interval"),
         "samples": run.samples,
         "processes": run.metrics["processes"]["peak"],
         "unreadable": run.unreadable,
         "uncertain": uncertain,
         **{name: run.metrics.get(name) for name in METRICS},
         "pss_peak_split": split if any(split.values()) else None,
-        "made_of": made_of(run.meta.get("made of", "")),
+        "made_of": made_of(meta.get("made of", "")),
         "by_process": sorted(uses, key=lambda use: (-use["pss_at_peak"], -use["peak_part"])),
-        "kernel_peak_rss": number(run.meta, "kernel peak rss"),
-        "own": {
-            "cpu_seconds": number(run.meta, "own cpu seconds"),
-            "peak_rss": number(run.meta, "own peak rss"),
-        },
+        "kernel_peak_rss": number(meta, "kernel peak rss"),
+        "own": {"cpu_seconds": cpu, "peak_rss": rss},
     }
 
 
@@ -1262,10 +1259,9 @@ def metric_table(run: Run) -> Iterator[str]:
 def sparkline(run: Run) -> str:
     """PSS over time as a line of blocks from 0 to the peak: the largest of each column's time."""
     peak, width = run.metrics["pss"]["peak"], max(run.end, 1e-9) / SPARKLINE_WIDTH
-    blocks, sizes = "", [run.points[0].totals["pss"]]
+    blocks, sizes = "", [run.points[0].totals["pss"]]  # the last one holds till the next
     for column in range(SPARKLINE_WIDTH):
-        points = [point for point in run.points if column <= point.time / width < column + 1]
-        sizes = [point.totals["pss"] for point in points] or sizes[-1:]  # it holds till then
+        sizes = [p.totals["pss"] for p in run.points if p.time // width == column] or sizes[-1:]
         blocks += BLOCKS[min(7, 8 * max(sizes) // max(1, peak))]
     return f"PSS {blocks} 0 to {mib(peak)}"
 
