@@ -392,15 +392,48 @@ def full_read(process: Process) -> Reading:
     return reading._replace(blurred=max(moved, min(freed, process.uncertain)))
 
 
-class Poller:
-    """Polls the processes of a tree, and carries forward what was read of them."""
+class Sampler:
+    """Polls and reads the processes: PSS is true within MUST_READ, or its uncertainty is told."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
+        self.total = self.peak = 0  # PSS: of the last sample, and the largest so far
+        self.uncertain = 0  # bytes by which the total may be off; 0 if within the limit
         self.unassigned = 0  # uncertain bytes that belong to no single process
+        self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
+        self.huge_pages = 0  # /proc/vmstat's count at the last sample
         self.largest = self.kernel_peak = 0  # largest RSS of one process: sampled, by the kernel
-        self.polled_at = 0.0  # the middle of the last poll
         self.missed = (0, 0, 0, 0, "")  # RSS: unseen, by the kernel, sampled; pid and name
+        self.refused = ""  # why PSS could not be read
+        self.polled_at = 0.0  # the middle of the last poll
+        self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
+
+    def sample(self, everything: bool = False) -> list[Process]:
+        """Poll all processes; read all if that is worth it, or asked for. Returns the living."""
+        now = time.monotonic()
+        living = self.poll()
+        self.count_huge_pages(living)
+        self.total, uncertain, limit = self.sums(living)
+        at_peak, since = self.total > self.peak, now - self.read_end
+        threshold = max(SMALL, self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
+        too_old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
+        worth_it = uncertain > threshold and since > self.read_cost / READ_SHARE
+        must = uncertain > limit and (at_peak or since > self.read_cost)  # half a core at most
+        if everything or too_old or worth_it or must:
+            self.read_all(living, now)
+            self.total, uncertain, limit = self.sums(living)
+        self.uncertain = uncertain if uncertain > limit else 0
+        self.peak = max(self.peak, self.total)
+        for process in living:
+            process.largest = max(process.largest, process.memory.rss)
+            self.largest = max(self.largest, process.largest)
+        return living
+
+    def sums(self, living: Sequence[Process]) -> tuple[int, int, float]:
+        """The sum of PSS, its uncertainty, and the uncertainty allowed, in bytes."""
+        total = sum(process.memory.part for process in living)
+        uncertain = self.unassigned + sum(process.uncertain for process in living)
+        return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
     def poll(self) -> list[Process]:
         """Find the processes and carry each forward to now. Returns those with memory."""
@@ -470,46 +503,6 @@ class Poller:
             missed = mark - largest, mark, largest, process.pid, process.name
             self.missed = max(self.missed, missed)
 
-
-class Sampler(Poller):
-    """Decides when to read: PSS is true within MUST_READ, or its uncertainty is reported."""
-
-    def __init__(self, tree: Tree) -> None:
-        super().__init__(tree)
-        self.total = self.peak = 0  # PSS: of the last sample, and the largest so far
-        self.uncertain = 0  # bytes by which the total may be off; 0 if within the limit
-        self.refused = ""  # why PSS could not be read
-        self.huge_pages = 0  # /proc/vmstat's count at the last sample
-        self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
-        self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
-
-    def sample(self, everything: bool = False) -> list[Process]:
-        """Poll all processes; read all if that is worth it, or asked for. Returns the living."""
-        now = time.monotonic()
-        living = self.poll()
-        self.count_huge_pages(living)
-        self.total, uncertain, limit = self.sums(living)
-        at_peak, since = self.total > self.peak, now - self.read_end
-        threshold = max(SMALL, self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
-        too_old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
-        worth_it = uncertain > threshold and since > self.read_cost / READ_SHARE
-        must = uncertain > limit and (at_peak or since > self.read_cost)  # half a core at most
-        if everything or too_old or worth_it or must:
-            self.read_all(living, now)
-            self.total, uncertain, limit = self.sums(living)
-        self.uncertain = uncertain if uncertain > limit else 0
-        self.peak = max(self.peak, self.total)
-        for process in living:
-            process.largest = max(process.largest, process.memory.rss)
-            self.largest = max(self.largest, process.largest)
-        return living
-
-    def sums(self, living: Sequence[Process]) -> tuple[int, int, float]:
-        """The sum of PSS, its uncertainty, and the uncertainty allowed, in bytes."""
-        total = sum(process.memory.part for process in living)
-        uncertain = self.unassigned + sum(process.uncertain for process in living)
-        return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
-
     def count_huge_pages(self, living: Sequence[Process]) -> None:
         """Add what new huge pages may have replaced: each is one fault, but HUGE_PAGE bytes."""
         pages = self.huge_pages
@@ -561,8 +554,7 @@ class Sampler(Poller):
             process.reading, process.read_at = full_read(process), time.monotonic()
         except PermissionError as error:
             self.refused = error.strerror
-            unknown = Memory(sum(process.resident))
-            process.reading = process.reading._replace(memory=unknown)
+            process.reading = process.reading._replace(memory=Memory(sum(process.resident)))
         except OSError:
             return
         process.update_name()
