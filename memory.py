@@ -720,7 +720,7 @@ class Command:
     """The command, a child of memory.py. The only place that waits for children."""
 
     def __init__(self, argv: Sequence[str], signal_mask: Iterable[int]) -> None:
-        """Start it, with memory.py's descriptors and group. Raises Problem with 127 or 126."""
+        """Start it in memory.py's group. Raises Problem: 127, not found; 126, not executable."""
         self.name = os.path.basename(argv[0])
         self.status: int | None = None  # as a shell has it: 128 + n when a signal ended it
         self.high_water = self.largest = 0  # RSS of it and what it waited for; in the samples
@@ -917,16 +917,13 @@ def finish(session: Session) -> None:
 
 
 def end_command(session: Session) -> bool:
-    """SIGTERM to the command, which can end its own children; then to all; then SIGKILL to all.
-
-    A step takes TERM_SECONDS, or until a signal; new processes get it too. True if all have ended.
-    """
-    session.command.send(signal.SIGTERM)
+    """Send SIGTERM to the command, then to all, then SIGKILL. Returns whether all have ended."""
+    session.command.send(signal.SIGTERM)  # it can end its own children
     for number in (None, signal.SIGTERM, signal.SIGKILL):
         signalled: set[Process] = set()
         deadline = time.monotonic() + TERM_SECONDS
-        while time.monotonic() < deadline:
-            for process in set(session.tree.alive() if number else ()) - signalled:
+        while time.monotonic() < deadline:  # or until a signal
+            for process in set(session.tree.alive() if number else ()) - signalled:  # new ones too
                 signalled.add(process)
                 with contextlib.suppress(psutil.Error, OSError):  # gone, or another user's
                     process.handle.send_signal(number)
@@ -940,7 +937,7 @@ def end_command(session: Session) -> bool:
 
 
 def hint_running_instance(name: str) -> None:
-    """Tell of another process of that name with children of its own, as Electron's have."""
+    """Name the instance that may have taken over: one with children, unlike most shells."""
     same = [p for p in psutil.process_iter(["name", "ppid"]) if p.info["name"] == name]
     parents = {p.pid for p in same} & {p.info["ppid"] for p in same}
     if parents and not INTERPRETER_RE.match(name):
@@ -1117,8 +1114,7 @@ class Run:
 
     def size(self, name: str, key: str) -> str:
         """Peak, mean or end of a metric: a bound where RSS stands in for what was not readable."""
-        is_bound = self.figures["unreadable"] > 0 and name in ("pss", "uss")
-        return mib(self.metrics[name][key], is_bound)
+        return mib(self.metrics[name][key], self.unreadable > 0 and name in ("pss", "uss"))
 
 
 def points_of(run: Run) -> list[Sample]:
