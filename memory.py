@@ -706,8 +706,7 @@ class Recording:
 
 
 # ---------------------------------------------------------------- one measurement
-# Starts the command, and takes samples at fixed times until the tree has ended, a signal ends it,
-# or time is up.
+# Starts the command; samples at fixed times until its tree ends, a signal comes, or time is up.
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
