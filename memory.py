@@ -227,7 +227,7 @@ class Process:
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
-        """None for a zombie, and between vfork and exec. OSError: it or its thread has ended."""
+        """None: a zombie, or between vfork and exec. OSError: it has ended, or the thread read."""
         stat, self.tid = read_stat(self.pid, self.stat), self.pid
         if stat is self.stat:
             return stat
@@ -366,8 +366,8 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
 def full_read(process: Process) -> Reading:
     """Read smaps_rollup, and the counters to carry it forward from. Raises OSError.
 
-    What has changed since the poll stays uncertain (the others were read without it), by the mix
-    of the reading before or of this one: only the former has what was freed.
+    What has changed since the poll stays uncertain: the others were read without it. How much PSS
+    that is follows the reading before, which has what was freed, or this one: the larger.
     """
     sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
     status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
@@ -393,7 +393,7 @@ def full_read(process: Process) -> Reading:
 
 
 class Sampler:
-    """Polls and reads the processes: PSS is true within MUST_READ, or its uncertainty is told."""
+    """Polls and reads: PSS is true within MUST_READ, or its uncertainty is reported."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
