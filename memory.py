@@ -755,7 +755,7 @@ class Command:
 
 
 def memory_in_use() -> int:
-    """MemTotal - MemAvailable in bytes, less the free pages in each CPU's lists (up to 1/8)."""
+    """MemTotal - MemAvailable, less the free pages in each CPU's lists (up to an eighth of all)."""
     sizes, pages = parse_sizes(read_file("/proc/meminfo")), []
     with contextlib.suppress(OSError), open("/proc/zoneinfo", "rb", buffering=0) as file:
         pages = FREE_PER_CPU_RE.findall(file.read())
@@ -1246,9 +1246,10 @@ def metric_table(run: Run) -> Iterator[str]:
 def sparkline(run: Run) -> str:
     """PSS over time as a line of blocks from 0 to the peak: the largest of each column's time."""
     peak, width = run.metrics["pss"]["peak"], max(run.end, 1e-9) / SPARKLINE_WIDTH
-    blocks, sizes = "", [run.points[0].totals["pss"]]  # the last one holds till the next
+    blocks, sizes = "", [run.points[0].totals["pss"]]
     for column in range(SPARKLINE_WIDTH):
-        sizes = [p.totals["pss"] for p in run.points if p.time // width == column] or sizes[-1:]
+        points = [point for point in run.points if column <= point.time / width < column + 1]
+        sizes = [point.totals["pss"] for point in points] or sizes[-1:]  # it holds till then
         blocks += BLOCKS[min(7, 8 * max(sizes) // max(1, peak))]
     return f"PSS {blocks} 0 to {mib(peak)}"
 
