@@ -27,16 +27,12 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 try:
     import psutil
 except ImportError:  # not needed to draw a recording
     psutil = None
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 VERSION = "1.2"
 MIB = 2**20
@@ -392,48 +388,15 @@ def full_read(process: Process) -> Reading:
     return reading._replace(blurred=max(moved, min(freed, process.uncertain)))
 
 
-class Sampler:
-    """Polls and reads: PSS is true within MUST_READ, or its uncertainty is reported."""
+class Poller:
+    """Polls the processes of a tree, and carries forward what was read of them."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.total = self.peak = 0  # PSS: of the last sample, and the largest so far
-        self.uncertain = 0  # bytes by which the total may be off; 0 if within the limit
         self.unassigned = 0  # uncertain bytes that belong to no single process
-        self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
-        self.huge_pages = 0  # /proc/vmstat's count at the last sample
         self.largest = self.kernel_peak = 0  # largest RSS of one process: sampled, by the kernel
-        self.missed = (0, 0, 0, 0, "")  # RSS: unseen, by the kernel, sampled; pid and name
-        self.refused = ""  # why PSS could not be read
         self.polled_at = 0.0  # the middle of the last poll
-        self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
-
-    def sample(self, everything: bool = False) -> list[Process]:
-        """Poll all processes; read all if that is worth it, or asked for. Returns the living."""
-        now = time.monotonic()
-        living = self.poll()
-        self.count_huge_pages(living)
-        self.total, uncertain, limit = self.sums(living)
-        at_peak, since = self.total > self.peak, now - self.read_end
-        threshold = max(SMALL, self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
-        too_old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
-        worth_it = uncertain > threshold and since > self.read_cost / READ_SHARE
-        must = uncertain > limit and (at_peak or since > self.read_cost)  # half a core at most
-        if everything or too_old or worth_it or must:
-            self.read_all(living, now)
-            self.total, uncertain, limit = self.sums(living)
-        self.uncertain = uncertain if uncertain > limit else 0
-        self.peak = max(self.peak, self.total)
-        for process in living:
-            process.largest = max(process.largest, process.memory.rss)
-            self.largest = max(self.largest, process.largest)
-        return living
-
-    def sums(self, living: Sequence[Process]) -> tuple[int, int, float]:
-        """The sum of PSS, its uncertainty, and the uncertainty allowed, in bytes."""
-        total = sum(process.memory.part for process in living)
-        uncertain = self.unassigned + sum(process.uncertain for process in living)
-        return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
+        self.missed = (0, 0, 0, 0, "")  # RSS: unseen, by the kernel, sampled; pid and name
 
     def poll(self) -> list[Process]:
         """Find the processes and carry each forward to now. Returns those with memory."""
@@ -502,6 +465,46 @@ class Sampler:
         if largest and self.tree.of_command:  # with --pid the mark may predate the start
             missed = mark - largest, mark, largest, process.pid, process.name
             self.missed = max(self.missed, missed)
+
+
+class Sampler(Poller):
+    """Decides when to read: PSS is true within MUST_READ, or its uncertainty is reported."""
+
+    def __init__(self, tree: Tree) -> None:
+        super().__init__(tree)
+        self.total = self.peak = 0  # PSS: of the last sample, and the largest so far
+        self.uncertain = 0  # bytes by which the total may be off; 0 if within the limit
+        self.refused = ""  # why PSS could not be read
+        self.huge_pages = 0  # /proc/vmstat's count at the last sample
+        self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
+        self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
+
+    def sample(self, everything: bool = False) -> list[Process]:
+        """Poll all processes; read all if that is worth it, or asked for. Returns the living."""
+        now = time.monotonic()
+        living = self.poll()
+        self.count_huge_pages(living)
+        self.total, uncertain, limit = self.sums(living)
+        at_peak, since = self.total > self.peak, now - self.read_end
+        threshold = max(SMALL, self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
+        too_old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
+        worth_it = uncertain > threshold and since > self.read_cost / READ_SHARE
+        must = uncertain > limit and (at_peak or since > self.read_cost)  # half a core at most
+        if everything or too_old or worth_it or must:
+            self.read_all(living, now)
+            self.total, uncertain, limit = self.sums(living)
+        self.uncertain = uncertain if uncertain > limit else 0
+        self.peak = max(self.peak, self.total)
+        for process in living:
+            process.largest = max(process.largest, process.memory.rss)
+            self.largest = max(self.largest, process.largest)
+        return living
+
+    def sums(self, living: Sequence[Process]) -> tuple[int, int, float]:
+        """The sum of PSS, its uncertainty, and the uncertainty allowed, in bytes."""
+        total = sum(process.memory.part for process in living)
+        uncertain = self.unassigned + sum(process.uncertain for process in living)
+        return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
         """Add what new huge pages may have replaced: each is one fault, but HUGE_PAGE bytes."""
@@ -1342,7 +1345,7 @@ def picture(runs: Sequence[Run], out: str) -> bytes:
     return data.getvalue()
 
 
-def panels(figure: Figure, title: str, notes: Sequence[str], titles: Sequence[str]) -> list[Axes]:
+def panels(figure, title: str, notes: Sequence[str], titles: Sequence[str]) -> list:
     """Panels of these titles below the figure's title and notes, with room for legends."""
     found = figure.subplots(len(titles), 1, gridspec_kw={"height_ratios": (3, 3, 2)[: len(titles)]})
     lines = textwrap.wrap(label_of("; ".join(notes), 2000), 165, max_lines=4)
@@ -1356,7 +1359,7 @@ def panels(figure: Figure, title: str, notes: Sequence[str], titles: Sequence[st
     return list(found)
 
 
-def draw_run(figure: Figure, run: Run) -> None:
+def draw_run(figure, run: Run) -> None:
     """The sums of each metric, PSS by process over the same time, and PSS by mapping."""
     titles = ["Sum over all processes, in MiB", "PSS by process, stacked, in MiB"]
     title, mappings = largest_mappings(run) if run.figures["made_of"] else ("", [])
@@ -1374,7 +1377,7 @@ def draw_run(figure: Figure, run: Run) -> None:
         draw_bar(third[0], pss, text, KIND_COLOURS.get(kind, GREY), anon)
 
 
-def draw_comparison(figure: Figure, *runs: Run) -> None:
+def draw_comparison(figure, *runs: Run) -> None:
     """Above, a curve of PSS per run; below, its peak and end as bars."""
     titles = ["PSS over time, in MiB", "PSS of each run, in MiB"]
     notes = [f"{run.path}: {caveat}" for run in runs for caveat in caveats(run)]
@@ -1389,7 +1392,7 @@ def draw_comparison(figure: Figure, *runs: Run) -> None:
             draw_bar(lower, run.metrics["pss"][key], text, look[0])
 
 
-def draw_bar(panel: Axes, size: int, text: str, colour: str, anon: int = 0) -> None:
+def draw_bar(panel, size: int, text: str, colour: str, anon: int = 0) -> None:
     """A bar below those that are there: a size in bytes, the anonymous part of it in orange."""
     place = -len(panel.texts)
     panel.barh(place, size / MIB, color=colour)
@@ -1399,7 +1402,7 @@ def draw_bar(panel: Axes, size: int, text: str, colour: str, anon: int = 0) -> N
     panel.set_yticks([])
 
 
-def time_axis(panel: Axes, end: float, points: Sequence[Sample]) -> list[float]:
+def time_axis(panel, end: float, points: Sequence[Sample]) -> list[float]:
     """Label it. Returns the points' times in its unit."""
     unit, name = (60, "minutes") if end >= 180 else (1, "seconds")
     panel.set_xlim(0, max(end, 0.001) / unit)
@@ -1407,7 +1410,7 @@ def time_axis(panel: Axes, end: float, points: Sequence[Sample]) -> list[float]:
     return [point.time / unit for point in points]
 
 
-def draw_curve(panel: Axes, end: float, run: Run, name: str, label: str, look: tuple) -> None:
+def draw_curve(panel, end: float, run: Run, name: str, label: str, look: tuple) -> None:
     """A metric over time, each value held to the next; the peak of PSS is marked."""
     colour, style, width = look
     times = time_axis(panel, end, run.points)
@@ -1419,7 +1422,7 @@ def draw_curve(panel: Axes, end: float, run: Run, name: str, label: str, look: t
     panel.legend(labelspacing=0.9, **LEGEND)
 
 
-def draw_processes(panel: Axes, run: Run) -> None:
+def draw_processes(panel, run: Run) -> None:
     """PSS of the largest processes and of the rest as one, stacked from below."""
     layers, labels = [], []
     for key, use in run.drawn.items():
