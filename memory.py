@@ -223,7 +223,7 @@ class Process:
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
-        """None: a zombie, or between vfork and exec. OSError: it has ended, or the thread read."""
+        """/proc/PID/stat; None for a zombie, and before exec. OSError: it, or the thread, ended."""
         stat, self.tid = read_stat(self.pid, self.stat), self.pid
         if stat is self.stat:
             return stat
@@ -298,11 +298,10 @@ class Tree:
 # ---------------------------------------------------------------- sampling
 # To read smaps_rollup the kernel walks the page tables, some 17 us for each resident MiB, and
 # holds up the process's own mmap calls meanwhile; /proc/PID/stat costs 10 us whatever the size.
-# So every process is polled at every sample, what was last read of it is carried forward by its
-# RSS, and the bytes that RSS and page faults leave open are added up over the tree. When these are
-# worth a read, all processes are read together, because only figures of one moment add up. What
-# could not be resolved in time is reported, in bytes. Changes without any sign (another program
-# maps the same file) are bounded by the age of the last read.
+# So every process is polled at every sample, and what was last read is carried forward by its RSS.
+# The bytes that RSS and page faults leave open are added up. When they are worth a read, all
+# processes are read together, because only figures of one moment add up; what stays open is
+# reported. Changes without any sign (another program maps the same file) are as old as that read.
 
 WORTH_READING = 0.01  # uncertainty (share of PSS) above which to read, within READ_SHARE
 WORTH_AT_PEAK = 0.002  # the same at a new peak, so that a peak is read and not estimated
@@ -943,8 +942,7 @@ def hint_running_instance(name: str) -> None:
     same = [p for p in psutil.process_iter(["name", "ppid"]) if p.info["name"] == name]
     parents = {p.pid for p in same} & {p.info["ppid"] for p in same}
     if parents and not INTERPRETER_RE.match(name):
-        words = f"{name} ended at once, and another {name} runs: it may have taken over"
-        say(f"{words}; to measure that one: memory.py --pid {min(parents)}")
+        say(f"another {name} may have taken over; to measure it: memory.py --pid {min(parents)}")
 
 
 # ---------------------------------------------------------------- reading a recording
@@ -1316,7 +1314,7 @@ def comparison(runs: Sequence[Run]) -> Iterator[str]:
 
 
 # ---------------------------------------------------------------- the graph
-# Runs go in, a picture comes out.
+# Runs go in, a picture comes out. Figures and panels are matplotlib's Figure and Axes.
 
 # Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
 GREY = "#BBBBBB"

@@ -399,7 +399,7 @@ def test_single_instance_hint():
     lonely = subprocess.Popen(["sleep", "60"])
     try:
         time.sleep(1.5)
-        hint = f"may have taken over; to measure that one: memory.py --pid {other.pid}\n"
+        hint = f"may have taken over; to measure it: memory.py --pid {other.pid}\n"
         assert hint in run(single, "-c", "sleep 0.1").stderr
         assert "another" not in run(single, "-c", "kill -TERM $$").stderr
         assert "another" not in run("sleep", "0.1").stderr
