@@ -640,7 +640,7 @@ class Report:
         """Report what goes wrong in the block and go on after it; show progress on a terminal."""
         try:
             yield
-        except (Problem, OSError, UnicodeEncodeError) as error:
+        except (Problem, OSError, UnicodeEncodeError, ImportError, RuntimeError) as error:
             self.problem(path, getattr(error, "strerror", None) or str(error))
         passed = time.monotonic() - self.begin
         if passed > self.quiet_until and sys.stderr and sys.stderr.isatty():
@@ -1173,11 +1173,14 @@ def app_archive(pids: Iterable[int]) -> list[str]:
         with contextlib.suppress(OSError):  # another user's: reported when its memory is read
             program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
             words = filter(None, proc_text(f"/proc/{pid}/cmdline").split("\0")[1:])
+            here, there = (os.readlink(f"/proc/{of}/ns/mnt") for of in ("self", pid))
+            root = "" if here == there else f"/proc/{pid}/root"  # a container's, or Flatpak's
+            newer = ", perhaps newer than the program" if program.endswith(" (deleted)") else ""
             for word in (f"{os.path.dirname(program)}/resources", *words):
-                place = os.path.join(folder, word)
+                place = root + os.path.join(folder, word)
                 for path in (place, f"{place}/app.asar"):
                     if path.endswith(".asar") and os.path.isfile(path):
-                        say(f"process {pid}: its archive is the input: {path}")
+                        say(f"process {pid}: its archive is the input: {path}{newer}")
                         return [path]
     return []
 

@@ -148,9 +148,8 @@ def read_stat(pid: int, before: Stat | None = None) -> Stat:
 
 def read_resident(pid: int) -> tuple[int, int]:
     """Resident anonymous memory, and resident files and shared memory: /proc/PID/statm."""
-    pages = read_file(f"/proc/{pid}/statm").split()
-    mapped = int(pages[2]) * PAGE_SIZE
-    return int(pages[1]) * PAGE_SIZE - mapped, mapped
+    _, resident, mapped, *_ = map(int, read_file(f"/proc/{pid}/statm").split())
+    return (resident - mapped) * PAGE_SIZE, mapped * PAGE_SIZE
 
 
 def parse_sizes(data: bytes) -> dict[str, int]:
@@ -177,8 +176,10 @@ def live_thread(pid: int) -> int | None:
 def uses_memory_of(tid: int, parent: int) -> bool:
     """Whether a child still uses its parent's memory, as between vfork(2) and exec."""
     answer = LIBC.syscall(KCMP, tid, parent, KCMP_VM, 0, 0)
-    if answer == -1 and read_stat(parent).state == "D":  # kcmp(2) is refused, in a container say
-        return read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
+    if answer == -1:  # refused, as in a container: in a vfork a thread of the parent waits
+        same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
+        threads = map(int, os.listdir(f"/proc/{parent}/task"))
+        return same and any(read_stat(thread).state == "D" for thread in threads)
     return answer == 0
 
 
@@ -1543,8 +1544,7 @@ def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
     pids = " ".join(words).replace(",", " ").split()
     unknown = [pid for pid in pids if pid not in running]
     if unknown or not pids:
-        which = " ".join(["--pid", *unknown])
-        raise Problem(f"{which}: no such process (did pgrep find none?)", 2)
+        raise Problem(f"{' '.join(['--pid', *unknown])}: no such process (did pgrep find none?)", 2)
     return [running[pid] for pid in pids]
 
 

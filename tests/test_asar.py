@@ -1827,3 +1827,13 @@ def test_memory_of_a_sparse_file_and_of_lines_without_end():
         for _ in range(30):
             file.write("é字".encode() * 2 * 10**6)
     assert high_water("a.js") < 64
+
+
+def test_a_matplotlib_that_cannot_start(monkeypatch):
+    """As where a user has no home: the report is there all the same."""
+    Path("matplotlib").mkdir()
+    Path("matplotlib", "__init__.py").write_text("raise RuntimeError('no home directory')")
+    Path("a.js").write_text(f'"{"Ab1+" * 200}"')
+    result = run("a.js", "--out", "a.png", env={**os.environ, "PYTHONPATH": os.getcwd()})
+    assert result.returncode == 2 and "1 base64 literal" in result.stdout
+    assert result.stderr == "asar_investigate.py: a.png: no home directory\n"

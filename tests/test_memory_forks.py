@@ -251,6 +251,35 @@ def test_a_vfork_of_a_process_whose_main_thread_has_ended():
         parent.wait()
 
 
+THREAD_IN_A_VFORK_BESIDE = """
+import os, threading
+a = bytearray(50 << 20)
+opening = (os.POSIX_SPAWN_OPEN, 0, "fifo", os.O_RDONLY, 0)
+spawn = {"file_actions": [opening]}
+threading.Thread(target=os.posix_spawn, args=("/bin/true", ["true"], {}), kwargs=spawn).start()
+"""
+
+
+@pytest.mark.parametrize("number", [memory.KCMP, -1], ids=["kcmp", "kcmp refused"])
+def test_a_vfork_of_a_second_thread(monkeypatch, number):
+    """Where kcmp(2) is refused, as in Docker's containers, the waiting thread tells."""
+    monkeypatch.setattr(memory, "KCMP", number)
+    os.mkfifo("fifo")
+    parent = subprocess.Popen([sys.executable, "-c", THREAD_IN_A_VFORK_BESIDE])
+    handle = psutil.Process(parent.pid)
+    try:
+        (child,) = wait_for(handle.children)
+        wait_for(lambda: child.status() == "sleeping")  # in open()
+        sampler = memory.Sampler(memory.Tree([handle]))
+        (process,) = sampler.sample()
+        assert process.pid == parent.pid and 50 * MIB < process.memory.pss < 70 * MIB
+    finally:
+        os.close(os.open("fifo", os.O_RDWR))  # the child's open() returns
+        for process in (*handle.children(), parent):
+            process.kill()
+        parent.wait()
+
+
 def test_a_fork_whose_own_parent_was_never_seen():
     """A double fork: the one in the middle has ended."""
     with obeying() as (parent, sampler, do):

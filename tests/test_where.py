@@ -1497,3 +1497,45 @@ def test_the_archive_of_a_process_is_found(way):
     report = json.loads(Path("r.json").read_text())
     assert [one["path"].rpartition("/")[2] for one in report["sources"]] == ["1.bundle.js"]
     assert len(report["sources"][0]["literals"]) == 3
+
+
+def test_the_archive_of_a_process_in_a_container():
+    """Its own archive, not the one that stands here under the same name."""
+    for folder, text in (("app", "here"), ("inside", BUNDLE)):
+        Path(folder, "resources").mkdir(parents=True)
+        (Path(folder, "resources") / "app.asar").write_bytes(asar({"1.bundle.js": text.encode()}))
+    shutil.copy(shutil.which("sleep"), "inside/program")
+    mount = 'mount --bind inside app || exit 77; cd /; exec "$1/app/program" 99'
+    words = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        mount,
+        "sh",
+        os.getcwd(),
+    ]
+    with subprocess.Popen(words) as process:
+        comm = Path(f"/proc/{process.pid}/comm")
+        wait_for(lambda: process.poll() is not None or comm.read_text() == "program\n")
+        if process.poll() is not None:
+            pytest.skip(f"{FORBIDDEN}: a file system of one's own")
+        status, _, err = call("--pid", process.pid, "--json", "r.json")
+        process.kill()
+    assert status == 0 and "newer" not in err
+    assert len(json.loads(Path("r.json").read_text())["sources"][0]["literals"]) == 3
+
+
+def test_the_archive_of_a_program_that_was_replaced():
+    """As by an update while it runs: what is there now may not be what it has read."""
+    Path("app", "resources").mkdir(parents=True)
+    Path("app", "resources", "app.asar").write_bytes(asar({"1.bundle.js": BUNDLE.encode()}))
+    program = shutil.copy(shutil.which("sleep"), "app/program")
+    with subprocess.Popen([os.path.abspath(program), "99"]) as process:
+        wait_for(lambda: "99" in Path(f"/proc/{process.pid}/cmdline").read_text())
+        os.unlink(program)
+        status, _, err = call("--pid", process.pid)
+        process.kill()
+    assert status == 0 and "app.asar, perhaps newer than the program" in err
