@@ -1028,25 +1028,25 @@ def test_the_end_of_duration_is_sampled():
 
 
 def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
-    sample = memory.Sampler.sample
-    slow = iter([0, 0, 0.35, 0])
+    """All that is late is the slow one and the last, which is not at a fixed time: no drift."""
+    sample, pauses = memory.Sampler.sample, []
 
     def sampled(sampler, **options):
-        time.sleep(next(slow, 0))
+        time.sleep(pauses.pop(0) if pauses else 0)
         return sample(sampler, **options)
 
     monkeypatch.setattr(memory.Sampler, "sample", sampled)
     words = ["--interval", "0.1", "--csv", "s.csv", "--duration", "0.95", "sleep", "60"]
-    assert memory.main(words) == 0
-    times = [
-        float(row.split(",")[0])
-        for row in Path("s.csv").read_text().splitlines()
-        if '"system"' in row
-    ]
-    (due,) = re.findall(r"samples of (\d+) due", capsys.readouterr().err)
-    assert len(times) < int(due) >= 11
-    late = [(at + 0.001) % 0.1 for at in times]
-    assert sum(at < 0.05 for at in late) >= len(late) - 3  # one took long, and no drift
+    for _ in range(10):  # another program may hold up a sample too
+        pauses[:] = [0, 0, 0.35, 0]
+        assert memory.main(words) == 0
+        rows = [row for row in Path("s.csv").read_text().splitlines() if '"system"' in row]
+        (due,) = re.findall(r"samples of (\d+) due", capsys.readouterr().err)
+        assert len(rows) < int(due) >= 11
+        late = [(float(row.split(",")[0]) + 0.001) % 0.1 for row in rows]
+        if sum(at < 0.05 for at in late) >= len(late) - 2:
+            return
+    raise AssertionError(late)
 
 
 def test_the_systems_change_and_what_was_given_back(monkeypatch, capsys):
