@@ -1028,7 +1028,7 @@ def test_the_end_of_duration_is_sampled():
 
 
 def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
-    """All that is late is the slow one and the last, which is not at a fixed time: no drift."""
+    """Late are the slow one, the next, which is due by then, and the last: so there is no drift."""
     sample, pauses = memory.Sampler.sample, []
 
     def sampled(sampler, **options):
@@ -1044,7 +1044,7 @@ def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
         (due,) = re.findall(r"samples of (\d+) due", capsys.readouterr().err)
         assert len(rows) < int(due) >= 11
         late = [(float(row.split(",")[0]) + 0.001) % 0.1 for row in rows]
-        if sum(at < 0.05 for at in late) >= len(late) - 2:
+        if sum(at < 0.05 for at in late) >= len(late) - 3:
             return
     raise AssertionError(late)
 
