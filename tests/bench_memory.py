@@ -725,7 +725,7 @@ def surrounded(recorded: Recorded) -> list[Around]:
             continue
         near = reads[first : last + 1]
         sums = [read.pss for read in near]
-        still = all(read.still for read in near)
+        still = all(read.still and read.pss for read in near)  # 0: it starts or ends meanwhile
         found.append(Around(sample.begin, sample.pss, min(sums), max(sums), still))
     return found
 
