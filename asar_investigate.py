@@ -653,10 +653,7 @@ def say(message: str) -> None:
 
 
 def write_text(text: str, stream: TextIO | None) -> bool:
-    """Print what the stream's encoding can hold, the rest escaped.
-
-    False when it could not be written; that a reader has gone (| head) is no failure.
-    """
+    """Print text, escaped where the encoding lacks it. False for an error but a closed pipe."""
     if stream is None:  # closed before the start
         return False
     try:
@@ -1775,10 +1772,7 @@ class Row(NamedTuple):
 
 
 class Rows:
-    """Each content once, the largest first, ties by place.
-
-    A literal is one number here (its source's rank and its own in that): there may be a million.
-    """
+    """Each content once, the largest first, ties by place."""
 
     def __init__(self, report: Report) -> None:
         first_named = {one.source._replace(path=""): one for one in reversed(report.scanned)}
@@ -1789,7 +1783,7 @@ class Rows:
         del hashes  # before the peak of memory use, which follows
         ranks = enumerate(self.scanned)
         numbers = (rank << 32 | n for rank, one in ranks for n in range(len(one.packed)))
-        self.numbers, seen = array("Q"), set()
+        self.numbers, seen = array("Q"), set()  # a literal is one number: there may be a million
         for number in sorted(numbers, key=lambda number: -self.row(number).literal.length):
             row = self.row(number)
             if row.literal.sha256 not in seen:

@@ -1397,7 +1397,7 @@ def draw_bar(panel, size: int, text: str, colour: str, anon: int = 0) -> None:
     panel.barh(place, size / MIB, color=colour)
     panel.barh(place, anon / MIB, color=KIND_COLOURS["anonymous"])
     panel.text(size / MIB, place, f" {text}", va="center", size=8)
-    panel.margins(x=0.95)
+    panel.margins(x=1.1)
     panel.set_yticks([])
 
 
@@ -1479,7 +1479,7 @@ def parser() -> argparse.ArgumentParser:
     until = "stop after S seconds (--pid: 0 for one sample)"
     add("--duration", default=float("inf"), help=until, **in_seconds)
     add("--quiet", action="store_true", help="no status line, no summary")
-    add("--no-status", action="store_true", help="no status line (it never meets other output)")
+    add("--no-status", action="store_true", help="no status line (a command on a tty has none)")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result

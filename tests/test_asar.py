@@ -1829,7 +1829,7 @@ def test_memory_of_a_sparse_file_and_of_lines_without_end():
     assert high_water("a.js") < 64
 
 
-def test_a_matplotlib_that_cannot_start(monkeypatch):
+def test_a_matplotlib_that_cannot_start():
     """As where a user has no home: the report is there all the same."""
     Path("matplotlib").mkdir()
     Path("matplotlib", "__init__.py").write_text("raise RuntimeError('no home directory')")

@@ -235,22 +235,6 @@ ctypes.CDLL(None).pthread_exit(None)
 """
 
 
-def test_a_vfork_of_a_process_whose_main_thread_has_ended():
-    os.mkfifo("fifo")
-    parent = subprocess.Popen([sys.executable, "-c", THREAD_IN_A_VFORK])
-    handle = psutil.Process(parent.pid)
-    try:
-        wait_for(lambda: handle.status() == "zombie" and handle.children())
-        sampler = memory.Sampler(memory.Tree([handle]))
-        (process,) = sampler.sample()
-        assert process.pid == parent.pid and 50 * MIB < process.memory.pss < 70 * MIB
-    finally:
-        os.close(os.open("fifo", os.O_RDWR))  # the child's open() returns
-        for process in (*handle.children(), parent):
-            process.kill()
-        parent.wait()
-
-
 THREAD_IN_A_VFORK_BESIDE = """
 import os, threading
 a = bytearray(50 << 20)
@@ -260,12 +244,20 @@ threading.Thread(target=os.posix_spawn, args=("/bin/true", ["true"], {}), kwargs
 """
 
 
-@pytest.mark.parametrize("number", [memory.KCMP, -1], ids=["kcmp", "kcmp refused"])
-def test_a_vfork_of_a_second_thread(monkeypatch, number):
+@pytest.mark.parametrize(
+    ("code", "number"),
+    [
+        (THREAD_IN_A_VFORK, memory.KCMP),
+        (THREAD_IN_A_VFORK_BESIDE, memory.KCMP),
+        (THREAD_IN_A_VFORK_BESIDE, -1),
+    ],
+    ids=["main thread ended", "beside the main thread", "kcmp refused"],
+)
+def test_a_vfork_of_a_second_thread(monkeypatch, code, number):
     """Where kcmp(2) is refused, as in Docker's containers, the waiting thread tells."""
     monkeypatch.setattr(memory, "KCMP", number)
     os.mkfifo("fifo")
-    parent = subprocess.Popen([sys.executable, "-c", THREAD_IN_A_VFORK_BESIDE])
+    parent = subprocess.Popen([sys.executable, "-c", code])
     handle = psutil.Process(parent.pid)
     try:
         (child,) = wait_for(handle.children)
