@@ -97,7 +97,9 @@ def test_known_mappings_of_two_processes(known_program):
         assert size - nothing[kind] == pytest.approx(SIZES[kind] * MIB, rel=0.02), kind
     whole = found["made_of"]["pss"]
     assert whole == found["pss"]["end"] and found["made_of"]["time"] >= 0
-    assert sum(row["pss"] for row in found["made_of"]["mappings"]) == pytest.approx(whole, rel=0.01)
+    rows = found["made_of"]["mappings"]
+    assert sum(row["pss"] for row in rows) == pytest.approx(whole, rel=0.01)
+    assert all(row["anon"] <= row["pss"] for row in rows)  # smaps has anonymous memory unshared
 
 
 def test_the_summary_shows_the_largest_and_the_rest(known_program, capsys):

@@ -452,7 +452,10 @@ def test_child_in_a_vfork_is_counted_once(monkeypatch, number):
 
 @pytest.mark.parametrize("number", [memory.KCMP, -1], ids=["kcmp", "kcmp refused"])
 def test_forked_processes_are_not_taken_for_vforks(monkeypatch, number):
+    """Not even while their parent waits for something, as for a disk."""
+    read_stat = memory.read_stat
     monkeypatch.setattr(memory, "KCMP", number)
+    monkeypatch.setattr(memory, "read_stat", lambda *args: read_stat(*args)._replace(state="D"))
     with Workload("--shared", 40, "--forks", 3) as workload:
         assert len(sampler_of(workload.pid).sample()) == 5
 
