@@ -86,8 +86,7 @@ def say(message: str) -> None:
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 LIBC = ctypes.CDLL(None)
 KCMP_64 = {"x86_64": 312, "aarch64": 272, "riscv64": 272}  # kcmp(2): its number as a system call
-KCMP_32 = {"aarch64": 378, "armv6l": 378, "armv7l": 378, "armv8l": 378}
-KCMP = (KCMP_64 if sys.maxsize > 2**32 else KCMP_32).get(os.uname().machine, -1)
+KCMP = KCMP_64.get(os.uname().machine, -1) if sys.maxsize > 2**32 else 378  # 32-bit ARM
 KCMP_VM = 1
 SIZE_RE = re.compile(rb"^(\w+):\s+(\d+) kB$", re.M)
 ROLE_RE = re.compile(r"(?:^| )--type=([\w-]+)(?:.* --utility-sub-type=([\w-]+))?")
@@ -122,7 +121,6 @@ class Stat(NamedTuple):
     started: int  # in clock ticks since boot
     rss: int
     stack_start: int  # the same as its parent's until it execs; 0 where hidden
-    text: bytes | None  # as it was read; None if it has to be parsed anew
 
 
 def read_file(path: str) -> bytes:
@@ -134,16 +132,13 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-def read_stat(pid: int, before: Stat | None = None) -> Stat:
-    """/proc/PID/stat of a process or thread; what was read before if nothing has changed."""
-    text = read_file(f"/proc/{pid}/stat")
-    if before and text == before.text:
-        return before
-    fields = text.rpartition(b")")[2].split(None, 26)  # [n] is field n + 3 of the manual page
+def read_stat(pid: int) -> Stat:
+    """/proc/PID/stat of a process or thread."""
+    fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split(None, 26)  # from the third on
     state = "X" if fields[0] != b"Z" and fields[20] == b"0" else fields[0].decode()
     faults, reaped = int(fields[7]) + int(fields[9]), int(fields[8]) + int(fields[10])
     started, rss, stack_start = int(fields[19]), int(fields[21]) * PAGE_SIZE, int(fields[25])
-    return Stat(state, int(fields[1]), faults, reaped, started, rss, stack_start, text)
+    return Stat(state, int(fields[1]), faults, reaped, started, rss, stack_start)
 
 
 def read_resident(pid: int) -> tuple[int, int]:
@@ -225,9 +220,7 @@ class Process:
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
         """/proc/PID/stat; None for a zombie, and before exec. OSError: it, or the thread, ended."""
-        stat, self.tid = read_stat(self.pid, self.stat), self.pid
-        if stat is self.stat:
-            return stat
+        stat, self.tid = read_stat(self.pid), self.pid
         self.ending = min(9, self.ending + 1) if stat.state == "X" else 0
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
@@ -237,13 +230,12 @@ class Process:
                 return None
             stat = read_stat(self.tid)._replace(started=stat.started)
         parent = known.get(stat.ppid)
-        if parent and uses_memory_of(self.tid, parent.tid):
-            return None
-        return stat
+        return None if parent and uses_memory_of(self.tid, parent.tid) else stat
 
     def carry(self) -> None:
         self.memory = carried(self.reading, *self.resident)
         self.uncertain = unexplained(self.reading, *self.resident, self.stat.faults)
+        self.largest = max(self.largest, self.memory.rss)
 
     def update_name(self) -> None:
         """Read the name (again: a zygote turns into a renderer)."""
@@ -270,10 +262,15 @@ class Tree:
         self.strangers = {child.pid for child in before}  # memory.py has them from before its exec
         self.seen: set[int] = set()  # pids that need not be looked at: known, or outside
         self.scan_due = 0.0
+        self.newest = b"", b""  # the pid given out last, as of the last two searches
 
     def find(self) -> None:
         """Take in new processes whose parent is known, or memory.py; then their children."""
-        pids, parents, now = set(psutil.pids()), {}, time.monotonic()
+        now, before = time.monotonic(), self.newest
+        self.newest = before[1], read_file("/proc/loadavg").split()[-1]  # proc_loadavg(5)
+        if self.newest == before and now < self.scan_due:
+            return  # twice, because a process is listed only some time after it has its pid
+        pids, parents = set(psutil.pids()), {}
         if now >= self.scan_due:
             self.scan_due = now + SCAN_SECONDS
             self.seen = {os.getpid(), *self.strangers, *self.known}
@@ -310,7 +307,7 @@ MUST_READ = 0.02  # above this, read at up to half a core (a new peak: at any co
 SMALL = 2**16  # bytes that are never worth a read
 NEGLIGIBLE = 2**19  # bytes that are never reported
 READ_SHARE = 0.04  # of one core
-REFRESH_SHARE = 0.007  # of one core: everything is read anew when that costs no more
+REFRESH_SHARE = 0.005  # of one core: everything is read anew when that costs no more
 REFRESH_SECONDS = 1  # but no more often than this
 READ_TRIES = 4  # where too much moves while it is read
 READ_SECONDS = 0.2  # after which nothing is tried again in a sample
@@ -383,7 +380,7 @@ def full_read(process: Process) -> Reading:
     moved = max(unexplained(r, anon, mapped, stat.faults) for r in at_poll)
     freed = max(0, polled[0] - anon) + max(0, polled[1] - mapped)  # gone before it could be read
     process.resident = anon, mapped
-    process.stat = stat._replace(started=process.stat.started, rss=anon + mapped, text=None)
+    process.stat = stat._replace(started=process.stat.started, rss=anon + mapped)
     process.high_water = max(process.high_water, status["VmHWM"])
     return reading._replace(blurred=max(moved, min(freed, process.uncertain)))
 
@@ -461,7 +458,7 @@ class Poller:
     def note_high_water(self, process: Process | Command) -> None:
         """Keep the kernel's highest mark of RSS, and the one furthest above the sampled RSS."""
         mark, largest = process.high_water, process.largest
-        self.kernel_peak = max(self.kernel_peak, mark)
+        self.kernel_peak, self.largest = max(self.kernel_peak, mark), max(self.largest, largest)
         if largest and self.tree.of_command:  # with --pid the mark may predate the start
             missed = mark - largest, mark, largest, process.pid, process.name
             self.missed = max(self.missed, missed)
@@ -495,9 +492,6 @@ class Sampler(Poller):
             self.total, uncertain, limit = self.sums(living)
         self.uncertain = uncertain if uncertain > limit else 0
         self.peak = max(self.peak, self.total)
-        for process in living:
-            process.largest = max(process.largest, process.memory.rss)
-            self.largest = max(self.largest, process.largest)
         return living
 
     def sums(self, living: Sequence[Process]) -> tuple[int, int, float]:
@@ -900,8 +894,7 @@ def finish(session: Session) -> None:
     killed = command and session.ended == "duration" and end_command(session)
     if all_ended or killed:
         comment("system after", memory_in_use() - session.base)
-    if sampler.refused:
-        comment("unreadable", sampler.refused)
+    comment("unreadable", sampler.refused)
     for process in session.tree.known.values():
         sampler.note_high_water(process)
     if command:
@@ -1185,10 +1178,9 @@ def caveats(run: Run) -> Iterator[str]:
         yield f"too short to be sampled, or without memory of its own{mark}"
     if uncertain := run.figures["uncertain"]:
         how_long, off = seconds(uncertain["seconds"]), mib(uncertain["peak"])
-        text = f"for {how_long} memory changed faster than it could be read: the sum of PSS"
-        yield f"{text} may be off by up to {off} during that time"
+        yield f"for {how_long} memory changed too fast to be read: PSS may be off by up to {off}"
     if run.figures["unreadable"]:
-        why = run.meta.get("unreadable", "permission denied")
+        why = run.meta.get("unreadable") or "permission denied"
         text = f"PSS of {count(run.figures['unreadable'], 'process')} could not be read ({why}):"
         root = "; to read them: sudo ./memory.py --pid ..." if os.geteuid() else ""
         yield f"{text} RSS stands in for it, PSS and USS are upper bounds{root}"
