@@ -15,7 +15,18 @@ import psutil
 import pytest
 
 import memory
-from conftest import FORBIDDEN, LIMIT, MEMORY, MIB, alive, load, run, start, wait_for
+from conftest import (
+    FORBIDDEN,
+    LIMIT,
+    MEMORY,
+    MIB,
+    alive,
+    load,
+    run,
+    start,
+    wait_for,
+    without_var_tmp,
+)
 
 PYTHON = sys.executable
 
@@ -195,12 +206,8 @@ def test_hidden_processes_are_said():
 
 
 def test_without_var_tmp():
-    """As in a small container: the recording is kept in /tmp for so long."""
-    mount = 'mkdir var && mount --bind var /var || exit 77; exec "$@"'
-    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
-    result = subprocess.run([*words, *MEMORY, "sleep", "0.3"], capture_output=True, text=True)
-    if result.returncode in (1, 77):
-        pytest.skip(f"{FORBIDDEN}: a file system of one's own")
+    """The recording is kept in /tmp for so long."""
+    result = without_var_tmp(*MEMORY, "sleep", "0.3")
     assert result.returncode == 0 and "PSS" in result.stderr
 
 

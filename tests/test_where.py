@@ -37,7 +37,7 @@ from test_asar import SCRIPT, call, run, told
 
 import asar_investigate
 from asar_investigate import Index, Source, memory_runs, narrowed
-from conftest import FORBIDDEN, LIMIT, MIB, alive, wait_for
+from conftest import FORBIDDEN, LIMIT, MIB, alive, wait_for, without_var_tmp
 
 FONT, OTHER, THIRD = (
     base64_of(size, seed).decode() for size, seed in ((5000, 1), (3000, 2), (800, 3))
@@ -1388,15 +1388,10 @@ def test_no_room_for_the_text_of_a_source_is_said():
 
 
 def test_sources_are_looked_for_also_without_var_tmp():
-    """As in a small container: their text is kept elsewhere. It read as no copies, status 0."""
+    """Their text is kept elsewhere. It read as no copies, status 0."""
     Path("source.js").write_text(SOURCE, encoding="utf-8")
     Path("core.1").write_bytes(core([(0x10000, SOURCE.encode("latin-1"))]))
-    mount = 'mkdir var && mount --bind var /var || exit 77; exec "$@"'
-    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
-    words += [*SCRIPT, "source.js", "--core", "core.1", "--json", "-"]
-    result = subprocess.run(words, capture_output=True, text=True)
-    if result.returncode in (1, 77):
-        pytest.skip(f"{FORBIDDEN}: a file system of one's own")
+    result = without_var_tmp(*SCRIPT, "source.js", "--core", "core.1", "--json", "-")
     assert result.returncode == 0 and not result.stderr
     (copy,) = json.loads(result.stdout)["sources"][0]["cores"]
     assert copy["whole"] and copy["bytes"] == len(SOURCE)
