@@ -790,8 +790,8 @@ def narrowed(data: bytes, odd: int = 0, stride: int = 1) -> bytes:
     return (int.from_bytes(low, "little") & mask).to_bytes(len(low), "little")
 
 
-def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterator[Source]:
-    """Each run of count or more characters, of one byte or two, that begins between addresses."""
+def runs_in(space: Pages | Core, count: int, start: int, end: int, beyond: int) -> Iterator[Source]:
+    """Each run of characters, of one byte or two, that begins between addresses and ends beyond."""
     size = max(WINDOW // 4, 2 * count)  # small enough for the processor's cache
     memory = Source("memory", "", 0, sys.maxsize, space=space)
     while start < end:
@@ -803,8 +803,9 @@ def memory_runs(space: Pages | Core, start: int, end: int, count: int) -> Iterat
                 rest = memory._replace(base=first + odd + width * low, width=width)
                 if start <= rest.base < following:  # else it is another window's
                     length = run_end(rest, high - low) if high == len(characters) else high - low
-                    yield rest._replace(size=length)
                     behind = max(behind, rest.base + width * length)
+                    if rest.base + width * length > beyond:
+                        yield rest._replace(size=length)
         start = max(following, behind - 1)  # a run's last byte may begin one of another width
 
 
@@ -876,10 +877,9 @@ class Index:
         for start in range(0, run.size, 2**16):
             part = run.read(start, 2**16 + NEEDLE)
             self.credit += len(part) // 128
-            found = [(start, part[:NEEDLE])]
-            found += [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
-            found += [(start + len(part) - NEEDLE, part[-NEEDLE:])]
-            for position, needle in found:
+            edges = (start, part[:NEEDLE]), (start + len(part) - NEEDLE, part[-NEEDLE:])
+            inside = [(start + match.start(), match[1]) for match in NEEDLE_RE.finditer(part)]
+            for position, needle in (edges[0], *inside, edges[1]):
                 for packed in self.needles.get(needle, ()):  # the longest literals first
                     self.credit -= 1
                     if self.credit < 0:
@@ -1008,6 +1008,7 @@ IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", r
 PAGE_STATE = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
 UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
 PRESENT_RE = re.compile(rb"[af]+")
+NEW_RE = re.compile(rb"(k+o?|o|(?=[af]))[af]*")  # o, k: was searched, without and with the next
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
 
@@ -1106,8 +1107,8 @@ class Pages:
             at = low
         return b"".join([*parts, bytes(end - at)])
 
-    def regions(self, seen: dict[tuple, set[int]]) -> Iterator[Span]:
-        """Ranges of resident pages. Pages of files that are in seen are left out, others added."""
+    def regions(self, seen: dict[tuple, dict[int, int]]) -> Iterator[tuple[int, ...]]:
+        """Ranges of resident pages for runs_in; files' pages in seen are left out, others added."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
@@ -1115,13 +1116,18 @@ class Pages:
                 self.swap += PAGE_SIZE * pages.count(b"s")
                 self.searched += PAGE_SIZE * (pages.count(b"a") + pages.count(b"f"))
                 if mapping.file:
-                    begin, known = mapping.place(place), seen.setdefault(mapping.file, set())
+                    begin, known = mapping.place(place), seen.setdefault(mapping.file, {})
                     for start, end in [match.span() for match in re.finditer(b"f+", pages)]:
                         places = [begin + PAGE_SIZE * n for n in range(start, end)]
-                        pages[start:end] = bytes(ord("." if at in known else "f") for at in places)
-                        known.update(places)
-                for match in PRESENT_RE.finditer(pages):
-                    yield place + PAGE_SIZE * match.start(), place + PAGE_SIZE * match.end()
+                        pages[start:end] = bytes(b"fok"[known.get(at, 0)] for at in places)
+                        known.setdefault(places.pop(), 1)
+                        known.update(dict.fromkeys(places, 2))
+                for match in NEW_RE.finditer(pages):
+                    low, start, end = (place + PAGE_SIZE * n for n in (*match.span(1), match.end()))
+                    page = max(low, start - PAGE_SIZE)  # what begins here may go on from start
+                    while page > low and any(views(self.bytes_at(page, page + PAGE_SIZE), 1024)):
+                        page -= PAGE_SIZE
+                    yield page, end, start
 
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
         """What most of a copy's pages are, and what tells its memory from other memory.
@@ -1231,7 +1237,7 @@ class Core:
         if lost:
             self.damage = f"cut short: {size_text(lost)} of its memory are missing"
 
-    def regions(self, _: object) -> Iterator[Span]:
+    def regions(self, _: object) -> Iterator[tuple[int, ...]]:
         """Its memory, the holes of a sparse file left out (lseek(2), SEEK_DATA)."""
         spans: list[Span] = []
         for part in self.segments:
@@ -1244,7 +1250,7 @@ class Core:
                     spans.append((spans.pop()[0] if near else place + shift, hole + shift))
                     self.searched += hole - place
                     place = os.lseek(fd, hole, os.SEEK_DATA)
-        return iter(spans)
+        return ((start, end, 0) for start, end in spans)
 
     def bytes_at(self, start: int, end: int) -> bytes:
         """What is in it from an address to another, zeros for the rest."""
@@ -1320,7 +1326,6 @@ def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
 # scripts. It is read in pieces. Other arrays are passed over, "trace_tree" without a look at it.
 
 STRING_TYPES = ("string", "concatenated string", "sliced string")  # DevTools: strings
-COLUMNS = ("type", "name", "id", "self_size")
 TEXT = rb'(?:[^"\\\x00-\x1f]+|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})+'
 END = rb'("\s*[,\]])'  # of a string
 TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": or a missing END backtracks through TEXT
@@ -1430,7 +1435,7 @@ class Heap:
             meta = about["meta"]
             self.types = {str(name): {"count": 0, "self_size": 0} for name in meta["node_types"][0]}
             self.fields = list(meta["node_fields"])
-            self.columns = itemgetter(*map(self.fields.index, COLUMNS))
+            self.columns = itemgetter(*map(self.fields.index, ("type", "name", "id", "self_size")))
             self.node_count = about["node_count"]
         except (LookupError, TypeError, ValueError, RecursionError):
             raise Problem(f"byte {place}: damaged, or no heap snapshot") from None
@@ -1601,7 +1606,7 @@ class Search:
         self.report, self.where = report, where
         self.index = Index(report) if where.with_inputs else None
         self.finder = SourceFinder(report)
-        self.seen: dict[tuple, set[int]] = {}  # pages of files: file -> places in it
+        self.seen: dict[tuple, dict[int, int]] = {}  # pages: file -> place -> 1; 2: with the next
         self.in_files: dict[tuple, set[Match]] = {}  # copies in them, with places as addresses
 
     def tree(self, pid: int) -> None:
@@ -1646,8 +1651,7 @@ class Search:
             for key, told in heap.base64():
                 if key:
                     size = told["self_size"] if told["whole"] else 0
-                    place = path, told["node_id"]
-                    kept[key].append(Copy({"path": path, **told}, size, place))
+                    kept[key].append(Copy({"path": path, **told}, size, (path, told["node_id"])))
             self.where.told["heaps"].append(heap.as_json())
             self.where.heap_texts += heap.texts_by_size
             if heap.damage:
@@ -1656,8 +1660,8 @@ class Search:
     def memory(self, column: str, space: Pages | Core, owner: dict[str, object]) -> None:
         """Search the memory of a process or a core; nothing is kept if it ends halfway."""
         report, count, scanned, other = self.report, self.report.min_size, [], {}
-        seen = {file: set(pages) for file, pages in self.seen.items()}
-        runs = (run for span in space.regions(seen) for run in memory_runs(space, *span, count))
+        seen = {file: dict(pages) for file, pages in self.seen.items()}
+        runs = (run for span in space.regions(seen) for run in runs_in(space, count, *span))
         if self.index:
             found, other = copies_in(runs, self.index)
         else:
@@ -1678,8 +1682,8 @@ class Search:
         self.where.other.update(other)
         self.seen = seen
         if scanned:
-            begin, end = len(report.scanned), len(report.scanned) + len(scanned)
-            report.inputs.append((space.path, begin, end))
+            begin = len(report.scanned)
+            report.inputs.append((space.path, begin, begin + len(scanned)))
             report.scanned += scanned
             report.left_out += scanned[0].left_out
 
@@ -1687,14 +1691,12 @@ class Search:
         """Copies in file pages that were searched in another process and are mapped here too."""
         for mapping in space.mappings:
             for match in self.in_files.get(mapping.file, ()):
-                start = match.address - mapping.offset + mapping.start
-                size, width = match.size // match.width, match.width
-                if not mapping.start <= start < mapping.end:
-                    continue
-                memory = Source("memory", "", start, size, width=width, space=space)
-                content = content_of(memory, 0, size - memory.read(size - 2, 2).count(b"="))
-                if isinstance(content, Content) and content.sha256 == match.key:
-                    yield match._replace(address=start, whole=True)
+                start, size = match.address - mapping.place(0), match.size // match.width
+                memory = Source("memory", "", start, size, width=match.width, space=space)
+                if mapping.start <= start < mapping.end:
+                    content = content_of(memory, 0, size - memory.read(size - 2, 2).count(b"="))
+                    if isinstance(content, Content) and content.sha256 == match.key:
+                        yield match._replace(address=start, whole=True)
 
 
 def copy_of(match: Match, space: Pages | Core, owner: dict, edges: tuple[list, list]) -> Copy:
@@ -1988,10 +1990,9 @@ def closing_lines(where: Where) -> list[str | tuple]:
         "JavaScript heap without the strings above",
         "the rest",
     )
-    lines: list[str | tuple] = [("bytes", "share", "what")]
-    for size, name in zip(found.values(), names):
-        if size is not None:
-            lines.append((size, share(size, found["anonymous"]), name))
+    parts = ((size, name) for size, name in zip(found.values(), names) if size is not None)
+    rows = ((size, share(size, found["anonymous"]), name) for size, name in parts)
+    lines: list[str | tuple] = [("bytes", "share", "what"), *rows]
     if found and found["rest"] < 0:
         lines.append("  a rest below zero: not all of the heap is resident, or it is another's")
     return lines

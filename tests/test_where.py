@@ -36,7 +36,7 @@ from hypothesis import strategies as st
 from test_asar import SCRIPT, call, run, told
 
 import asar_investigate
-from asar_investigate import Index, Source, memory_runs, narrowed
+from asar_investigate import Index, Source, narrowed, runs_in
 from conftest import FORBIDDEN, LIMIT, MIB, alive, wait_for, without_var_tmp
 
 FONT, OTHER, THIRD = (
@@ -758,7 +758,7 @@ def test_runs_of_memory(data, count, window):
     )
     size = data.draw(st.integers(0, len(raw)))
     with patch.object(asar_investigate, "WINDOW", window):
-        runs = list(memory_runs(Held(raw), 0, size, count))
+        runs = list(runs_in(Held(raw), count, 0, size, 0))
     expected = [
         (width, odd + width * match.start(), odd + width * match.end())
         for odd, width in ((0, 1), (0, 2), (1, 2))
@@ -772,7 +772,7 @@ def test_a_run_may_begin_with_the_last_character_of_another(monkeypatch):
     """Text of one byte a character that is followed by text of two, beyond a window's end."""
     monkeypatch.setattr(asar_investigate, "WINDOW", 64)
     raw = b"A" * 100 + ("B" * 100).encode("utf-16-le")
-    runs = memory_runs(Held(raw), 0, len(raw), 16)
+    runs = runs_in(Held(raw), 16, 0, len(raw), 0)
     assert [(run.width, run.base, run.size) for run in runs] == [(1, 0, 101), (2, 100, 100)]
 
 
@@ -1060,11 +1060,11 @@ def test_pages_of_a_file_are_read_once(bundle):
         seen, sizes = {}, []
         for pid in pids:
             pages = asar_investigate.Pages(pid)
-            sizes.append(sum(end - start for start, end in pages.regions(seen)))
+            sizes.append(sum(end - start for _, end, start in pages.regions(seen)))
             assert pages.searched >= sizes[-1]
             pages.close()
         alone = asar_investigate.Pages(pids[3])
-        whole = sum(end - start for start, end in alone.regions({}))
+        whole = sum(end - start for _, end, start in alone.regions({}))
         alone.close()
         found = told("bundle.js", "--pid", ",".join(map(str, pids[:2])), *pids[2:])
     for found_new in sizes[2:]:  # neither the file's pages nor Python's own
@@ -1075,6 +1075,47 @@ def test_pages_of_a_file_are_read_once(bundle):
     assert font["ram"] == 5000
     assert sorted(copy["pid"] for copy in other["memory"]) == sorted([pids[0], *pids[2:]])
     assert other["ram"] == 3000
+
+
+MAPPED_PAGES = """
+import mmap, sys
+first, last = (mmap.PAGESIZE * int(word) for word in sys.argv[1:])
+with open("mapped", "rb") as file:
+    memory = mmap.mmap(file.fileno(), last - first, mmap.MAP_SHARED, mmap.PROT_READ, offset=first)
+sum(memory[:: mmap.PAGESIZE])
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    "parts", [[(0, 4), (0, 16)], [(0, 4), (4, 16), (0, 16)], [(0, 4), (3, 16)]]
+)
+@pytest.mark.parametrize(
+    ("begin", "size"), [(3.99, 300), (3.97, 600), (3.97, 4 * PAGE), (0.9, 6 * PAGE)]
+)
+@pytest.mark.parametrize("code", ["latin-1", "utf-16-le"])
+def test_what_begins_in_pages_that_were_searched_in_another_process(parts, begin, size, code):
+    """And goes on in pages that were not, or not together with them; nothing is told twice."""
+    start, text = int(begin * PAGE), base64_of(size, 5).decode()
+    data = bytearray(20 * PAGE)
+    data[start : start + len(text.encode(code))] = text.encode(code)
+    data[100 : 100 + len(OTHER)] = OTHER.encode()
+    Path("mapped").write_bytes(data)
+    Path("b.js").write_text(f'a = "{text}"')
+    with contextlib.ExitStack() as stack:
+        pids = []
+        for part in parts:
+            words = [sys.executable, "-c", MAPPED_PAGES, *map(str, part)]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            process = stack.enter_context(subprocess.Popen(words, **pipes))
+            pids += [process.pid] if process.stdout.readline() else []
+        copies = told("b.js", "--pid", *pids)["sources"][0]["literals"][0]["memory"]
+        alone = told("--pid", *pids)["sources"]
+    whole = [pid for pid, (first, _) in zip(pids, parts) if first <= begin and pid != pids[0]]
+    assert [copy["pid"] for copy in copies] == whole
+    lengths = [literal["length"] for source in alone for literal in source["literals"]]
+    assert lengths.count(len(text)) == bool(whole) and lengths.count(len(OTHER)) == 1
 
 
 def test_copies_are_looked_for_where_their_part_of_a_file_is_mapped():
