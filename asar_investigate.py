@@ -1666,6 +1666,11 @@ class Search:
             found, other = copies_in(runs, self.index)
         else:
             scanned, found = base64_in(runs, space, count)
+        for match in found:
+            mapping = mapping_at(space.mappings, match.address)
+            if mapping.file:
+                there = match._replace(address=mapping.place(match.address))
+                self.in_files.setdefault(mapping.file, set()).add(there)
         matches = sorted(found.union(self.copies_elsewhere(space)))
         texts = self.finder.around(space, matches)
         edges = sorted(t.address for t in texts), sorted(t.address + t.size for t in texts)
@@ -1674,11 +1679,6 @@ class Search:
         for match, copy in copies:
             if match.whole or isinstance(match.key, int) or not copy.size:  # 0: partly in swap
                 kept[match.key].append(copy)
-        for match in matches:
-            mapping = mapping_at(space.mappings, match.address)
-            if mapping.file:
-                there = match._replace(address=mapping.place(match.address))
-                self.in_files.setdefault(mapping.file, set()).add(there)
         self.where.other.update(other)
         self.seen = seen
         if scanned:
@@ -1688,7 +1688,7 @@ class Search:
             report.left_out += scanned[0].left_out
 
     def copies_elsewhere(self, space: Pages | Core) -> Iterator[Match]:
-        """Copies in file pages that were searched in another process and are mapped here too."""
+        """Copies in file pages that were searched where they are mapped elsewhere."""
         for mapping in space.mappings:
             for match in self.in_files.get(mapping.file, ()):
                 start, size = match.address - mapping.place(0), match.size // match.width

@@ -1077,6 +1077,27 @@ def test_pages_of_a_file_are_read_once(bundle):
     assert other["ram"] == 3000
 
 
+MAPPED_TWICE = """
+import mmap, sys
+with open("mapped", "rb") as file:
+    kept = [mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ) for _ in range(3)]
+[memory[0] for memory in kept]
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_file_that_is_mapped_more_than_once_in_each_process(bundle):
+    """Each place is told, in the first process too; its bytes count once."""
+    Path("mapped").write_bytes(FONT.encode().ljust(4 * PAGE, b"\0"))
+    words, pipes = [sys.executable, "-c", MAPPED_TWICE], {"stdin": -1, "stdout": -1}
+    with subprocess.Popen(words, **pipes) as one, subprocess.Popen(words, **pipes) as two:
+        assert one.stdout.readline() and two.stdout.readline()
+        font, *_ = told("bundle.js", "--pid", one.pid, two.pid)["sources"][0]["literals"]
+    assert [copy["pid"] for copy in font["memory"]] == 3 * [one.pid] + 3 * [two.pid]
+    assert font["ram"] == len(FONT)
+
+
 MAPPED_PAGES = """
 import mmap, sys
 first, last = (mmap.PAGESIZE * int(word) for word in sys.argv[1:])
