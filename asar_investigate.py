@@ -1627,9 +1627,9 @@ class Search:
                     self.memory("RAM", pages, {"pid": pid, "process": process["name"]})
                     process.update(searched=pages.searched, swap=pages.swap)
             except (FileNotFoundError, ProcessLookupError):
-                if not named:
+                if not (named or os.path.exists(f"/proc/{pid}/exe")):
                     return
-                raise Problem("it has ended, or is a kernel thread: it has no memory") from None
+                raise Problem("it has ended, or is a kernel thread, or a new program") from None
             except PermissionError:
                 raise Problem(UNREADABLE) from None
         self.where.told["processes"].append(process)

@@ -1280,6 +1280,31 @@ def test_a_process_that_ends_while_it_is_searched(bundle, monkeypatch, named):
         assert [one["pid"] for one in found["processes"]] == [process.pid]
 
 
+def test_a_descendant_that_begins_another_program_while_it_is_searched(bundle, monkeypatch):
+    """Its memory is gone, but it is not: that is said."""
+    code = (
+        "import os, sys; print(1, flush=True); sys.stdin.readline(); os.execlp('sleep', 'x', '99')"
+    )
+    words = ["sh", "-c", f'{sys.executable} -c "{code}"; true']
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+        assert shell.stdout.readline()
+        (child,) = psutil.Process(shell.pid).children()
+        flags, calls = asar_investigate.Pages.flags, []
+
+        def going_on(pages, start, end):
+            calls.append(pages.pid)
+            if calls.count(child.pid) == 5:
+                os.write(shell.stdin.fileno(), b"\n")
+                wait_for(lambda: child.name() == "sleep")
+            return flags(pages, start, end)
+
+        monkeypatch.setattr(asar_investigate.Pages, "flags", going_on)
+        status, _, err = call("bundle.js", "--pid", shell.pid)
+        child.kill()
+    assert status == 2 and err.count("\n") == 1
+    assert f"process {child.pid} (" in err and "a new program" in err
+
+
 def test_what_could_not_be_looked_at_does_not_read_as_none(bundle):
     """Of two processes one is gone: "?" and "at least" stand there, not "-" alone."""
     with subprocess.Popen(["true"]) as ended:
