@@ -374,7 +374,8 @@ KINDS = (  # kind, what its data begins with
     ("archive/zstd", rb"\x28\xb5\x2f\xfd"),
     ("archive/xz", rb"\xfd7zXZ\0"),
     ("archive/bzip2", rb"BZh[1-9]1AY&SY"),
-    ("UTF-16 text", rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff"),  # UTF-32 too
+    ("archive/package", rb"!<arch>\ndebian|hsqs|\x7fELF.{4}AI\x02|7z\xbc\xaf"),  # AppImage, snap
+    ("UTF-16 text", rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[\t\n\r -~]\0){8}"),  # UTF-32 too
     ("document/pdf", rb"%PDF"),
     ("model/glb", rb"glTF[\x01\x02]\0"),
     ("database/sqlite", rb"SQLite format 3\0"),
@@ -386,7 +387,7 @@ KINDS = (  # kind, what its data begins with
     ("Intel HEX", rb":[0-9A-Fa-f]{10}"),
 )
 KINDS_RE = re.compile(b"|".join(b"(%b)" % beginning for _, beginning in KINDS), re.S)
-NOT_SEARCHED = ("gzip", "zip", "zstd", "xz", "bzip2", "UTF-16 text")  # kinds of whole files
+NOT_SEARCHED = ("gzip", "zip", "zstd", "xz", "bzip2", "package", "UTF-16 text")  # whole files
 ENDINGS = {"jpeg": "jpg", "gzip": "gz", "bzip2": "bz2", "text": "txt", "unknown": "bin"}
 
 
@@ -861,8 +862,7 @@ class Index:
         literal, source, _ = self.rows[number]
         with contextlib.suppress(OSError), open(source.file, "rb", buffering=0) as file:
             there = source._replace(fd=file.fileno()).part(literal.offset, self.lengths[number])
-            text = there.read(start, count)
-            if text:
+            if text := there.read(start, count):
                 return text
         self.missed[source.file] = source.path, "it has ended, or is gone: literals not looked for"
         return b""

@@ -935,6 +935,10 @@ NOT_SEARCHED = {
     "UTF-16": lambda data: data.decode().encode("utf-16"),
     "UTF-16 text": lambda data: codecs.BOM_UTF16_BE + data.decode().encode("utf-16-be"),
     "text": lambda data: data.decode().encode("utf-32"),
+    "16 text": lambda data: f"a = {data.decode()};".encode("utf-16-le"),  # without a BOM
+    "package": lambda _: b"!<arch>\ndebian-binary   " + NOISE,  # .deb
+    "pack": lambda _: b"hsqs" + NOISE,  # squashfs: a snap
+    "age": lambda _: b"\x7fELF\2\1\1\0AI\2" + NOISE,  # AppImage
 }
 
 
