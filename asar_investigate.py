@@ -409,8 +409,7 @@ def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None
         return "length that base64 cannot have"
     digest, size, head = sha256(), 0, b""
     for _, piece in source.pieces(start, end, PIECE):
-        reason = "" if head else no_data(piece)  # its beginning tells
-        if reason:
+        if not head and (reason := no_data(piece)):  # its beginning tells
             return reason
         try:
             data = a2b_base64(piece.translate(TO_STANDARD) + b"=" * (-len(piece) % 4))
@@ -439,8 +438,7 @@ def kind_of(head: bytes) -> str:
     """The kind of data that begins with these bytes, white space before them aside."""
     head = head.removeprefix(codecs.BOM_UTF8)
     begin = head.lstrip()
-    match = KINDS_RE.match(begin)
-    if match:
+    if match := KINDS_RE.match(begin):
         return KINDS[match.lastindex - 1][0]
     with contextlib.suppress(UnicodeDecodeError):
         text, _ = codecs.utf_8_decode(head)  # it may be cut within a character
@@ -548,8 +546,7 @@ class Scanner:
                 self.far_looks += 1 + sum(part.count(b"\\") for part in parts) // 4096  # escapes
             # before has the run's first character too, which may be escaped: \/
             texts = (part.decode("utf-8", "replace").replace("\r\n", "\n") for part in parts)
-            length = string_around(*texts)
-            if length:
+            if length := string_around(*texts):
                 return length + end - start - 1
         return None
 
@@ -901,16 +898,18 @@ class Index:
                 yield number, first, whole
 
 
-def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], Counter]:
-    """The copies of literals in runs of memory; and runs and bytes of other base64."""
-    found, other = set(), Counter()
+def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], dict[tuple, int]]:
+    """The copies of literals in runs of memory; and bytes of other base64 by its place."""
+    found, other = set(), {}
     for run in runs:
         there = list(index.in_run(run))
         for number, first, whole in there:
             literal, address = index.rows[number].literal, run.base + run.width * first
             found.add(Match(literal.sha256, address, run.width, run.width * literal.length, whole))
         if not there and data_in(run):
-            other.update(runs=1, bytes=run.width * run.size)
+            size = run.width * run.size
+            place = run.space.backing(run.base, size)[1] or (run.space.path, run.base)
+            other[place] = size
     return found, other
 
 
@@ -1545,7 +1544,7 @@ class Where:
         self.told: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}
         self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # column -> key -> copies
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
-        self.other = Counter(runs=0, bytes=0)  # base64 in memory that is in none of the inputs
+        self.other: dict[tuple, int] = {}  # base64 in none of the inputs: its place -> bytes
 
     def sizes(self, key: bytes | int) -> dict[str, tuple[int, int]]:
         """Bytes and number of copies in each column; memory that several share counts once."""
@@ -1939,11 +1938,11 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
             none = none if number or column != "heaps" else ""  # sources are not looked for there
             cells.append(f"{size} in {copies}" if copies else none)
         lines += [(*cells, elide(name, 40)), *owner_lines(where, key)]
-    runs, size = where.other["runs"], where.other["bytes"]
     if where.copies:
         lines.append(f"  {totals(rows, where)}")
-    if runs:
-        lines.append(f"  base64 in memory, in none of the inputs: {runs} runs, {size_text(size)}")
+    if where.other:
+        other = f"{len(where.other)} runs, {size_text(sum(where.other.values()))}"
+        lines.append(f"  base64 in memory, in none of the inputs: {other}")
     if where.partly & where.copies.keys():
         lines.append("  ?: not in what could be read, and not all could be")
     return lines
@@ -2062,12 +2061,13 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
             found["occurrences"] = rows.times.get(literal.sha256, 1)
             yield ("," if n else "") + json.dumps({**found, **where.as_json(literal.sha256)})
         yield "]}"
+    other = {"runs": len(where.other), "bytes": sum(where.other.values())}
     rest = {
         "left_out": report.left_out,
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
         **where.told,
         "closing": where.closing(),
-        "other": where.other if {"RAM", "cores"} & where.asked.keys() else None,
+        "other": other if {"RAM", "cores"} & where.asked.keys() else None,
     }
     yield "], " + json.dumps(rest)[1:]
 

@@ -1176,9 +1176,12 @@ def test_what_forks_share_is_summed_once_a_program(bundle):
     with subprocess.Popen(words, **pipes) as one, subprocess.Popen(words, **pipes) as two:
         pids = [int(max(process.stdout.readline() for _ in range(2))) for process in (one, two)]
         found = told("bundle.js", "--pid", *pids, one.pid, two.pid)
+        Path("other.js").write_text("a()")
+        other = told("other.js", "--pid", *pids, one.pid, two.pid)["other"]
     font, *_ = found["sources"][0]["literals"]
     assert {copy["pid"] for copy in font["memory"]} == {*pids, one.pid, two.pid}
     assert font["ram"] == 2 * len(FONT)
+    assert 2 <= other["bytes"] / len(FONT + OTHER + THIRD) < 3  # not four times
 
 
 HIDDEN = """
