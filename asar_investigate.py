@@ -1827,7 +1827,7 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
     """The whole report. Never a literal's content."""
     sections = {
         "": input_lines(report, where),
-        f"The largest of {count_text(len(rows), 'content')}": largest_lines(rows, top),
+        f"The largest of {count_text(len(rows), 'content')}": largest_lines(rows, where, top),
         "By kind": kind_lines(report),
         "Where they sit: the whole copies of each": where_lines(report, where, rows, top),
         "What was searched": searched_lines(where),
@@ -1860,7 +1860,7 @@ def input_lines(report: Report, where: Where) -> list[str]:
     return lines
 
 
-def largest_lines(rows: Rows, top: int) -> list[str | tuple]:
+def largest_lines(rows: Rows, where: Where, top: int) -> list[str | tuple]:
     """The table: characters with padding, the string around in UTF-16 units, decoded bytes."""
     lines = [("", "characters", "string", "decoded", "times", f"{'kind':24}place")]
     for number, row in enumerate(islice(rows, top), 1):
@@ -1870,7 +1870,7 @@ def largest_lines(rows: Rows, top: int) -> list[str | tuple]:
         kind = kind if len(kind) < 24 else kind[:20] + "..."
         sizes = literal.length, literal.string_length, literal.decoded, row.times
         lines.append((number, *sizes, f"{kind:24}{row.place(32)}"))
-    if rows.times:
+    if rows.times and where.with_inputs:  # several processes may share what they hold
         wasted = sum(row.literal.length * (row.times - 1) for row in rows)
         again = f"{count_text(len(rows.times), 'content')} more than once"
         lines.append(f"  {again}; once each would save {wasted} characters ({size_text(wasted)})")

@@ -1178,6 +1178,7 @@ def test_what_forks_share_is_summed_once_a_program(bundle):
         found = told("bundle.js", "--pid", *pids, one.pid, two.pid)
         Path("other.js").write_text("a()")
         other = told("other.js", "--pid", *pids, one.pid, two.pid)["other"]
+        assert "would save" not in call("--pid", one.pid)[1]  # they share it
     font, *_ = found["sources"][0]["literals"]
     assert {copy["pid"] for copy in font["memory"]} == {*pids, one.pid, two.pid}
     assert font["ram"] == 2 * len(FONT)
