@@ -1007,7 +1007,7 @@ IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", r
 PAGE_STATE = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
 UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
 PRESENT_RE = re.compile(rb"[af]+")
-NEW_RE = re.compile(rb"(k+o?|o|(?=[af]))[af]*")  # o, k: was searched, without and with the next
+NEW_RE = re.compile(rb"(k+o?|o|(?=[af]))[af]*")  # searched before: k; without the next page: o
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
 
@@ -1107,7 +1107,7 @@ class Pages:
         return b"".join([*parts, bytes(end - at)])
 
     def regions(self, seen: dict[tuple, dict[int, int]]) -> Iterator[tuple[int, ...]]:
-        """Ranges of resident pages for runs_in; files' pages in seen are left out, others added."""
+        """Ranges for runs_in: resident pages, those of files if not in seen, to which they go."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
@@ -1123,7 +1123,7 @@ class Pages:
                         known.update(dict.fromkeys(places, 2))
                 for match in NEW_RE.finditer(pages):
                     low, start, end = (place + PAGE_SIZE * n for n in (*match.span(1), match.end()))
-                    page = max(low, start - PAGE_SIZE)  # what begins here may go on from start
+                    page = max(low, start - PAGE_SIZE)  # a run may begin here and end behind start
                     while page > low and any(views(self.bytes_at(page, page + PAGE_SIZE), 1024)):
                         page -= PAGE_SIZE
                     yield page, end, start
