@@ -29,10 +29,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, TextIO
 
-try:
+with contextlib.suppress(ImportError):  # not needed to draw a recording
     import psutil
-except ImportError:  # not needed to draw a recording
-    psutil = None
 
 VERSION = "1.2"
 MIB = 2**20
