@@ -674,8 +674,7 @@ class Recording:
 
     def close(self) -> None:
         """Close the file; if it was removed or replaced meanwhile, save a copy elsewhere."""
-        there = os.path.exists(self.path) and os.stat(self.path)
-        if not there or not os.path.samestat(there, os.fstat(self.fd)):
+        if not (os.path.exists(self.path) and os.path.samefile(self.path, self.fd)):
             self.move(f"{self.path} has been removed or replaced", b"")
         os.close(self.fd)
 
