@@ -123,7 +123,7 @@ class Stat(NamedTuple):
 
 def read_file(path: str) -> bytes:
     """The start of a /proc file (up to 64 KiB), in one read."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY)
     try:
         return os.read(fd, 2**16)
     finally:
@@ -633,8 +633,7 @@ class Recording:
             folder = folder if os.access(folder, os.W_OK) else TEMPORARY_FOLDER
             path = os.path.join(folder, f".{name}.{os.getpid()}.{time.time_ns()}.csv")
         self.path, self.created = path, not os.path.lexists(path)
-        mode = 0o600 if self.temporary else 0o666
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600 if self.temporary else 0o666)
 
     def begin(self, command: str, interval: float) -> None:
         """Truncate the file and write the header, once the command runs."""
@@ -682,7 +681,7 @@ class Recording:
         """Copy all to a new file in /var/tmp and go on there; if that fails, stop recording."""
         path = os.path.join(TEMPORARY_FOLDER, f"memory.{os.getpid()}.{time.time_ns()}.csv")
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             with open(f"/proc/self/fd/{self.fd}", "rb") as old, open(fd, "wb") as new:
                 new.writelines(old)
                 new.write(rest)
