@@ -616,8 +616,7 @@ class Breakdown:
 # ---------------------------------------------------------------- the recording
 # Samples go to a CSV file as they are taken, so that nothing is lost with memory.py.
 
-COLUMNS = ("time", "pid", "process", *Memory._fields, "age")
-HEADER = ",".join(COLUMNS) + "\n"
+HEADER = ",".join(("time", "pid", "process", *Memory._fields, "age")) + "\n"
 MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
 TEMPORARY_FOLDER = "/var/tmp" if os.access("/var/tmp", os.W_OK) else "/tmp"  # that may be RAM
 
