@@ -849,12 +849,9 @@ class Session:
             self.ended = "end"
         elif self.command and self.command.status is not None and living and not self.left_told:
             self.left_told = True
+            self.line.clear()
             ended = f"{self.command.name} has ended with status {self.command.status}"
-            self.say(f"{ended}; still running: {named(living)}; Ctrl-C stops measuring")
-
-    def say(self, message: str) -> None:
-        self.line.clear()
-        say(message)
+            say(f"{ended}; still running: {named(living)}; Ctrl-C stops measuring")
 
     def handle(self, info: signal.struct_siginfo) -> None:
         """A signal that asks for the end: see "Ending a run" in the README."""
@@ -870,7 +867,8 @@ class Session:
             self.sample(last=True)
         elif earlier:
             self.ended, self.status = "stopped", 128 + info.si_signo
-            self.say(f"stopped; left running: {named(self.tree.alive()) or 'nobody'}")
+            self.line.clear()
+            say(f"stopped; left running: {named(self.tree.alive()) or 'nobody'}")
         else:
             self.recording.comment("ending", f"{now - self.start:.3f}")
             if not from_terminal:
@@ -922,7 +920,7 @@ def end_command(session: Session) -> bool:
             info = signal.sigtimedwait(session.signals, 0.1)
             if info and info.si_signo != signal.SIGCHLD:
                 break
-    session.say(f"could not be ended: {named(session.tree.alive())}")
+    say(f"could not be ended: {named(session.tree.alive())}")
     return False
 
 
