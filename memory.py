@@ -702,7 +702,7 @@ class Recording:
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
-ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # unless ignored (nohup)
 TERM_SECONDS = 5  # from one step of ending a command to the next
 FREE_PER_CPU_RE = re.compile(rb"^ +count: +(\d+)$", re.M)  # in /proc/zoneinfo
 
@@ -791,8 +791,7 @@ class Session:
         self.recording = recording
         apart = options.pid or not (os.isatty(0) or os.isatty(1))  # from the command's output
         self.line = StatusLine(apart and not (options.quiet or options.no_status))
-        ignored = {n for n in ENDING_SIGNALS if signal.getsignal(n) == signal.SIG_IGN}
-        self.signals = {signal.SIGCHLD, *ENDING_SIGNALS} - ignored  # nohup's stay ignored
+        self.signals = {n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN}
         self.command: Command | None = None
         self.last_request = 0, 0.0  # the last signal that asked for the end, and when
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
@@ -1536,9 +1535,9 @@ def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
 def measure(options: argparse.Namespace, words: Sequence[str]) -> int:
     """Run and sample, then report from the recording. Returns the exit status."""
     watched = [] if options.pid is None else watched_processes(options.pid)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, wait4() gets no status
     recording = Recording(options.csv, options.out)
     session = Session(options, recording)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if ignored, wait4() gets no status
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, session.signals)  # sigtimedwait() takes them
     try:
         try:
