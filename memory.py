@@ -844,6 +844,7 @@ class Session:
         self.line.show(now, living, sampler)
         if last:
             self.ended = self.ended or "duration"
+            self.recording.comment("ending", f"{now:.3f}")
         elif not self.command and not living:
             self.ended = "end"
         elif self.command and self.command.status is not None and living and not self.left_told:
@@ -881,8 +882,6 @@ def finish(session: Session) -> None:
     own, all_ended = parse_sizes(read_file("/proc/self/status")), session.ended == "end"
     if command and session.ended != "stopped":
         session.status = command.status or 0  # None: still running, until it is ended below
-    if session.ended in ("duration", "signal"):
-        comment("ending", f"{duration:.3f}")
     killed = command and session.ended == "duration" and end_command(session)
     if all_ended or killed:
         comment("system after", memory_in_use() - session.base)
