@@ -792,11 +792,10 @@ class Session:
         apart = options.pid or not (os.isatty(0) or os.isatty(1))  # from the command's output
         self.line = StatusLine(apart and not (options.quiet or options.no_status))
         self.signals = {n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN}
-        self.command: Command | None = None
         self.last_request = 0, 0.0  # the last signal that asked for the end, and when
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
-        self.left_told = False  # whether survivors were named; run() adds tree, sampler and clocks
+        self.left_told = False  # whether survivors were named; run() adds what it starts with
 
     def run(self, argv: list[str], watched: list[psutil.Process], mask: Iterable[int]) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
