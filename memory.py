@@ -1376,8 +1376,7 @@ def draw_comparison(figure, *runs: Run) -> None:
 def draw_bar(panel, size: int, text: str, colour: str, anon: int = 0) -> None:
     """A bar below those that are there: a size in bytes, the anonymous part of it in orange."""
     place = -len(panel.texts)
-    panel.barh(place, size / MIB, color=colour)
-    panel.barh(place, anon / MIB, color=KIND_COLOURS["anonymous"])
+    panel.barh(place, [size / MIB, anon / MIB], color=[colour, KIND_COLOURS["anonymous"]])
     panel.text(size / MIB, place, f" {text}", va="center", size=8)
     panel.margins(x=1.1)
     panel.set_yticks([])
