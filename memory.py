@@ -1455,10 +1455,9 @@ def parser() -> argparse.ArgumentParser:
     add("-o", "--out", metavar="FILE", help="the graph: .png, .svg or .pdf")
     add("--csv", metavar="FILE", help="the samples, written as they are taken")
     add("--json", metavar="FILE", help="the summary for programs; - is stdout")
-    in_seconds = {"metavar": "S", "type": float}
-    add("--interval", default=0.1, help="seconds between samples (0.1)", **in_seconds)
+    add("--interval", type=float, default=0.1, metavar="S", help="seconds between samples (0.1)")
     until = "stop after S seconds (--pid: 0 for one sample)"
-    add("--duration", default=float("inf"), help=until, **in_seconds)
+    add("--duration", type=float, default=float("inf"), metavar="S", help=until)
     add("--quiet", action="store_true", help="no status line, no summary")
     add("--no-status", action="store_true", help="no status line (a command on a tty has none)")
     add("--version", action="version", version=f"memory.py {VERSION}", help="show the version")
