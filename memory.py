@@ -1447,8 +1447,7 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument_group("what to measure").add_argument
     add("words", nargs=argparse.REMAINDER, metavar="COMMAND ARG...", help="the command to measure")
     add("--cmd", metavar="COMMAND", help="the same as one argument, split as a shell would")
-    pids = {"metavar": "PID", "nargs": "*", "action": "extend"}
-    add("--pid", help="processes that run already, and their descendants", **pids)
+    add("--pid", nargs="*", action="extend", help="running processes, and their descendants")
     csvs = {"metavar": "CSV", "nargs": "+", "action": "extend", "dest": "recordings"}
     add("--in", help="draw or compare recordings", **csvs)
     add = result.add_argument_group("what to write, and how").add_argument
