@@ -727,18 +727,16 @@ class Command:
 
     def reap(self) -> bool:
         """Reap all that has ended. True when no child is left, and so no descendant (Linux)."""
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return True
-            if pid == 0:
-                return False
-            if pid == self.pid and self.status is None:
-                code = os.waitstatus_to_exitcode(status)
-                self.status = code if code >= 0 else 128 - code
-                mark = usage.ru_maxrss * 1024
-                self.high_water = mark if mark > self.inherited else 0  # else it is the spawner's
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.wait4(-1, os.WNOHANG))[0]:
+                pid, status, usage = ended
+                if pid == self.pid and self.status is None:
+                    code = os.waitstatus_to_exitcode(status)
+                    self.status = code if code >= 0 else 128 - code
+                    mark = usage.ru_maxrss * 1024
+                    self.high_water = mark if mark > self.inherited else 0  # else the spawner's
+            return False
+        return True
 
     def send(self, number: int) -> None:
         if self.status is None:
