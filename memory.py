@@ -258,7 +258,7 @@ class Tree:
         self.known = {handle.pid: Process(handle) for handle in watched}
         before = psutil.Process().children(recursive=True) if self.of_command else ()
         self.strangers = {child.pid for child in before}  # memory.py has them from before its exec
-        self.seen: set[int] = set()  # pids that need not be looked at: known, or outside
+        self.outside: set[int] = set()  # pids that need not be looked at again
         self.scan_due = 0.0
         self.newest = b"", b""  # the pid given out last, as of the last two searches
 
@@ -271,12 +271,11 @@ class Tree:
         pids, parents = set(psutil.pids()), {}
         if now >= self.scan_due:
             self.scan_due = now + SCAN_SECONDS
-            self.seen = {os.getpid(), *self.strangers, *self.known}
-        self.seen &= pids
-        for pid in sorted(pids - self.seen):  # parents first: orphans made meanwhile are ours
+            self.outside = {os.getpid(), *self.strangers}
+        self.outside &= pids
+        for pid in sorted(pids.difference(self.outside, self.known)):  # parents first: they may end
             with contextlib.suppress(OSError):  # gone already, or hidden
                 parents[pid] = read_stat(pid).ppid
-        self.seen.update(parents)
         above = {os.getpid(), *self.known} if self.of_command else set(self.known)
         while found := {pid for pid, parent in parents.items() if parent in above}:
             above = found
@@ -284,6 +283,7 @@ class Tree:
                 del parents[pid]
                 with contextlib.suppress(psutil.Error, OSError):
                     self.known[pid] = Process(psutil.Process(pid))
+        self.outside.update(parents)
 
     def alive(self) -> list[Process]:
         """Search again, and return the processes that have not ended."""
@@ -404,7 +404,6 @@ class Poller:
                 if not process.is_alive():
                     self.end(process)
                     del self.tree.known[process.pid]
-                    self.tree.seen.discard(process.pid)  # it may be another's already
         self.polled_at = (begin + time.monotonic()) / 2
         return [process for process in self.tree.known.values() if process.memory]
 
