@@ -585,31 +585,23 @@ def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
                 yield kind, name, (pss, min(pss, anon), swap)
 
 
-class Breakdown:
-    """PSS by mapping over the whole tree, and when it is due again."""
-
-    def __init__(self) -> None:
-        self.due_above, self.due = 0.0, 0.0  # PSS, time
-
-    def take(self, living: Sequence[Process], total: int) -> str:
-        """The "made of" comment for processes that were just read; "" if there is nothing."""
-        cpu, self.due_above = time.process_time(), total * WELL_ABOVE
-        found = collections.defaultdict(lambda: [0, 0, 0])
-        for process in living:
-            try:
-                for kind, name, sizes in mappings_of(process.tid):
-                    found[kind, name] = [a + b for a, b in zip(found[kind, name], sizes)]
-            except PermissionError:
-                found["unreadable", "not readable"][0] += process.memory.part
-            except OSError:  # it has ended since it was read: its part is in the rest
-                continue
-        self.due = time.monotonic() + (time.process_time() - cpu) / MAPPINGS_SHARE
-        rows = sorted(((sizes, key) for key, sizes in found.items() if sizes[0]), reverse=True)
-        texts = []
-        for (pss, anon, swap), (kind, name) in rows[:MAPPINGS_KEPT]:
-            name = printable(name)[-MAX_NAME:].replace('"', '""')
-            texts.append(f'{kind} {pss} {anon} {swap} "{name}"')
-        return f"{total}: {', '.join(texts)}" if texts else ""
+def by_mapping(living: Sequence[Process]) -> str:
+    """PSS by mapping over all processes, as the recording has it; "" if there is nothing."""
+    found = collections.defaultdict(lambda: [0, 0, 0])
+    for process in living:
+        try:
+            for kind, name, sizes in mappings_of(process.tid):
+                found[kind, name] = [a + b for a, b in zip(found[kind, name], sizes)]
+        except PermissionError:
+            found["unreadable", "not readable"][0] += process.memory.part
+        except OSError:  # it has ended since it was read: its part is in the rest
+            continue
+    rows = sorted(((sizes, key) for key, sizes in found.items() if sizes[0]), reverse=True)
+    texts = []
+    for (pss, anon, swap), (kind, name) in rows[:MAPPINGS_KEPT]:
+        name = printable(name)[-MAX_NAME:].replace('"', '""')
+        texts.append(f'{kind} {pss} {anon} {swap} "{name}"')
+    return ", ".join(texts)
 
 
 # ---------------------------------------------------------------- the recording
@@ -792,6 +784,7 @@ class Session:
         self.last_request = 0, 0.0  # the last signal that asked for the end, and when
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
+        self.mappings_due = 0.0, 0.0  # above which PSS, and when, to read it by mapping again
         self.left_told = False  # whether survivors were named; run() adds what it starts with
 
     def run(self, argv: list[str], watched: list[psutil.Process], mask: Iterable[int]) -> None:
@@ -799,7 +792,7 @@ class Session:
         self.tree, self.base = Tree(watched), memory_in_use()
         self.start, self.cpu = time.monotonic(), time.process_time()
         self.command = Command(argv, mask) if argv else None
-        self.sampler, self.breakdown = Sampler(self.tree), Breakdown()
+        self.sampler = Sampler(self.tree)
         self.recording.begin(shlex.join(argv) or named(self.tree.known.values()), self.interval)
         while not self.ended:
             self.wait()
@@ -828,12 +821,16 @@ class Session:
         """Take one sample and record it; what it is made of, too, where that is due."""
         begin = time.monotonic()
         last = last or begin - self.start >= self.duration
-        breakdown, sampler = self.breakdown, self.sampler
-        due = last or (sampler.total >= breakdown.due_above and begin >= breakdown.due)
+        sampler, (above, at) = self.sampler, self.mappings_due
+        due = last or (sampler.total >= above and begin >= at)
         living = sampler.sample(everything=due)
         now = sampler.polled_at - self.start  # what was read is carried forward to there
-        if due and (mappings := breakdown.take(living, sampler.total)):
-            self.recording.comment("made of", f"{now:.3f} {mappings}")
+        if due:
+            cpu, mappings = time.process_time(), by_mapping(living)
+            cost = time.process_time() - cpu
+            self.mappings_due = sampler.total * WELL_ABOVE, time.monotonic() + cost / MAPPINGS_SHARE
+            if mappings:
+                self.recording.comment("made of", f"{now:.3f} {sampler.total}: {mappings}")
         if sampler.uncertain:
             self.recording.comment("uncertain", f"{now:.3f} {sampler.uncertain}")
         self.recording.sample(now, begin, living, memory_in_use() - self.base)

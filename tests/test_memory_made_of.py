@@ -159,7 +159,7 @@ def test_a_process_that_ends_before_its_mappings_are_read_is_not_called_unreadab
         living = memory.Sampler(memory.Tree([memory.psutil.Process(target.pid)])).sample()
         target.kill()
         target.wait()
-        assert len(living) == 1 and memory.Breakdown().take(living, 1) == ""
+        assert len(living) == 1 and memory.by_mapping(living) == ""
 
 
 RECORDED = """\
@@ -259,13 +259,13 @@ def test_a_sample_has_the_time_of_its_last_poll(monkeypatch):
 
 def test_its_reading_does_not_date_the_sample(monkeypatch):
     """The sums are from before it, however long it takes."""
-    take = memory.Breakdown.take
+    by_mapping = memory.by_mapping
 
     def slow(*args):
         time.sleep(3)
-        return take(*args)
+        return by_mapping(*args)
 
-    monkeypatch.setattr(memory.Breakdown, "take", slow)
+    monkeypatch.setattr(memory, "by_mapping", slow)
     assert memory.main(["--quiet", "--csv", "s.csv", "sleep", "1"]) == 0
     first = next(memory.samples_of("s.csv", {}))
     assert first.time < 1
