@@ -244,10 +244,9 @@ class Process:
             self.name = printable(name)[:200] or "?"
 
     def is_alive(self) -> bool:
-        try:
+        with contextlib.suppress(OSError):
             return self.handle.is_running() and live_thread(self.pid) is not None
-        except OSError:
-            return False
+        return False
 
 
 class Tree:
