@@ -238,10 +238,9 @@ class Process:
     def update_name(self) -> None:
         """Read the name (again: a zygote turns into a renderer)."""
         with contextlib.suppress(OSError):
-            words = read_file(f"/proc/{self.pid}/cmdline").rstrip(b"\0").split(b"\0")
-            comm = read_file(f"/proc/{self.pid}/comm").rstrip(b"\n")
-            name = process_name([os.fsdecode(word) for word in words], os.fsdecode(comm))
-            self.name = printable(name)[:200] or "?"
+            words = os.fsdecode(read_file(f"/proc/{self.pid}/cmdline")).rstrip("\0").split("\0")
+            comm = os.fsdecode(read_file(f"/proc/{self.pid}/comm")).rstrip("\n")
+            self.name = printable(process_name(words, comm))[:200] or "?"
 
     def is_alive(self) -> bool:
         with contextlib.suppress(OSError):
