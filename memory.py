@@ -1597,9 +1597,8 @@ def write_file(path: str, data: bytes) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, or draw recordings. Returns the exit status that the README's table has."""
     options = parser().parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # closed, or a test's
-            stream.reconfigure(errors="backslashreplace")
+    with contextlib.suppress(AttributeError):  # closed, or a test's
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr always has it
     try:
         words = command_words(options)
         check_usage(options, words)
