@@ -554,14 +554,12 @@ class Sampler(Poller):
 
 
 # ---------------------------------------------------------------- what it is made of
-# /proc/PID/smaps (proc_pid_smaps(5)) gives PSS by mapping, at two to three times the cost of
-# smaps_rollup. So it is read when the sum is well above that of the last such read, and in the
-# last sample of a run that memory.py ends.
+# /proc/PID/smaps (proc_pid_smaps(5)) has PSS by mapping, and costs two to three smaps_rollups: it
+# is read when the sum is well above that of the last time, and at an end that is asked for.
 
 WELL_ABOVE = 1.2
 MAPPINGS_SHARE = 0.005  # of one core, until the end
-MAPPINGS_KEPT = 250  # the largest ones; their names are cut to MAX_NAME characters
-MAX_NAME = 200
+MAPPINGS_KEPT = 250  # the largest ones; of their names the last 200 characters
 MAPPING_SIZES_RE = re.compile(rb"\n(?:Pss|Anonymous|SwapPss): +(\d+) kB")  # in this order
 SHARED_RE = re.compile(r"/memfd:|/dev/shm/|/SYSV|/dev/zero\b|/dmabuf|\[anon_shmem:")
 RANDOM_RE = re.compile(r"(?<=\.)\w{6}(?= \(deleted\)$)")  # of mkstemp(3)
@@ -597,7 +595,7 @@ def by_mapping(living: Sequence[Process]) -> str:
     rows = sorted(((sizes, key) for key, sizes in found.items() if sizes[0]), reverse=True)
     texts = []
     for (pss, anon, swap), (kind, name) in rows[:MAPPINGS_KEPT]:
-        name = printable(name)[-MAX_NAME:].replace('"', '""')
+        name = printable(name)[-200:].replace('"', '""')
         texts.append(f'{kind} {pss} {anon} {swap} "{name}"')
     return ", ".join(texts)
 
