@@ -790,23 +790,20 @@ class Session:
         self.command = Command(argv, mask) if argv else None
         self.sampler = Sampler(self.tree)
         self.recording.begin(shlex.join(argv) or named(self.tree.known.values()), self.interval)
-        while not self.ended:
-            self.wait()
+        while not self.ended:  # a signal comes first, or a sample: at start + k * interval
+            next_time = min(self.due * self.interval, self.duration)
+            left = self.start + next_time - time.monotonic()
+            info = signal.sigtimedwait(self.signals, max(0, left))
+            now = time.monotonic() - self.start
+            if self.command and self.over():
+                self.ended = "end"
+            elif info and info.si_signo != signal.SIGCHLD:
+                self.handle(info)
+            if not self.ended and now >= next_time:
+                self.due = max(self.due, int(now / self.interval)) + 1  # missed ones were due too
+                self.sample()
         self.line.clear()
         finish(self)
-
-    def wait(self) -> None:
-        """Wait for a signal or the next sample, at start + k * interval or when time is up."""
-        next_time = min(self.due * self.interval, self.duration)
-        info = signal.sigtimedwait(self.signals, max(0, self.start + next_time - time.monotonic()))
-        now = time.monotonic() - self.start
-        if self.command and self.over():
-            self.ended = "end"
-        elif info and info.si_signo != signal.SIGCHLD:
-            self.handle(info)
-        if not self.ended and now >= next_time:
-            self.due = max(self.due, int(now / self.interval)) + 1  # missed ones were due too
-            self.sample()
 
     def over(self) -> bool:
         """Reap; whether the command and all its descendants have ended."""
