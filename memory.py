@@ -669,8 +669,7 @@ class Recording:
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             with open(f"/proc/self/fd/{self.fd}", "rb") as old, open(fd, "wb") as new:
-                new.writelines(old)
-                new.write(rest)
+                new.writelines(itertools.chain(old, [rest]))
                 new.flush()
                 os.dup2(fd, self.fd, inheritable=False)
         except OSError:
