@@ -443,17 +443,17 @@ class Poller:
 
     def end(self, process: Process) -> None:
         """Drop its memory. What it shared is uncertain until a read: others may still have it."""
-        self.note_high_water(process)
+        self.note_high_water(process, process.largest)
         memory = process.reading and process.reading.memory
         if memory and memory.pss is not None:
             self.unassigned += max(0, memory.pss - memory.uss)
         process.reading = process.memory = None
         process.uncertain = process.largest = process.high_water = 0
 
-    def note_high_water(self, process: Process | Command) -> None:
+    def note_high_water(self, process: Process | Command, largest: int) -> None:
         """Keep the kernel's highest mark of RSS, and the one furthest above the sampled RSS."""
-        mark, largest = process.high_water, process.largest
-        self.kernel_peak, self.largest = max(self.kernel_peak, mark), max(self.largest, largest)
+        mark, self.largest = process.high_water, max(self.largest, largest)
+        self.kernel_peak = max(self.kernel_peak, mark)
         if largest and self.tree.of_command:  # with --pid the mark may predate the start
             missed = mark - largest, mark, largest, process.pid, process.name
             self.missed = max(self.missed, missed)
@@ -700,7 +700,7 @@ class Command:
         """Start it in memory.py's group. Raises Problem: 127, not found; 126, not executable."""
         self.name = os.path.basename(argv[0])
         self.status: int | None = None  # as a shell has it: 128 + n when a signal ended it
-        self.high_water = self.largest = 0  # RSS of it and what it waited for; in the samples
+        self.high_water = 0  # RSS, of it and what it waited for
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         signals = {"setsigmask": signal_mask, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}
         try:
@@ -872,10 +872,9 @@ def finish(session: Session) -> None:
         comment("system after", memory_in_use() - session.base)
     comment("unreadable", sampler.refused)
     for process in session.tree.known.values():
-        sampler.note_high_water(process)
+        sampler.note_high_water(process, process.largest)
     if command:
-        command.largest = sampler.largest
-        sampler.note_high_water(command)
+        sampler.note_high_water(command, sampler.largest)
     comment("kernel peak rss", sampler.kernel_peak or "")
     comment("between samples", " ".join(map(str, sampler.missed[1:])))
     comment("samples due", max(session.due, int(duration / session.interval)))
