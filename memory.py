@@ -789,7 +789,7 @@ class Session:
         self.command = Command(argv, mask) if argv else None
         self.sampler = Sampler(self.tree)
         self.recording.begin(shlex.join(argv) or named(self.tree.known.values()), self.interval)
-        while not self.ended:  # a signal comes first, or a sample: at start + k * interval
+        while not self.ended:  # woken by a signal, or at start + k * interval for a sample
             next_time = min(self.due * self.interval, self.duration)
             left = self.start + next_time - time.monotonic()
             info = signal.sigtimedwait(self.signals, max(0, left))
@@ -798,7 +798,7 @@ class Session:
                 self.ended = "end"
             elif info and info.si_signo != signal.SIGCHLD:
                 self.handle(info)
-            if not self.ended and now >= next_time:
+            if self.ended == "signal" or (not self.ended and now >= next_time):
                 self.due = max(self.due, int(now / self.interval)) + 1  # missed ones were due too
                 self.sample()
         self.line.clear()
@@ -809,10 +809,10 @@ class Session:
         none_left, ended = self.command.reap(), self.command.status is not None
         return none_left or (ended and bool(self.tree.strangers) and not self.tree.alive())
 
-    def sample(self, last: bool = False) -> None:
+    def sample(self) -> None:
         """Take one sample and record it; what it is made of, too, where that is due."""
         begin = time.monotonic()
-        last = last or begin - self.start >= self.duration
+        last = self.ended == "signal" or begin - self.start >= self.duration
         sampler, (above, at) = self.sampler, self.mappings_due
         due = last or (sampler.total >= above and begin >= at)
         living = sampler.sample(everything=due)
@@ -848,8 +848,7 @@ class Session:
         self.last_request = info.si_signo, now
         left_alone = self.command and self.command.status is not None
         if not self.command or (left_alone and info.si_signo == signal.SIGINT):
-            self.ended, self.due = "signal", self.due + 1
-            self.sample(last=True)
+            self.ended = "signal"
         elif earlier:
             self.ended, self.status = "stopped", 128 + info.si_signo
             self.line.clear()
