@@ -863,11 +863,10 @@ def finish(session: Session) -> None:
     """End the command if --duration is over, and write the end of the recording."""
     command, sampler, comment = session.command, session.sampler, session.recording.comment
     duration, cpu = time.monotonic() - session.start, time.process_time() - session.cpu
-    own, all_ended = parse_sizes(read_file("/proc/self/status")), session.ended == "end"
     if command and session.ended != "stopped":
         session.status = command.status or 0  # None: still running, until it is ended below
     killed = command and session.ended == "duration" and end_command(session)
-    if all_ended or killed:
+    if killed or session.ended == "end":
         comment("system after", memory_in_use() - session.base)
     comment("unreadable", sampler.refused)
     for process in session.tree.known.values():
@@ -878,10 +877,10 @@ def finish(session: Session) -> None:
     comment("between samples", " ".join(map(str, sampler.missed[1:])))
     comment("samples due", max(session.due, int(duration / session.interval)))
     comment("own cpu seconds", f"{cpu:.3f}")
-    comment("own peak rss", own["VmHWM"])
+    comment("own peak rss", parse_sizes(read_file("/proc/self/status"))["VmHWM"])
     comment("exit status", session.status if command else "")
     comment("duration", f"{duration:.3f}")
-    if command and all_ended and duration < 3 and session.status < 128:
+    if command and session.ended == "end" and duration < 3 and session.status < 128:
         hint_running_instance(command.name)
 
 
