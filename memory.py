@@ -450,13 +450,12 @@ class Poller:
         process.reading = process.memory = None
         process.uncertain = process.largest = process.high_water = 0
 
-    def note_high_water(self, process: Process | Command, largest: int) -> None:
-        """Keep the kernel's highest mark of RSS, and the one furthest above the sampled RSS."""
-        mark, self.largest = process.high_water, max(self.largest, largest)
+    def note_high_water(self, process: Process | Command, seen: int) -> None:
+        """Keep the kernel's highest mark of RSS, and the one furthest above the RSS in samples."""
+        mark, self.largest = process.high_water, max(self.largest, seen)
         self.kernel_peak = max(self.kernel_peak, mark)
-        if largest and self.tree.of_command:  # with --pid the mark may predate the start
-            missed = mark - largest, mark, largest, process.pid, process.name
-            self.missed = max(self.missed, missed)
+        if seen and self.tree.of_command:  # with --pid the mark may predate the start
+            self.missed = max(self.missed, (mark - seen, mark, seen, process.pid, process.name))
 
 
 class Sampler(Poller):
