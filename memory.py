@@ -168,12 +168,11 @@ def live_thread(pid: int) -> int | None:
 
 def uses_memory_of(tid: int, parent: int) -> bool:
     """Whether a child still uses its parent's memory, as between vfork(2) and exec."""
-    answer = LIBC.syscall(KCMP, tid, parent, KCMP_VM, 0, 0)
-    if answer == -1:  # refused, as in a container: in a vfork a thread of the parent waits
-        same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
-        threads = map(int, os.listdir(f"/proc/{parent}/task"))
-        return same and any(read_stat(thread).state == "D" for thread in threads)
-    return answer == 0
+    if (answer := LIBC.syscall(KCMP, tid, parent, KCMP_VM, 0, 0)) != -1:  # containers refuse it
+        return answer == 0
+    same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
+    threads = map(int, os.listdir(f"/proc/{parent}/task"))  # in a vfork one of them waits
+    return same and any(read_stat(thread).state == "D" for thread in threads)
 
 
 def process_name(cmdline: Sequence[str], comm: str) -> str:
