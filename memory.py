@@ -788,15 +788,14 @@ class Session:
         self.sampler = Sampler(self.tree)
         self.recording.begin(shlex.join(argv) or named(self.tree.known.values()), self.interval)
         while not self.ended:  # woken by a signal, or at start + k * interval for a sample
-            next_time = min(self.due * self.interval, self.duration)
-            left = self.start + next_time - time.monotonic()
-            info = signal.sigtimedwait(self.signals, max(0, left))
+            due_at = min(self.due * self.interval, self.duration)
+            info = signal.sigtimedwait(self.signals, max(0, self.start + due_at - time.monotonic()))
             now = time.monotonic() - self.start
             if self.command and self.over():
                 self.ended = "end"
             elif info and info.si_signo != signal.SIGCHLD:
                 self.handle(info)
-            if self.ended == "signal" or (not self.ended and now >= next_time):
+            if self.ended == "signal" or (not self.ended and now >= due_at):
                 self.due = max(self.due, int(now / self.interval)) + 1  # missed ones were due too
                 self.sample()
         self.line.clear()
