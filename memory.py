@@ -860,8 +860,7 @@ def finish(session: Session) -> None:
     """End the command if --duration is over, and write the end of the recording."""
     command, sampler, comment = session.command, session.sampler, session.recording.comment
     duration, cpu = time.monotonic() - session.start, time.process_time() - session.cpu
-    if command and session.ended != "stopped":
-        session.status = command.status or 0  # None: still running, until it is ended below
+    session.status = session.status or (command and command.status) or 0  # None: still running
     killed = command and session.ended == "duration" and end_command(session)
     if killed or session.ended == "end":
         comment("system after", memory_in_use() - session.base)
