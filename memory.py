@@ -837,23 +837,22 @@ class Session:
 
     def handle(self, info: signal.struct_siginfo) -> None:
         """A signal that asks for the end: see "Ending a run" in the README."""
-        now = time.monotonic()
-        from_terminal = info.si_signo == signal.SIGINT and info.si_code == SI_KERNEL
+        now, number = time.monotonic(), info.si_signo
+        from_terminal = number == signal.SIGINT and info.si_code == SI_KERNEL
         earlier, asked_at = self.last_request
-        if earlier == info.si_signo and now - asked_at < 0.2 and not from_terminal:
+        if earlier == number and now - asked_at < 0.2 and not from_terminal:
             return  # timeout(1) sends it to its child, and then to its group
-        self.last_request = info.si_signo, now
-        left_alone = self.command and self.command.status is not None
-        if not self.command or (left_alone and info.si_signo == signal.SIGINT):
+        self.last_request = number, now
+        if not self.command or (self.command.status is not None and number == signal.SIGINT):
             self.ended = "signal"
         elif earlier:
-            self.ended, self.status = "stopped", 128 + info.si_signo
+            self.ended, self.status = "stopped", 128 + number
             self.line.clear()
             say(f"stopped; left running: {named(self.tree.alive()) or 'nobody'}")
         else:
             self.recording.comment("ending", f"{now - self.start:.3f}")
             if not from_terminal:
-                self.command.send(info.si_signo)
+                self.command.send(number)
 
 
 def finish(session: Session) -> None:
