@@ -1186,9 +1186,8 @@ def summary(run: Run) -> str:
         lines += ["", *mapping_table(run)]
     own, due = run.figures["own"], number(run.meta, "samples due")
     cost = f"memory.py itself: {count(run.samples, 'sample', 's')}"
-    if due is not None and run.end and own["cpu_seconds"] is not None:
-        share = 100 * own["cpu_seconds"] / run.end
-        cost += f" of {due} due, {share:.1f} % of a CPU, {mib(own['peak_rss'])} RSS"
+    if due is not None and run.end and (cpu := own["cpu_seconds"]) is not None:
+        cost += f" of {due} due, {100 * cpu / run.end:.1f} % of a CPU, {mib(own['peak_rss'])} RSS"
         cost += f"; values at most {seconds(run.metrics['age']['peak'])} old"
     return "\n".join([*lines, "", cost])
 
