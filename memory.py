@@ -181,8 +181,7 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
         return comm
     program = cmdline[0].split(" --" if cmdline[0].startswith("/") else " ")[0].rstrip(":")
     base = os.path.basename(program) or comm
-    role = ROLE_RE.search(" ".join(cmdline))
-    if role:
+    if role := ROLE_RE.search(" ".join(cmdline)):
         return " ".join([base, *filter(None, role.groups())])
     script = next((word for word in cmdline[1:] if word[:1] != "-"), "")
     is_script = INTERPRETER_RE.match(base) and FILE_NAME_RE.fullmatch(script)
