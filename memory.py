@@ -301,7 +301,7 @@ MUST_READ = 0.02  # above this, read at up to half a core (a new peak: at any co
 SMALL = 2**16  # bytes that are never worth a read
 NEGLIGIBLE = 2**19  # bytes that are never reported
 READ_SHARE = 0.04  # of one core
-REFRESH_SHARE = 0.005  # of one core: everything is read anew when that costs no more
+REFRESH_SHARE = 0.005  # of one core: everything is read anew, or by mapping, at no higher cost
 REFRESH_SECONDS = 1  # but no more often than this
 READ_TRIES = 4  # where too much moves while it is read
 READ_SECONDS = 0.2  # after which nothing is tried again in a sample
@@ -555,7 +555,6 @@ class Sampler(Poller):
 # is read when the sum is well above that of the last time, and at an end that is asked for.
 
 WELL_ABOVE = 1.2
-MAPPINGS_SHARE = 0.005  # of one core, until the end
 MAPPINGS_KEPT = 250  # the largest ones; of their names the last 200 characters
 MAPPING_SIZES_RE = re.compile(rb"\n(?:Pss|Anonymous|SwapPss): +(\d+) kB")  # in this order
 SHARED_RE = re.compile(r"/memfd:|/dev/shm/|/SYSV|/dev/zero\b|/dmabuf|\[anon_shmem:")
@@ -816,7 +815,7 @@ class Session:
         if due:
             cpu, mappings = time.process_time(), by_mapping(living)
             cost = time.process_time() - cpu
-            self.mappings_due = sampler.total * WELL_ABOVE, time.monotonic() + cost / MAPPINGS_SHARE
+            self.mappings_due = sampler.total * WELL_ABOVE, time.monotonic() + cost / REFRESH_SHARE
             if mappings:
                 self.recording.comment("made of", f"{now:.3f} {sampler.total}: {mappings}")
         if sampler.uncertain:
