@@ -83,8 +83,7 @@ def say(message: str) -> None:
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 LIBC = ctypes.CDLL(None)
-KCMP_64 = {"x86_64": 312, "aarch64": 272, "riscv64": 272}  # kcmp(2): its number as a system call
-KCMP = KCMP_64.get(os.uname().machine, -1) if sys.maxsize > 2**32 else 378  # 32-bit ARM
+KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(os.uname().machine, -1)  # kcmp(2)
 KCMP_VM = 1
 SIZE_RE = re.compile(rb"^(\w+):\s+(\d+) kB$", re.M)
 ROLE_RE = re.compile(r"(?:^| )--type=([\w-]+)(?:.* --utility-sub-type=([\w-]+))?")
@@ -122,10 +121,10 @@ class Stat(NamedTuple):
 
 
 def read_file(path: str) -> bytes:
-    """The start of a /proc file (up to 64 KiB), in one read."""
+    """A /proc file: the kernel gives a long one in pieces."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        return os.read(fd, 2**16)
+        return b"".join(iter(lambda: os.read(fd, 2**16), b""))
     finally:
         os.close(fd)
 
@@ -168,7 +167,7 @@ def live_thread(pid: int) -> int | None:
 
 def uses_memory_of(tid: int, parent: int) -> bool:
     """Whether a child still uses its parent's memory, as between vfork(2) and exec."""
-    if (answer := LIBC.syscall(KCMP, tid, parent, KCMP_VM, 0, 0)) != -1:  # containers refuse it
+    if (answer := LIBC.syscall(KCMP, tid, parent, KCMP_VM, 0, 0)) != -1:  # refused, or unknown
         return answer == 0
     same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
     threads = map(int, os.listdir(f"/proc/{parent}/task"))  # in a vfork one of them waits
@@ -210,14 +209,14 @@ class Process:
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
-        self.ending = 0  # polls in a row that saw its memory being freed; 9: it has none (kthreads)
+        self.ending = 0  # polls in a row that saw its memory being freed; 999: a kernel thread
         self.name = "?"
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
         """/proc/PID/stat; None for a zombie, and before exec. OSError: it, or the thread, ended."""
         stat, self.tid = read_stat(self.pid), self.pid
-        self.ending = min(9, self.ending + 1) if stat.state == "X" else 0
+        self.ending = min(999, self.ending + 1) if stat.state == "X" else 0
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
         if stat.state in "ZX":
@@ -257,12 +256,13 @@ class Tree:
         self.outside: set[int] = set()  # pids that need not be looked at again
         self.scan_due = 0.0
         self.newest = b"", b""  # the pid given out last, as of the last two searches
+        self.virtual = os.stat("/proc/loadavg").st_dev != os.stat("/proc/self").st_dev  # by lxcfs
 
     def find(self) -> None:
         """Take in new processes whose parent is known, or memory.py; then their children."""
         now, before = time.monotonic(), self.newest
         self.newest = before[1], read_file("/proc/loadavg").split()[-1]  # proc_loadavg(5)
-        if self.newest == before and now < self.scan_due:
+        if self.newest == before and now < self.scan_due and not self.virtual:
             return  # twice, because a process is listed only some time after it has its pid
         pids, parents = set(psutil.pids()), {}
         if now >= self.scan_due:
@@ -298,7 +298,6 @@ class Tree:
 WORTH_READING = 0.01  # uncertainty (share of PSS) above which to read, within READ_SHARE
 WORTH_AT_PEAK = 0.002  # the same at a new peak, so that a peak is read and not estimated
 MUST_READ = 0.02  # above this, read at up to half a core (a new peak: at any cost), or report it
-SMALL = 2**16  # bytes that are never worth a read
 NEGLIGIBLE = 2**19  # bytes that are never reported
 READ_SHARE = 0.04  # of one core
 REFRESH_SHARE = 0.005  # of one core: everything is read anew, or by mapping, at no higher cost
@@ -318,6 +317,7 @@ class Reading(NamedTuple):
     mapped: int  # and of files and shared memory
     faults: int
     shared_anon: int  # anonymous bytes not in PSS: at least half of the shared; after a fork all
+    shared_swap: int = 0  # the same of those in swap
     blurred: int = 0  # bytes that moved while it was read
 
 
@@ -336,8 +336,8 @@ def carried(reading: Reading, anon: int, mapped: int) -> Memory:
 def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
     """Bytes by which the tree's PSS may differ from what is carried forward.
 
-    Faults beyond the growth of RSS replaced pages, perhaps shared ones (copy on write); freed
-    pages may have been shared; new mapped pages may have been in the tree already, or not.
+    Faults beyond the growth of RSS replaced pages (copy on write). These, freed pages, and pages
+    back from swap may have been shared; new mapped pages may have been in the tree already.
     """
     if reading.memory.pss is None:
         return 0
@@ -347,7 +347,8 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
     in_pss = reading.memory.file + reading.memory.shmem
     ratio = min(1, in_pss / reading.mapped) if reading.mapped else 0
     remapped = more * max(ratio, 1 - ratio) if more > 0 else min(-more, in_pss)
-    return round(reading.blurred + min(replaced, 2 * reading.shared_anon) + remapped)
+    swapped_in = min(max(0, grown), 2 * reading.shared_swap)
+    return round(reading.blurred + min(replaced, 2 * reading.shared_anon) + remapped + swapped_in)
 
 
 def full_read(process: Process) -> Reading:
@@ -369,8 +370,10 @@ def full_read(process: Process) -> Reading:
     if sum(abs(old - new) for old, new in changes) < COUNTER_ERROR:  # else it is moving
         anon, mapped = counted
     shared_anon = max(0, sizes["Anonymous"] - memory.anon - sizes.get("KSM", 0))
-    reading = Reading(memory, anon, mapped, stat.faults, shared_anon)
-    at_poll = [Reading(r.memory, *polled, r.shared_anon) for r in (process.reading, reading)]
+    shared_swap = sizes.get("Swap", 0) - (memory.swap or 0)
+    reading = Reading(memory, anon, mapped, stat.faults, shared_anon, shared_swap)
+    shares = [(r.memory, r.shared_anon, r.shared_swap) for r in (process.reading, reading)]
+    at_poll = [Reading(memory, *polled, *shared) for memory, *shared in shares]
     moved = max(unexplained(r, anon, mapped, stat.faults) for r in at_poll)
     freed = max(0, polled[0] - anon) + max(0, polled[1] - mapped)  # gone before it could be read
     process.resident = anon, mapped
@@ -413,31 +416,30 @@ class Poller:
             self.end(process)
         if process.reading and (stat.rss, stat.faults) == (before.rss, before.faults):
             return
-        process.resident = anon, mapped = read_resident(process.tid)
+        process.resident = read_resident(process.tid)
         if not process.reading:
             process.update_name()
-            origin, nothing = self.forked_from(process), Memory(stat.rss, 0, 0, 0, 0, 0, 0)
-            process.reading = Reading(nothing, 0, 0, stat.faults, 0)  # all it has counts as growth
+            origin, shared = self.forked_from(process), 0
             if origin:  # its anonymous memory is all shared now; any fault of either may be a copy
-                (its_anon, its_mapped), memory = origin.resident, origin.reading.memory
+                its_anon, memory = origin.resident[0], origin.reading.memory
                 if memory.uss is not None:  # carry() adds the growth: only files stay private
                     files = max(0, origin.memory.uss - origin.memory.anon)
                     memory = memory._replace(uss=files - (its_anon - origin.reading.anon))
                 origin.reading = origin.reading._replace(memory=memory, shared_anon=its_anon)
                 origin.carry()
-                shared = min(anon, its_anon)
-                process.reading = Reading(nothing, shared, min(mapped, its_mapped), 0, shared)
+                shared = min(process.resident[0], its_anon)
                 if origin.pid != stat.ppid:  # perhaps no fork: stacks are not always randomised
                     self.unassigned += shared
+            nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
+            process.reading = Reading(nothing, shared, 0, 0, shared)  # the rest counts as growth
         process.carry()
 
     def forked_from(self, process: Process) -> Process | None:
         """One with the same stack, which exec moves: its parent, or another if that has ended."""
-        stack, known = process.stat.stack_start, self.tree.known
-        for other in (known.get(process.stat.ppid), *known.values()):  # itself has no reading yet
-            if stack and other and other.reading and other.stat.stack_start == stack:
-                return other
-        return None
+        others = self.tree.known.get(process.stat.ppid), *self.tree.known.values()
+        read = (other for other in others if other and other.reading)  # itself is not yet
+        stack = process.stat.stack_start
+        return next((other for other in read if stack and other.stat.stack_start == stack), None)
 
     def end(self, process: Process) -> None:
         """Drop its memory. What it shared is uncertain until a read: others may still have it."""
@@ -475,7 +477,7 @@ class Sampler(Poller):
         self.count_huge_pages(living)
         self.total, uncertain, limit = self.sums(living)
         at_peak, since = self.total > self.peak, now - self.read_end
-        threshold = max(SMALL, self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING))
+        threshold = self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING)
         too_old = since > max(REFRESH_SECONDS, self.read_cost / REFRESH_SHARE)
         worth_it = uncertain > threshold and since > self.read_cost / READ_SHARE
         must = uncertain > limit and (at_peak or since > self.read_cost)  # half a core at most
@@ -493,15 +495,12 @@ class Sampler(Poller):
         return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
-        """Add what new huge pages may have replaced: each is one fault, but HUGE_PAGE bytes."""
+        """Add what new huge pages may have replaced or hidden: one fault, but HUGE_PAGE bytes."""
         pages = self.huge_pages
-        with contextlib.suppress(OSError), open("/proc/vmstat", "rb", buffering=0) as file:
-            self.huge_pages = sum(map(int, HUGE_PAGES_RE.findall(file.read())))
+        self.huge_pages = sum(map(int, HUGE_PAGES_RE.findall(read_file("/proc/vmstat"))))
         if self.huge_pages > pages > 0:
-            grown = self.sums(living)[0] - self.total
-            size = (self.huge_pages - pages) * HUGE_PAGE
             shared = sum(process.reading.shared_anon for process in living)
-            self.unassigned += min(shared, max(0, size - max(0, grown)))
+            self.unassigned += min(shared, (self.huge_pages - pages) * HUGE_PAGE)
 
     def read_all(self, living: list[Process], now: float) -> None:
         """Read all processes together, and again if too much has changed meanwhile.
@@ -619,15 +618,14 @@ class Recording:
 
     def begin(self, command: str, interval: float) -> None:
         """Truncate the file and write the header, once the command runs."""
-        kernel, total = os.uname(), mib(psutil.virtual_memory().total)
-        system = f"{kernel.sysname} {kernel.release} {kernel.machine}, {total}"
+        kernel, total, cpus = os.uname(), mib(psutil.virtual_memory().total), os.cpu_count()
         os.ftruncate(self.fd, 0)
         self.comment("command", command)
         self.comment("start", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self.comment("interval", f"{interval:g}")
         if not os.access("/proc/1/stat", os.R_OK):  # mounted with hidepid, proc(5)
             self.comment("hidden", "other users' processes")
-        self.comment("system", f"{system}, {os.cpu_count()} CPUs")
+        self.comment("system", f"Linux {kernel.release} {kernel.machine}, {total}, {cpus} CPUs")
         self.comment("version", f"memory.py {VERSION}")
         self.write(HEADER)
 
@@ -710,14 +708,15 @@ class Command:
     def reap(self) -> bool:
         """Reap all that has ended. True when no child is left, and so no descendant (Linux)."""
         with contextlib.suppress(ChildProcessError):
-            while (ended := os.wait4(-1, os.WNOHANG))[0]:
-                pid, status, usage = ended
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if pid == 0:
+                    return False
                 if pid == self.pid and self.status is None:
                     code = os.waitstatus_to_exitcode(status)
                     self.status = code if code >= 0 else 128 - code
                     mark = usage.ru_maxrss * 1024
                     self.high_water = mark if mark > self.inherited else 0  # else the spawner's
-            return False
         return True
 
     def send(self, number: int) -> None:
@@ -728,10 +727,9 @@ class Command:
 
 def memory_in_use() -> int:
     """MemTotal - MemAvailable, less the free pages in each CPU's lists (up to an eighth of all)."""
-    sizes, pages = parse_sizes(read_file("/proc/meminfo")), []
-    with contextlib.suppress(OSError), open("/proc/zoneinfo", "rb", buffering=0) as file:
-        pages = FREE_PER_CPU_RE.findall(file.read())
-    return sizes["MemTotal"] - sizes["MemAvailable"] - sum(map(int, pages)) * PAGE_SIZE
+    sizes = parse_sizes(read_file("/proc/meminfo"))
+    pages = sum(map(int, FREE_PER_CPU_RE.findall(read_file("/proc/zoneinfo"))))
+    return sizes["MemTotal"] - sizes["MemAvailable"] - pages * PAGE_SIZE
 
 
 def named(processes: Iterable[Process]) -> str:
@@ -1127,7 +1125,6 @@ def run_to_dict(run: Run) -> dict[str, object]:
 # ---------------------------------------------------------------- the summary
 # A Run goes in, text under 100 columns comes out.
 
-BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKLINE_WIDTH = 60
 TABLE_ROWS = 12
 MAPPINGS_SHOWN = 10
@@ -1209,7 +1206,7 @@ def sparkline(run: Run) -> str:
     for column in range(SPARKLINE_WIDTH):
         points = [point for point in run.points if column <= point.time / width < column + 1]
         sizes = [point.totals["pss"] for point in points] or sizes[-1:]  # it holds till then
-        blocks += BLOCKS[min(7, 8 * max(sizes) // max(1, peak))]
+        blocks += "▁▂▃▄▅▆▇█"[min(7, 8 * max(sizes) // max(1, peak))]
     return f"PSS {blocks} 0 to {mib(peak)}"
 
 
@@ -1274,9 +1271,8 @@ def comparison(runs: Sequence[Run]) -> Iterator[str]:
 # ---------------------------------------------------------------- the graph
 # Runs go in, a picture comes out. Figures and panels are matplotlib's Figure and Axes.
 
-# Okabe and Ito's colours, neighbours differing in lightness too (for black and white)
-GREY = "#BBBBBB"
-COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", GREY)
+# Okabe and Ito's, neighbours differing in lightness too (for black and white); grey for the rest
+COLOURS = ("#0072B2", "#F0E442", "#D55E00", "#56B4E9", "#117733", "#E69F00", "#882255", "#BBBBBB")
 KIND_COLOURS = {"file": "#0072B2", "anonymous": "#E69F00", "shared": "#117733"}
 COMPARED = ("#000000", "#D55E00", "#0072B2", "#117733", "#882255")
 LEGEND = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "frameon": False, "fontsize": 9}
@@ -1291,6 +1287,7 @@ def label_of(text: str, width: int) -> str:
 def picture(runs: Sequence[Run], out: str) -> bytes:
     """One run, or several compared, in the format that the file's ending picks."""
     with contextlib.redirect_stderr(io.StringIO()):  # its notes on caches and fonts
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # it hangs where it may start none
         import matplotlib.figure  # only here: it takes some 50 MiB
 
         matplotlib.rcdefaults()  # ignore the user's matplotlibrc
@@ -1330,7 +1327,7 @@ def draw_run(figure, run: Run) -> None:
         draw_processes(lower, run)
     for kind, name, pss, anon, share in mappings:
         text = f"{label_of(name, 60)}, {mib(pss)} ({share})"
-        draw_bar(third[0], pss, text, KIND_COLOURS.get(kind, GREY), anon)
+        draw_bar(third[0], pss, text, KIND_COLOURS.get(kind, COLOURS[-1]), anon)
 
 
 def draw_comparison(figure, *runs: Run) -> None:

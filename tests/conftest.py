@@ -87,16 +87,27 @@ class Workload:
         self.process.stdout.close()
 
 
-def without_var_tmp(*words: str) -> subprocess.CompletedProcess:
-    """Run a command where there is no /var/tmp, as in a small container."""
-    mount = 'mkdir var && mount --bind var /var || exit 77; exec "$@"'
+def with_mounted(what: str, where: str, *words: str) -> subprocess.CompletedProcess:
+    """Run a command where something else is mounted over a file or folder."""
+    mount = f'mount --bind {what} {where} || exit 77; exec "$@"'
     apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
-    if sys.prefix.startswith("/var/"):
-        pytest.skip(f"{FORBIDDEN}: Python itself is in /var")
+    if sys.prefix.startswith(where):
+        pytest.skip(f"{FORBIDDEN}: Python itself is in {where}")
     result = subprocess.run([*apart, *words], capture_output=True, text=True)
     if result.returncode in (1, 77):
         pytest.skip(f"{FORBIDDEN}: a file system of one's own")
     return result
+
+
+@pytest.fixture
+def swap():
+    """A swap file of its own."""
+    Path("swap").write_bytes(bytes(16 * MIB))
+    Path("swap").chmod(0o600)
+    if subprocess.run("mkswap swap && swapon swap", shell=True, capture_output=True).returncode:
+        pytest.skip(f"{FORBIDDEN}: swap (it needs root, and a file system that allows it)")
+    yield
+    subprocess.run(["swapoff", "swap"], check=True)
 
 
 def memory_cgroup() -> tuple[Path, str] | None:

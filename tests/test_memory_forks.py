@@ -95,6 +95,34 @@ def check_unread(sampler: memory.Sampler) -> None:
     assert abs(shown - true) <= max(3 * MIB, 0.02 * true, 1.01 * sampler.uncertain)
 
 
+def test_what_a_fork_maps_need_not_be_its_parents():
+    """A worker that maps its own part of the data, where its parent has mapped more than that."""
+    Path("a").write_bytes(bytes(60 * MIB))
+    Path("b").write_bytes(bytes(40 * MIB))
+    with obeying() as (_, sampler, do):
+        do("def reads(name): m = mmap.mmap(os.open(name, 0), 0, prot=1); m[::4096]; return m")
+        do("a = a, reads('a'); r, w = os.pipe()")
+        check(sampler, everything=True)
+        do("def child(): m = reads('b'); os.write(w, b'.'); wait()")
+        do("fork(child); os.read(r, 1)")
+        check_unread(sampler)
+
+
+def test_what_forks_share_and_read_back_from_swap_is_uncertain(swap):
+    """The growth of each may be the same pages."""
+    with obeying() as (_, sampler, do):
+        do("b = mmap.mmap(-1, 12 << 20, flags=34); b.madvise(mmap.MADV_NOHUGEPAGE); rewrite(b)")
+        do("b.madvise(21)  # MADV_PAGEOUT")
+        do("r, w = os.pipe(); r2, w2 = os.pipe()")
+        do("def child(): os.read(r, 1); b[::4096]; os.write(w2, b'.'); wait()")
+        do("fork(child)")
+        check(sampler, everything=True)
+        assert sum(process.memory.swap for process in sampler.sample()) > 10 * MIB
+        do("b[::4096]; os.write(w, b'.'); os.read(r2, 1)")
+        check_unread(sampler)
+        assert sampler.uncertain > 10 * MIB
+
+
 @contextlib.contextmanager
 def after_its_read(monkeypatch, pid: int, act: Callable[[], None]) -> Iterator[None]:
     """Something is done once, right after a process was read."""

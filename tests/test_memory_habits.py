@@ -25,7 +25,7 @@ from conftest import (
     run,
     start,
     wait_for,
-    without_var_tmp,
+    with_mounted,
 )
 
 PYTHON = sys.executable
@@ -207,8 +207,30 @@ def test_hidden_processes_are_said():
 
 def test_without_var_tmp():
     """The recording is kept in /tmp for so long."""
-    result = without_var_tmp(*MEMORY, "sleep", "0.3")
+    Path("var").mkdir()  # as in a small container
+    result = with_mounted("var", "/var", *MEMORY, "sleep", "0.3")
     assert result.returncode == 0 and "PSS" in result.stderr
+
+
+def test_a_loadavg_that_is_not_the_kernels_is_not_believed():
+    """As lxcfs has it in some containers: new every five seconds, and without the last pid."""
+    Path("loadavg").write_text("0.10 0.10 0.10 1/5 123\n")
+    later = (
+        f"sleep 0.6; {sys.executable} -c 'x = bytearray(60 << 20); import time; time.sleep(1)'; :"
+    )
+    words = [*MEMORY, "--json", "s.json", "sh", "-c", later]
+    assert with_mounted("loadavg", "/proc/loadavg", *words).returncode == 0
+    assert load("s.json")["pss"]["peak"] > 60 * MIB
+
+
+def test_a_graph_where_no_thread_can_be_started():
+    """The first child was the init of a pid namespace and has ended: there is no other after it."""
+    words = ["unshare", "--user", "--map-root-user", "--pid", *MEMORY, "--out", "g.png", "true"]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
+    if result.returncode == 1:
+        pytest.skip(f"{FORBIDDEN}: a pid namespace")
+    assert result.returncode == 0 and "written: g.png" in result.stderr
+    assert Path("g.png").stat().st_size > 10000
 
 
 def test_few_threads_and_descriptors_are_enough():

@@ -181,6 +181,8 @@ def test_what_a_reading_carried_forward_leaves_open(anon, mapped, faults, pages)
     assert memory.unexplained(READ, *now) == pages * PAGE
     assert memory.unexplained(READ._replace(blurred=9 * PAGE), *now) == (pages + 9) * PAGE
     assert memory.unexplained(READ._replace(memory=memory.Memory(150 * PAGE)), *now) == 0
+    back = min(max(0, anon - 100), 6)  # pages from swap, where three may have been shared by two
+    assert memory.unexplained(READ._replace(shared_swap=3 * PAGE), *now) == (pages + back) * PAGE
     if mapped > 50:  # with a part of 1 in 5 they may be others'
         few = READ.memory._replace(file=10 * PAGE, shmem=0)
         more = memory.unexplained(READ._replace(memory=few), *now) - pages * PAGE
@@ -365,7 +367,7 @@ def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkey
         assert reads(0.015, soon) == [] and sampler.uncertain == 0
         assert reads(0.03, soon) == pids and sampler.uncertain == 0
         assert reads(0.03, soonest) == []
-        assert sampler.uncertain == pytest.approx(total * 0.03, abs=memory.SMALL)
+        assert sampler.uncertain == pytest.approx(total * 0.03, abs=2**16)
         assert reads(0.008, peak=0) == pids and reads(0.001, peak=0) == []  # a new peak
         assert reads(0.03, soonest, peak=0) == pids and sampler.read_cost < 0.5
         process.uncertain, sampler.unassigned = 0, round(total * 0.015)  # some process's
@@ -396,7 +398,7 @@ def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, s
         assert sampler.uncertain == pytest.approx(uncertain, abs=MIB)
 
 
-def test_new_huge_pages_leave_open_what_has_not_grown(monkeypatch):
+def test_new_huge_pages_leave_open_what_they_may_have_copied_or_hidden(monkeypatch):
     """Of the kernel's counts, which are the whole machine's, as they are given here."""
     counts = [3, 7]
     monkeypatch.setattr(memory, "HUGE_PAGES_RE", SimpleNamespace(findall=lambda _: counts))
@@ -406,10 +408,9 @@ def test_new_huge_pages_leave_open_what_has_not_grown(monkeypatch):
         living = sampler.sample()
         shared = sum(process.reading.shared_anon for process in living)
         assert sampler.huge_pages == 10 and shared > 40 * MIB
-        left = ((0, 0, 0), (10, 0, 20 * MIB), (10, 15, 5 * MIB), (10, 40, 0), (10, -15, 20 * MIB))
-        for pages, grown, expected in (*left, (1000, 0, shared)):
+        sampler.total = 0  # as if they were all that is there
+        for pages, expected in ((0, 0), (10, 20 * MIB), (1000, shared)):
             counts[0] += pages
-            sampler.total = sampler.sums(living)[0] - grown * MIB
             sampler.unassigned = 0
             sampler.count_huge_pages(living)
             assert sampler.unassigned == expected
@@ -854,7 +855,11 @@ def test_while_a_forks_memory_is_being_freed_no_read_is_believed(monkeypatch):
         monkeypatch.setattr(memory, "read_stat", freed)
         assert len(sampler.sample(everything=True)) == 4
         assert 10 * MIB < sampler.uncertain < 25 * MIB
-        for _ in range(9):  # by then it is a kernel thread's, which never has memory
+        for _ in range(50):  # a few seconds
+            sampler.poll()
+        sampler.sample(everything=True)
+        assert 10 * MIB < sampler.uncertain < 25 * MIB
+        for _ in range(999):  # by then it is a kernel thread's, which never has memory
             sampler.poll()
         sampler.sample(everything=True)
         assert sampler.uncertain == 0
@@ -1119,18 +1124,6 @@ def test_what_the_system_has_in_use():
         if found == pytest.approx(expected, abs=8 * MIB) and held() - before < 8 * MIB:
             return
     raise AssertionError((found, expected))
-
-
-def test_without_lists_of_the_cpus(monkeypatch):
-    """As in a container that hides /proc/zoneinfo."""
-
-    def refused(path: str, *_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied", path)
-
-    monkeypatch.setattr("builtins.open", refused)
-    sizes = memory.parse_sizes(Path("/proc/meminfo").read_bytes())
-    expected = sizes["MemTotal"] - sizes["MemAvailable"]
-    assert memory.memory_in_use() == pytest.approx(expected, abs=300 * MIB)
 
 
 def test_anonymous_memory_agrees_with_the_kernels_account(cgroup):

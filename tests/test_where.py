@@ -37,7 +37,7 @@ from test_asar import SCRIPT, call, run, told
 
 import asar_investigate
 from asar_investigate import Index, Source, narrowed, runs_in
-from conftest import FORBIDDEN, LIMIT, MIB, alive, wait_for, without_var_tmp
+from conftest import FORBIDDEN, LIMIT, MIB, alive, wait_for, with_mounted
 
 FONT, OTHER, THIRD = (
     base64_of(size, seed).decode() for size, seed in ((5000, 1), (3000, 2), (800, 3))
@@ -962,18 +962,6 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def swap():
-    """A swap file of its own."""
-    with open("swap", "wb") as file:
-        file.write(bytes(16 * MIB))
-    os.chmod("swap", 0o600)
-    if subprocess.run("mkswap swap && swapon swap", shell=True, capture_output=True).returncode:
-        pytest.skip(f"{FORBIDDEN}: swap (it needs root, and a file system that allows it)")
-    yield
-    subprocess.run(["swapoff", "swap"], check=True)
-
-
 def test_swap_is_counted_and_not_read_back(bundle, swap):
     with subprocess.Popen(
         [sys.executable, "-c", SWAPPED], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -1482,7 +1470,8 @@ def test_sources_are_looked_for_also_without_var_tmp():
     """Their text is kept elsewhere. It read as no copies, status 0."""
     Path("source.js").write_text(SOURCE, encoding="utf-8")
     Path("core.1").write_bytes(core([(0x10000, SOURCE.encode("latin-1"))]))
-    result = without_var_tmp(*SCRIPT, "source.js", "--core", "core.1", "--json", "-")
+    Path("var").mkdir()  # as in a small container
+    result = with_mounted("var", "/var", *SCRIPT, "source.js", "--core", "core.1", "--json", "-")
     assert result.returncode == 0 and not result.stderr
     (copy,) = json.loads(result.stdout)["sources"][0]["cores"]
     assert copy["whole"] and copy["bytes"] == len(SOURCE)
