@@ -274,11 +274,13 @@ time.sleep(60)"""
         assert run("--pid", target.pid, "--duration", "0.3").returncode == 0
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             csv = Path(f"{number}.csv")
-            process = start("--pid", target.pid, "--csv", csv, "--out", "g.png")
+            words = ["--pid", target.pid, "--interval", 60, "--csv", csv, "--out", "g.png"]
+            process = start(*words)
             wait_for(lambda csv=csv: csv.exists() and "system" in csv.read_text())
             process.send_signal(number)
             _, err = process.communicate(timeout=LIMIT)
             assert process.returncode == 0 and "PSS" in err
+            assert csv.read_text().count(',0,"system",') == 2, "the first, and one at the signal"
             assert Path("g.png").exists()
             os.unlink("g.png")
         assert target.poll() is None

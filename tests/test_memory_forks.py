@@ -108,6 +108,15 @@ def test_what_a_fork_maps_need_not_be_its_parents():
         check_unread(sampler)
 
 
+def test_what_a_fork_has_copied_before_it_is_found_is_uncertain():
+    with obeying() as (_, sampler, do):
+        do("r, w = os.pipe()")
+        do("def child(): rewrite(); os.write(w, b'.'); wait()")
+        do("fork(child); os.read(r, 1)")
+        check_unread(sampler)
+        assert sampler.uncertain > 95 * MIB
+
+
 def test_what_forks_share_and_read_back_from_swap_is_uncertain(swap):
     """The growth of each may be the same pages."""
     with obeying() as (_, sampler, do):

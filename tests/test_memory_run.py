@@ -597,6 +597,11 @@ def test_who_is_outside_of_the_tree_is_looked_at_once(monkeypatch):
         tree.scan_due = time.monotonic()
         tree.find()
         assert list(tree.known) == [parent.pid, child.pid] and child.pid in looked_at
+        outsider.kill()
+        outsider.wait()
+        tree.newest = b"", b""
+        tree.find()
+        assert outsider.pid not in tree.outside, "the next one of this pid may be of the tree"
     finally:
         for process in (outsider, *psutil.Process(parent.pid).children(), parent):
             process.kill()
