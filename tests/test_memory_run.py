@@ -1072,6 +1072,14 @@ def test_the_end_of_duration_is_sampled():
     assert found["samples"] == 2 and found["pss"]["end"] > 50 * MIB
 
 
+def test_the_end_of_duration_is_the_last_sample():
+    """Not the largest of the two seconds before, as where the program exits by itself."""
+    code = "import time; x = bytearray(60 << 20); time.sleep(1); del x; time.sleep(60)"
+    assert run("--duration", "2", "--json", "s.json", sys.executable, "-c", code).returncode == 0
+    found = load("s.json")["pss"]
+    assert found["peak"] > 60 * MIB and found["end"] < 30 * MIB
+
+
 def test_samples_at_fixed_times_and_overruns_counted(monkeypatch, capsys):
     """Late are the slow one, the next, which is due by then, and the last: so there is no drift."""
     sample, pauses = memory.Sampler.sample, []
