@@ -419,9 +419,10 @@ def somebody_elses() -> int:
             yield process.pid
             process.stdin.close()
         return
-    for process in psutil.process_iter(["uids"]):
+    for process in psutil.process_iter(["uids", "cmdline"]):  # kernel threads have no cmdline
         with contextlib.suppress(psutil.Error):
-            if process.info["uids"].real != os.getuid() and not process.children():
+            others = process.info["uids"].real != os.getuid() and process.info["cmdline"]
+            if others and not process.children():
                 yield process.pid
                 return
     pytest.skip(f"{FORBIDDEN}: a process of another user")
