@@ -83,8 +83,7 @@ def say(message: str) -> None:
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 LIBC = ctypes.CDLL(None)
-KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(os.uname().machine, -1)  # kcmp(2)
-KCMP_VM = 1
+KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(os.uname().machine, 9999)  # kcmp(2)
 SIZE_RE = re.compile(rb"^(\w+):\s+(\d+) kB$", re.M)
 ROLE_RE = re.compile(r"(?:^| )--type=([\w-]+)(?:.* --utility-sub-type=([\w-]+))?")
 INTERPRETER_RE = re.compile(r"-?(python|node|ruby|perl|php|lua|java|bash|dash|sh)[\d.]*$")
@@ -167,7 +166,7 @@ def live_thread(pid: int) -> int | None:
 
 def uses_memory_of(tid: int, parent: int) -> bool:
     """Whether a child still uses its parent's memory, as between vfork(2) and exec."""
-    if (answer := LIBC.syscall(KCMP, tid, parent, KCMP_VM, 0, 0)) != -1:  # refused, or unknown
+    if (answer := LIBC.syscall(KCMP, tid, parent, 1, 0, 0)) != -1:  # 1: KCMP_VM; -1: refused
         return answer == 0
     same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
     threads = map(int, os.listdir(f"/proc/{parent}/task"))  # in a vfork one of them waits
@@ -224,7 +223,7 @@ class Process:
             if self.tid is None:
                 return None
             stat = read_stat(self.tid)._replace(started=stat.started)
-        parent = known.get(stat.ppid)
+        parent = None if self.reading else known.get(stat.ppid)  # once read, its memory is its own
         return None if parent and uses_memory_of(self.tid, parent.tid) else stat
 
     def carry(self) -> None:
@@ -235,9 +234,10 @@ class Process:
     def update_name(self) -> None:
         """Read the name (again: a zygote turns into a renderer)."""
         with contextlib.suppress(OSError):
-            words = os.fsdecode(read_file(f"/proc/{self.pid}/cmdline")).rstrip("\0").split("\0")
+            words = os.fsdecode(read_file(f"/proc/{self.pid}/cmdline")[: 2**16])
             comm = os.fsdecode(read_file(f"/proc/{self.pid}/comm")).rstrip("\n")
-            self.name = printable(process_name(words, comm))[:200] or "?"
+            name = process_name(words.rstrip("\0").split("\0"), comm)
+            self.name = printable(name)[:200] or "?"
 
     def is_alive(self) -> bool:
         with contextlib.suppress(OSError):
@@ -255,13 +255,13 @@ class Tree:
         self.strangers = {child.pid for child in before}  # memory.py has them from before its exec
         self.outside: set[int] = set()  # pids that need not be looked at again
         self.scan_due = 0.0
-        self.newest = b"", b""  # the pid given out last, as of the last two searches
+        self.newest = b"", b""  # number of threads and last pid, as of the last two searches
         self.virtual = os.stat("/proc/loadavg").st_dev != os.stat("/proc/self").st_dev  # by lxcfs
 
     def find(self) -> None:
         """Take in new processes whose parent is known, or memory.py; then their children."""
         now, before = time.monotonic(), self.newest
-        self.newest = before[1], read_file("/proc/loadavg").split()[-1]  # proc_loadavg(5)
+        self.newest = before[1], read_file("/proc/loadavg").rpartition(b"/")[2]  # proc_loadavg(5)
         if self.newest == before and now < self.scan_due and not self.virtual:
             return  # twice, because a process is listed only some time after it has its pid
         pids, parents = set(psutil.pids()), {}
@@ -317,7 +317,7 @@ class Reading(NamedTuple):
     mapped: int  # and of files and shared memory
     faults: int
     shared_anon: int  # anonymous bytes not in PSS: at least half of the shared; after a fork all
-    shared_swap: int = 0  # the same of those in swap
+    shared_swap: int = 0  # the same of those in swap, until they leave it
     blurred: int = 0  # bytes that moved while it was read
 
 
@@ -370,7 +370,7 @@ def full_read(process: Process) -> Reading:
     if sum(abs(old - new) for old, new in changes) < COUNTER_ERROR:  # else it is moving
         anon, mapped = counted
     shared_anon = max(0, sizes["Anonymous"] - memory.anon - sizes.get("KSM", 0))
-    shared_swap = sizes.get("Swap", 0) - (memory.swap or 0)
+    shared_swap = min(sizes["Swap"], max(sizes["Swap"] - memory.swap, process.reading.shared_swap))
     reading = Reading(memory, anon, mapped, stat.faults, shared_anon, shared_swap)
     shares = [(r.memory, r.shared_anon, r.shared_swap) for r in (process.reading, reading)]
     at_poll = [Reading(memory, *polled, *shared) for memory, *shared in shares]

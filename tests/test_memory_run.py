@@ -189,6 +189,27 @@ def test_what_a_reading_carried_forward_leaves_open(anon, mapped, faults, pages)
         assert more == (8 - 6) * PAGE
 
 
+def test_swap_that_was_shared_may_be_so_until_it_leaves(monkeypatch):
+    """The last one that has a page in swap has all of it, though others may have it in RAM."""
+    read_file, swap = memory.read_file, [0, 0]
+
+    def swapped(path):
+        sizes = b"Swap: %d kB\nSwapPss: %d kB\n" % tuple(size * 1024 for size in swap)
+        return (
+            sizes + read_file(path).replace(b"\nSwap", b"\nWas")
+            if "rollup" in path
+            else read_file(path)
+        )
+
+    with at_rest("--private", 1) as workload:
+        process = max(sampler_of(workload.pid).sample(), key=lambda process: process.memory.rss)
+        monkeypatch.setattr(memory, "read_file", swapped)
+        for now, shared in (((10, 10), 0), ((10, 6), 4), ((10, 10), 4), ((3, 3), 3), ((0, 0), 0)):
+            swap[:] = now
+            process.reading = memory.full_read(process)
+            assert process.reading.shared_swap == shared * MIB
+
+
 def test_of_a_process_that_is_not_read_yet_what_it_has_mapped_is_open():
     nothing = memory.Reading(memory.Memory(0, 0, 0, 0, 0, 0, 0), 0, 0, 0, 0)
     assert memory.carried(nothing, 8 * PAGE, 5 * PAGE) == (
@@ -462,6 +483,29 @@ def test_forked_processes_are_not_taken_for_vforks(monkeypatch, number):
         assert len(sampler_of(workload.pid).sample()) == 5
 
 
+def test_a_process_that_was_read_is_not_compared_with_its_parent_again(monkeypatch):
+    compared = []
+    monkeypatch.setattr(memory, "uses_memory_of", lambda *pids: compared.append(pids))
+    with at_rest("--shared", 5, "--forks", 3) as workload:
+        sampler = sampler_of(workload.pid)
+        sampler.sample()
+        assert compared
+        compared.clear()
+        sampler.sample()
+        assert not compared
+
+
+def test_of_a_long_command_line_the_beginning_is_enough(monkeypatch):
+    lengths = []
+    monkeypatch.setattr(memory, "process_name", lambda words, _: lengths.append(len(words)) or "x")
+    words = [sys.executable, "-c", "import time; time.sleep(60)", *["x"] * 200_000]
+    with subprocess.Popen(words) as target:
+        wait_for(lambda: len(memory.read_file(f"/proc/{target.pid}/cmdline")) > 400_000)
+        memory.Process(psutil.Process(target.pid))
+        target.kill()
+    assert 20_000 < lengths[-1] < 40_000
+
+
 def test_an_older_kernel_is_said(monkeypatch, capsys):
     """Linux 4.19's smaps_rollup, which does not have the kinds of PSS."""
     monkeypatch.setattr(memory, "read_file", lambda path: b"Rss: 8 kB\nPss: 4 kB\n")
@@ -612,22 +656,22 @@ def test_who_is_outside_of_the_tree_is_looked_at_once(monkeypatch):
 
 def test_the_tree_is_searched_where_a_pid_was_given_out(monkeypatch):
     """And once more: a process has its pid some time before it is listed."""
-    newest, searches = [b"7"], []
+    newest, searches = [b""], []
     read_file, pids = memory.read_file, psutil.pids
 
     def loads(path):
-        return b"0 0 0 1/2 %s\n" % newest[0] if path == "/proc/loadavg" else read_file(path)
+        return b"0 0 0 1/%s\n" % newest[0] if path == "/proc/loadavg" else read_file(path)
 
     monkeypatch.setattr(memory, "read_file", loads)
     monkeypatch.setattr(psutil, "pids", lambda: searches.append(newest[0]) or pids())
     tree = memory.Tree([psutil.Process()])
-    for newest[0] in [b"7"] * 4 + [b"8"] * 4:
+    for newest[0] in [b"2 7"] * 4 + [b"2 8"] * 4 + [b"3 8"] * 4:  # by clone3(2), a pid of one's own
         tree.find()
-    assert searches == [b"7", b"7", b"8", b"8"]
+    assert searches == [b"2 7", b"2 7", b"2 8", b"2 8", b"3 8", b"3 8"]
     tree.scan_due = 0  # now and then in any case
     tree.find()
     tree.find()
-    assert len(searches) == 5
+    assert len(searches) == 7
 
 
 def test_a_process_that_is_listed_late_is_found(monkeypatch):
