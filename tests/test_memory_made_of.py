@@ -243,13 +243,19 @@ def test_what_is_damaged_is_left_out(text):
     assert found is None or found["mappings"] == []
 
 
-GROWING = "import time\nfor n in range(1, 8): x = bytearray(n * 20 << 20); time.sleep(0.2)"
+RESTING = "import time; x = bytearray(50 << 20); print(1, flush=True); time.sleep(9)"
+GROWING = """
+import time
+for n in range(1, 9):
+    x = bytearray(n * 20 << 20)
+    print(n, flush=True)
+    time.sleep(0.2)"""
 
 
 @pytest.mark.parametrize(
     ("share", "code", "least", "most"),
     [
-        (10**9, "import time; x = bytearray(50 << 20); time.sleep(9)", 2, 2),  # nothing grows
+        (10**9, RESTING, 2, 2),
         (10**9, GROWING, 5, 9),
         (10**-9, GROWING, 2, 2),  # too dear: the first and the last
     ],
@@ -260,9 +266,9 @@ def test_it_is_taken_where_the_sum_has_grown_and_within_its_budget(
     by_mapping, taken = memory.by_mapping, []
     monkeypatch.setattr(memory, "by_mapping", lambda x: taken.append(len(x)) or by_mapping(x))
     monkeypatch.setattr(memory, "REFRESH_SHARE", share)
-    with subprocess.Popen([sys.executable, "-c", code]) as target:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as target:
         try:
-            wait_for(lambda: memory.read_stat(target.pid).rss > 20 * 2**20)
+            target.stdout.readline()
             memory.main(["--quiet", "--pid", str(target.pid), "--duration", "1.2"])
         finally:
             target.kill()
