@@ -110,7 +110,7 @@ class Memory(NamedTuple):
 class Stat(NamedTuple):
     """The fields of /proc/PID/stat that are used (proc_pid_stat(5))."""
 
-    state: str  # X: its memory is being freed
+    state: str  # X also where there is no virtual memory: it is exiting, or a kernel thread
     ppid: int
     faults: int  # minor and major
     reaped: int  # faults of the children that it has waited for
@@ -130,11 +130,12 @@ def read_file(path: str) -> bytes:
 
 def read_stat(pid: int) -> Stat:
     """/proc/PID/stat of a process or thread."""
-    fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split(None, 26)  # from the third on
-    state = "X" if fields[0] != b"Z" and fields[20] == b"0" else fields[0].decode()
-    faults, reaped = int(fields[7]) + int(fields[9]), int(fields[8]) + int(fields[10])
-    started, rss, stack_start = int(fields[19]), int(fields[21]) * PAGE_SIZE, int(fields[25])
-    return Stat(state, int(fields[1]), faults, reaped, started, rss, stack_start)
+    behind_name = read_file(f"/proc/{pid}/stat").rpartition(b")")[2]  # which may have blanks
+    field = (b"- pid name" + behind_name).split(None, 29)  # numbered as in proc_pid_stat(5)
+    state = "X" if field[3] != b"Z" and field[23] == b"0" else field[3].decode()
+    faults, reaped = int(field[10]) + int(field[12]), int(field[11]) + int(field[13])
+    started, rss, stack_start = int(field[22]), int(field[24]) * PAGE_SIZE, int(field[28])
+    return Stat(state, int(field[4]), faults, reaped, started, rss, stack_start)
 
 
 def read_resident(pid: int) -> tuple[int, int]:
