@@ -496,12 +496,11 @@ class Sampler(Poller):
         return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
-        """Add what new huge pages may have replaced or hidden: one fault, but HUGE_PAGE bytes."""
-        pages = self.huge_pages
+        """A new huge page may copy HUGE_PAGE bytes, or hide as many copies, but is one fault."""
+        before = self.huge_pages
         self.huge_pages = sum(map(int, HUGE_PAGES_RE.findall(read_file("/proc/vmstat"))))
-        if self.huge_pages > pages > 0:
-            shared = sum(process.reading.shared_anon for process in living)
-            self.unassigned += min(shared, (self.huge_pages - pages) * HUGE_PAGE)
+        shared = sum(process.reading.shared_anon for process in living)
+        self.unassigned += min(shared, (self.huge_pages - before) * HUGE_PAGE)
 
     def read_all(self, living: list[Process], now: float) -> None:
         """Read all processes together, and again if too much has changed meanwhile.
