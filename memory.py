@@ -933,7 +933,7 @@ class Sample(NamedTuple):
     totals: dict[str, float]  # all its numbers that are known, by name
 
 
-def number(meta: dict[str, str], key: str) -> float | None:
+def number_in(meta: dict[str, str], key: str) -> float | None:
     """The number that a comment ends with; None where there is none or an absurd one."""
     match = NUMBER_RE.fullmatch(meta.get(key, ""))
     if not match or (match[1][0] == "-" and key != "system after"):
@@ -978,7 +978,7 @@ def samples_of(path: str, meta: dict[str, str]) -> Iterator[Sample]:
             age = max(age, float(row[11] or 0))
         else:
             others = {"processes": len(memories), "age": age, "system": int(row[4])}
-            others["uncertain"] = number(meta, "uncertain")
+            others["uncertain"] = number_in(meta, "uncertain")
             meta["uncertain"] = ""  # it was this sample's only
             yield Sample(now, memories, names, totals_of(memories.values(), others))
             last, keys = now, {key[0]: key for key in memories}
@@ -1012,7 +1012,7 @@ class Run:
         for sample in samples_of(path, self.meta):
             self.hold(sample.time)
             self.add(sample)
-        self.end = max(self.last.time, number(self.meta, "duration") or 0)
+        self.end = max(self.last.time, number_in(self.meta, "duration") or 0)
         self.hold(self.end)
         self.finish()
         self.figures = run_to_dict(self)
@@ -1100,15 +1100,15 @@ def made_of(text: str) -> dict[str, object] | None:
 def run_to_dict(run: Run) -> dict[str, object]:
     """The run as JSON: sizes in bytes, times in seconds, None for what is unknown."""
     uses, peak, meta = run.uses.values(), run.peak.memories.values(), run.meta
-    cpu, rss = (number(meta, key) for key in ("own cpu seconds", "own peak rss"))
+    cpu, rss = (number_in(meta, key) for key in ("own cpu seconds", "own peak rss"))
     split = {kind: sum(getattr(memory, kind) or 0 for memory in peak) for kind in KINDS}
     if uncertain := run.metrics.get("uncertain"):
         uncertain = {"peak": uncertain["peak"], "seconds": round(run.spans["uncertain"], 3)}
     return {
         "command": meta.get("command"),
-        "exit_status": number(meta, "exit status"),
+        "exit_status": number_in(meta, "exit status"),
         "duration": round(run.end, 3),
-        "interval": number(meta, "interval"),
+        "interval": number_in(meta, "interval"),
         "samples": run.samples,
         "processes": run.metrics["processes"]["peak"],
         "unreadable": run.unreadable,
@@ -1117,7 +1117,7 @@ def run_to_dict(run: Run) -> dict[str, object]:
         "pss_peak_split": split if any(split.values()) else None,
         "made_of": made_of(meta.get("made of", "")),
         "by_process": sorted(uses, key=lambda use: (-use["pss_at_peak"], -use["peak_part"])),
-        "kernel_peak_rss": number(meta, "kernel peak rss"),
+        "kernel_peak_rss": number_in(meta, "kernel peak rss"),
         "own": {"cpu_seconds": cpu, "peak_rss": rss},
     }
 
@@ -1179,7 +1179,7 @@ def summary(run: Run) -> str:
         lines += ["", *metric_table(run), sparkline(run), "", *process_table(run)]
     if run.figures["made_of"]:
         lines += ["", *mapping_table(run)]
-    own, due = run.figures["own"], number(run.meta, "samples due")
+    own, due = run.figures["own"], number_in(run.meta, "samples due")
     cost = f"memory.py itself: {count(run.samples, 'sample', 's')}"
     if due is not None and run.end and (cpu := own["cpu_seconds"]) is not None:
         cost += f" of {due} due, {100 * cpu / run.end:.1f} % of a CPU, {mib(own['peak_rss'])} RSS"
@@ -1194,7 +1194,7 @@ def metric_table(run: Run) -> Iterator[str]:
         at = seconds(run.metrics[name]["peak_time"])
         yield f"{METRICS[name][0]:8}{peak:>14}{at:>14}{mean:>14}{end:>14}"
     yield "system: change of the whole machine's memory in use since just before the start"
-    if (after := number(run.meta, "system after")) is not None:
+    if (after := number_in(run.meta, "system after")) is not None:
         yield f"freed after exit: {mib(run.metrics['system']['end'] - after)}"
     yield from textwrap.wrap(" ".join(peak_line(run)), 98, subsequent_indent="  ")
 
