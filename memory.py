@@ -209,14 +209,14 @@ class Process:
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
-        self.ending = 0  # polls in a row that saw its memory being freed; 999: a kernel thread
+        self.exiting = 0  # polls in a row that saw it exit; a kernel thread looks so: up to 999
         self.name = "?"
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
-        """/proc/PID/stat; None for a zombie, and before exec. OSError: it, or the thread, ended."""
+        """Read /proc/PID/stat; None for a zombie or vfork child. OSError: it, or self.tid, ended."""
         stat, self.tid = read_stat(self.pid), self.pid
-        self.ending = min(999, self.ending + 1) if stat.state == "X" else 0
+        self.exiting = min(999, self.exiting + 1) if stat.state == "X" else 0
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
         if stat.state in "ZX":
@@ -532,9 +532,9 @@ class Sampler(Poller):
         self.read_cost = time.process_time() - cpu
 
     def population(self) -> set[tuple[object, ...]]:
-        """Differs if a process came or went; if unseen, by what its parent has reaped."""
+        """Changes when a process comes, exits or ends; an unseen one, when its parent reaps it."""
         known = self.tree.known.values()
-        return {(p, p.stat and p.stat.reaped, p.memory is None, p.ending) for p in known}
+        return {(p, p.stat and p.stat.reaped, p.memory is None, p.exiting) for p in known}
 
     def read_one(self, process: Process) -> None:
         """Read one process, unless it has ended meanwhile: then the next poll drops it."""
