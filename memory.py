@@ -203,8 +203,8 @@ class Process:
         self.pid = self.tid = handle.pid  # tid: the thread to read through
         self.stat: Stat | None = None  # of the last poll
         self.read_at = time.monotonic()
-        self.resident = 0, 0  # anonymous, mapped: at the last poll
-        self.astray = 0, 0  # by so much the kernel's counters of them differ from smaps_rollup
+        self.resident = 0, 0  # anonymous, mapped: the kernel's counters at the last poll
+        self.excess = 0, 0  # of these counters over smaps_rollup, at the last reading
         self.reading: Reading | None = None
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
@@ -214,7 +214,7 @@ class Process:
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
-        """Read /proc/PID/stat; None for a zombie or vfork child. OSError: it, or self.tid, ended."""
+        """Read /proc/PID/stat; None for a zombie or vfork child. OSError: it or self.tid ended."""
         stat, self.tid = read_stat(self.pid), self.pid
         self.exiting = min(999, self.exiting + 1) if stat.state == "X" else 0
         if self.stat and stat.started != self.stat.started:
@@ -355,28 +355,28 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
 def full_read(process: Process) -> Reading:
     """Read smaps_rollup, and the counters to carry it forward from. Raises OSError.
 
-    What has changed since the poll stays uncertain: the others were read without it. How much PSS
-    that is follows the reading before, which has what was freed, or this one: the larger.
+    What moved since the poll stays uncertain, as the other processes were read without it. As PSS
+    it is what this reading makes of it, or if more, the one before, which had what was freed.
     """
     sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
     status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
     stat = read_stat(process.tid)
     if "RssAnon" not in status or "Pss" not in sizes:
         raise ProcessLookupError("it is ending")
-    memory, polled = memory_of(sizes), (*process.resident, process.stat.faults)
+    memory, (old_anon, old_mapped) = memory_of(sizes), process.resident
     anon, mapped = sizes["Anonymous"], memory.rss - sizes["Anonymous"]
     counted = status["RssAnon"], status["RssFile"] + status["RssShmem"]
-    before, process.astray = process.astray, (counted[0] - anon, counted[1] - mapped)
-    changes = zip((*before, *process.resident), (*process.astray, *counted))
-    if sum(abs(old - new) for old, new in changes) < COUNTER_ERROR:  # else it is moving
+    before, process.excess = process.excess, (counted[0] - anon, counted[1] - mapped)
+    changes = zip((*before, *process.resident), (*process.excess, *counted))
+    if sum(abs(old - new) for old, new in changes) < COUNTER_ERROR:  # at rest: polls see these
         anon, mapped = counted
     shared_anon = max(0, sizes["Anonymous"] - memory.anon - sizes.get("KSM", 0))
     shared_swap = min(sizes["Swap"], max(sizes["Swap"] - memory.swap, process.reading.shared_swap))
     reading = Reading(memory, anon, mapped, stat.faults, shared_anon, shared_swap)
-    shares = [(r.memory, r.shared_anon, r.shared_swap) for r in (process.reading, reading)]
-    at_poll = [Reading(memory, *polled, *shared) for memory, *shared in shares]
-    moved = max(unexplained(r, anon, mapped, stat.faults) for r in at_poll)
-    freed = max(0, polled[0] - anon) + max(0, polled[1] - mapped)  # gone before it could be read
+    polled = {"anon": old_anon, "mapped": old_mapped, "faults": process.stat.faults, "blurred": 0}
+    at_poll = [one._replace(**polled) for one in (process.reading, reading)]
+    moved = max(unexplained(one, anon, mapped, stat.faults) for one in at_poll)
+    freed = max(0, old_anon - anon) + max(0, old_mapped - mapped)  # gone before it could be read
     process.resident = anon, mapped
     process.stat = stat._replace(started=process.stat.started, rss=anon + mapped)
     process.high_water = max(process.high_water, status["VmHWM"])
