@@ -176,9 +176,8 @@ def uses_memory_of(tid: int, parent: int) -> bool:
 
 def process_name(cmdline: Sequence[str], comm: str) -> str:
     """A short name by role or script: 'chromium utility network', 'python3 tree.py'."""
-    if not cmdline or not cmdline[0]:
-        return comm
-    program = cmdline[0].split(" --" if cmdline[0].startswith("/") else " ")[0].rstrip(":")
+    title = cmdline[0] if cmdline else ""  # one word, or all that setproctitle(3) has put there
+    program = title.split(" --" if title.startswith("/") else " ")[0].rstrip(":")
     base = os.path.basename(program) or comm
     if role := ROLE_RE.search(" ".join(cmdline)):
         return " ".join([base, *filter(None, role.groups())])
@@ -186,7 +185,7 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
     is_script = INTERPRETER_RE.match(base) and FILE_NAME_RE.fullmatch(script)
     name = f"{base} {os.path.basename(script)}" if is_script else base
     known = comm in name or comm.startswith(base) or comm == "MainThread"
-    return name if known else f"{name} ({comm})"  # as prctl(2) has named it
+    return name if known else f"{name} ({comm})"  # a name of its own, by prctl(2)
 
 
 # ---------------------------------------------------------------- the process tree
