@@ -67,7 +67,7 @@ def write_text(text: str, stream: TextIO | None, end: str = "\n") -> bool:
         if stream:
             print(text, end=end, file=stream, flush=True)
     except OSError as error:
-        with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
+        with contextlib.suppress(OSError, ValueError):  # or Python's flush at exit would fail too
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return isinstance(error, BrokenPipeError)
     return True
@@ -167,7 +167,7 @@ def live_thread(pid: int) -> int | None:
 
 def uses_memory_of(tid: int, parent: int) -> bool:
     """Whether a child still uses its parent's memory, as between vfork(2) and exec."""
-    if (answer := LIBC.syscall(KCMP, tid, parent, 1, 0, 0)) != -1:  # 1: KCMP_VM; -1: refused
+    if (answer := LIBC.syscall(KCMP, tid, parent, 1, 0, 0)) != -1:  # 1: KCMP_VM; -1: no answer
         return answer == 0
     same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
     threads = map(int, os.listdir(f"/proc/{parent}/task"))  # in a vfork one of them waits
@@ -191,7 +191,7 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
 # ---------------------------------------------------------------- the process tree
 # Finds the processes: all descendants of the command, or given processes and theirs.
 
-SCAN_SECONDS = 5  # after which a pid that was outside of the tree may be another process
+SCAN_SECONDS = 5  # for so long a pid outside of the tree is taken for the same process
 
 
 class Process:
@@ -252,7 +252,7 @@ class Tree:
         self.of_command = not watched
         self.known = {handle.pid: Process(handle) for handle in watched}
         before = psutil.Process().children(recursive=True) if self.of_command else ()
-        self.strangers = {child.pid for child in before}  # memory.py has them from before its exec
+        self.strangers = {child.pid for child in before}  # started before memory.py's exec
         self.outside: set[int] = set()  # pids that need not be looked at again
         self.scan_due = 0.0
         self.newest = b"", b""  # number of threads and last pid, as of the last two searches
@@ -263,7 +263,7 @@ class Tree:
         now, before = time.monotonic(), self.newest
         self.newest = before[1], read_file("/proc/loadavg").rpartition(b"/")[2]  # proc_loadavg(5)
         if self.newest == before and now < self.scan_due and not self.virtual:
-            return  # twice, because a process is listed only some time after it has its pid
+            return  # only at the second time alike: a pid is taken before it is listed
         pids, parents = set(psutil.pids()), {}
         if now >= self.scan_due:
             self.scan_due = now + SCAN_SECONDS
@@ -316,9 +316,9 @@ class Reading(NamedTuple):
     anon: int  # resident bytes of anonymous memory
     mapped: int  # and of files and shared memory
     faults: int
-    shared_anon: int  # anonymous bytes not in PSS: at least half of the shared; after a fork all
-    shared_swap: int = 0  # the same of those in swap, until they leave it
-    blurred: int = 0  # bytes that moved while it was read
+    shared_anon: int  # anonymous bytes not in PSS: half or more of what it shares; just forked, all
+    shared_swap: int = 0  # the same in swap, until it leaves that
+    blurred: int = 0  # bytes that are uncertain from the start: they moved while it was read
 
 
 def carried(reading: Reading, anon: int, mapped: int) -> Memory:
@@ -390,7 +390,7 @@ class Poller:
         self.unassigned = 0  # uncertain bytes that belong to no single process
         self.largest = self.kernel_peak = 0  # largest RSS of one process: sampled, by the kernel
         self.polled_at = 0.0  # the middle of the last poll
-        self.missed = (0, 0, 0, 0, "")  # RSS: unseen, by the kernel, sampled; pid and name
+        self.missed = (0, 0, 0, 0, "")  # most unseen RSS: mark - sampled, mark, sampled; pid, name
 
     def poll(self) -> list[Process]:
         """Find the processes and carry each forward to now. Returns those with memory."""
@@ -576,7 +576,7 @@ def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
 
 
 def by_mapping(living: Sequence[Process]) -> str:
-    """PSS by mapping over all processes, as the recording has it; "" if there is nothing."""
+    """PSS by mapping over all processes, the text of "made of"; "" if there is nothing."""
     found = collections.defaultdict(lambda: [0, 0, 0])
     for process in living:
         try:
@@ -598,8 +598,8 @@ def by_mapping(living: Sequence[Process]) -> str:
 # Samples go to a CSV file as they are taken, so that nothing is lost with memory.py.
 
 HEADER = ",".join(("time", "pid", "process", *Memory._fields, "age")) + "\n"
-MAX_LINE = 2**17  # characters; the longest row has some 1,300, what it is made of 120,000
-TEMPORARY_FOLDER = "/var/tmp" if os.access("/var/tmp", os.W_OK) else "/tmp"  # that may be RAM
+MAX_LINE = 2**17  # characters; the longest row has some 600, what it is made of 120,000
+TEMPORARY_FOLDER = "/var/tmp" if os.access("/var/tmp", os.W_OK) else "/tmp"  # often in RAM
 
 
 class Recording:
@@ -632,7 +632,7 @@ class Recording:
         self.write(f"# {key}: {printable(str(value))}"[: MAX_LINE - 1] + "\n")
 
     def sample(self, now: float, begin: float, living: Sequence[Process], system: int) -> None:
-        """Rows of processes (age: at begin, monotonic), then the system's, which completes it."""
+        """The rows of a sample that began at `begin` (monotonic); the system's completes it."""
         lines = []
         for process in living:
             name, age = process.name.replace('"', '""'), max(0, begin - process.read_at)
@@ -702,10 +702,10 @@ class Command:
             hint = f"; in quotes: --cmd {shlex.quote(argv[0])}" if " " in argv[0] else ""
             status = 127 if isinstance(error, FileNotFoundError) else 126
             raise Problem(f"{argv[0]}: {error.strerror}{hint}", status) from None
-        self.inherited = parse_sizes(read_file("/proc/self/status"))["VmHWM"]  # by the child
+        self.inherited = parse_sizes(read_file("/proc/self/status"))["VmHWM"]  # in ru_maxrss too
 
     def reap(self) -> bool:
-        """Reap all that has ended. True when no child is left, and so no descendant (Linux)."""
+        """Reap all that has ended. True when no child is left: orphans become memory.py's."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -715,7 +715,7 @@ class Command:
                     code = os.waitstatus_to_exitcode(status)
                     self.status = code if code >= 0 else 128 - code
                     mark = usage.ru_maxrss * 1024
-                    self.high_water = mark if mark > self.inherited else 0  # else the spawner's
+                    self.high_water = mark if mark > self.inherited else 0  # else memory.py's
         return True
 
     def send(self, number: int) -> None:
@@ -773,7 +773,7 @@ class Session:
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
         self.mappings_due = 0.0, 0.0  # above which PSS, and when, to read it by mapping again
-        self.left_told = False  # whether survivors were named; run() adds what it starts with
+        self.left_told = False  # whether survivors were named; run() sets more attributes
 
     def run(self, argv: list[str], watched: list[psutil.Process], mask: Iterable[int]) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
@@ -797,7 +797,7 @@ class Session:
         finish(self)
 
     def over(self) -> bool:
-        """Reap; whether the command and all its descendants have ended."""
+        """Reap; whether all have ended: by the tree where strangers are children that remain."""
         none_left, ended = self.command.reap(), self.command.status is not None
         return none_left or (ended and bool(self.tree.strangers) and not self.tree.alive())
 
@@ -895,7 +895,7 @@ def end_command(session: Session) -> bool:
 
 
 def hint_running_instance(name: str) -> None:
-    """Name the instance that may have taken over: one with children, unlike most shells."""
+    """Name a running instance that may have taken over: one with children, no interpreter."""
     same = [p for p in psutil.process_iter(["name", "ppid"]) if p.info["name"] == name]
     parents = {p.pid for p in same} & {p.info["ppid"] for p in same}
     if parents and not INTERPRETER_RE.match(name):
@@ -914,7 +914,7 @@ METRICS = {  # name, what it is, look of its curve
 }
 KINDS = {"anon": "anonymous", "file": "file-backed", "shmem": "shared"}
 ROW = r'(\d{1,9}\.\d{1,9}),(\d{1,9}),"((?:[^"]|"")*)",(-?\d{1,18})' + r",(\d{0,18})" * 6
-ROW_RE = re.compile(ROW + r",(\d{0,9}(?:\.\d{1,9})?)\n", re.ASCII)  # no number is absurd
+ROW_RE = re.compile(ROW + r",(\d{0,9}(?:\.\d{1,9})?)\n", re.ASCII)  # bounded numbers
 NUMBER_RE = re.compile(r"(?:\S+ )?(-?\d{1,18}(?:\.\d{1,9})?)", re.ASCII)
 MADE_OF_RE = re.compile(r"(\d{1,9}\.\d{1,9}) ([1-9]\d{0,17}): (.*)", re.ASCII)
 MAPPING = r'(file|anonymous|shared|unreadable) (\d{1,18}) (\d{1,18}) (\d{1,18}) "((?:[^"]|"")*)"'
@@ -945,7 +945,7 @@ def data_lines(path: str, meta: dict[str, str]) -> Iterator[str]:
     if os.path.exists(path) and not os.path.isfile(path):
         raise Problem(f"{path}: not a regular file (it is read twice)", 2)
     try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:  # Windows's too
+        with open(path, encoding="utf-8-sig", errors="replace") as file:  # or with a BOM
             for line in iter(lambda: file.readline(MAX_LINE), ""):
                 if line.startswith("#") and line.endswith("\n"):
                     key, _, value = line[1:].partition(":")
@@ -989,7 +989,7 @@ def totals_of(memories: Iterable[Memory], others: dict[str, float | None]) -> di
     totals = {name: value for name, value in others.items() if value is not None}
     for memory in memories:
         uss = memory.rss if memory.uss is None else memory.uss
-        for name, size in zip(METRICS, (memory.part, uss, memory.rss, memory.swap)):  # its order
+        for name, size in zip(METRICS, (memory.part, uss, memory.rss, memory.swap)):  # in its order
             if size is not None:
                 totals[name] = totals.get(name, 0) + size
     return totals
@@ -1576,7 +1576,7 @@ def write_file(path: str, data: bytes) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, or draw recordings. Returns the exit status that the README's table has."""
     options = parser().parse_args(argv)
-    with contextlib.suppress(AttributeError):  # closed, or a test's
+    with contextlib.suppress(AttributeError):  # stdout is closed, or a test's
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr always has it
     try:
         words = command_words(options)
