@@ -327,10 +327,11 @@ def carried(reading: Reading, anon: int, mapped: int) -> Memory:
     if memory.pss is None:
         return Memory(anon + mapped)
     scale = mapped / reading.mapped if reading.mapped else 1
-    own, file, shmem = memory.anon + grown, memory.file * scale, memory.shmem * scale
-    own, file, shmem = max(0, own), round(file), round(shmem)
-    pss, uss = own + file + shmem, max(0, memory.uss + grown)
-    return Memory(anon + mapped, pss, min(uss, pss), memory.swap, own, file, shmem)
+    file, shmem = round(memory.file * scale), round(memory.shmem * scale)
+    own = max(0, memory.anon + grown)
+    pss = own + file + shmem
+    uss = min(pss, max(0, memory.uss + grown))
+    return Memory(anon + mapped, pss, uss, memory.swap, own, file, shmem)
 
 
 def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
