@@ -1022,7 +1022,7 @@ class Mapping(NamedTuple):
     inode: int = 0
 
     @property
-    def file(self) -> tuple | None:
+    def file_id(self) -> tuple | None:
         """What tells its file, or shared memory, from any other; None if nothing does."""
         # A SysV segment and a memfd may have one inode's number: so the path. Mappings of one
         # device, or of anon_inode:, differ though all of it is the same.
@@ -1114,8 +1114,8 @@ class Pages:
                 pages = bytearray(flags.translate(PAGE_STATE))
                 self.swap += PAGE_SIZE * pages.count(b"s")
                 self.searched += PAGE_SIZE * (pages.count(b"a") + pages.count(b"f"))
-                if mapping.file:
-                    begin, known = mapping.place(place), seen.setdefault(mapping.file, {})
+                if mapping.file_id:
+                    begin, known = mapping.place(place), seen.setdefault(mapping.file_id, {})
                     for start, end in [match.span() for match in re.finditer(b"f+", pages)]:
                         places = [begin + PAGE_SIZE * n for n in range(start, end)]
                         pages[start:end] = bytes(b"fok"[known.get(at, 0)] for at in places)
@@ -1142,8 +1142,8 @@ class Pages:
             shared = 2 * sum(flag & 1 for flag in flags) < len(flags)
             return "anonymous", (self.family if shared else self.pid, address)
         ram = mapping.path.startswith(RAM_PATHS) or mapping.device in self.in_ram
-        place = (mapping.file, mapping.place(address)) if mapping.file else (self.pid, address)
-        return "shared" if ram else "file", place
+        place = mapping.file_id, mapping.place(address)
+        return "shared" if ram else "file", place if mapping.file_id else (self.pid, address)
 
 
 def proc_text(path: str) -> str:
@@ -1667,9 +1667,9 @@ class Search:
             scanned, found = base64_in(runs, space, count)
         for match in found:
             mapping = mapping_at(space.mappings, match.address)
-            if mapping.file:
+            if mapping.file_id:
                 there = match._replace(address=mapping.place(match.address))
-                self.in_files.setdefault(mapping.file, set()).add(there)
+                self.in_files.setdefault(mapping.file_id, set()).add(there)
         matches = sorted(found.union(self.copies_elsewhere(space)))
         texts = self.finder.around(space, matches)
         edges = sorted(t.address for t in texts), sorted(t.address + t.size for t in texts)
@@ -1689,7 +1689,7 @@ class Search:
     def copies_elsewhere(self, space: Pages | Core) -> Iterator[Match]:
         """Copies in file pages that were searched where they are mapped elsewhere."""
         for mapping in space.mappings:
-            for match in self.in_files.get(mapping.file, ()):
+            for match in self.in_files.get(mapping.file_id, ()):
                 start, size = match.address - mapping.place(0), match.size // match.width
                 memory = Source("memory", "", start, size, width=match.width, space=space)
                 if mapping.start <= start < mapping.end:

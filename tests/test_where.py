@@ -1141,7 +1141,7 @@ def test_copies_are_looked_for_where_their_part_of_a_file_is_mapped():
 
     sha256 = hashlib.sha256(base64.b64decode(FONT)).digest()
     match = asar_investigate.Match(sha256, 10 * PAGE, 1, 5000, False)
-    search = SimpleNamespace(in_files={mappings[0].file: {match}})
+    search = SimpleNamespace(in_files={mappings[0].file_id: {match}})
     space = SimpleNamespace(mappings=mappings, bytes_at=bytes_at)
     found = list(asar_investigate.Search.copies_elsewhere(search, space))
     assert found == [match._replace(whole=True)] and len(places) < 10
