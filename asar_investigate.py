@@ -2144,7 +2144,7 @@ examples:
 """
 
 
-def number(least: int, text: str) -> int:
+def at_least(least: int, text: str) -> int:
     """A number from `least` on, K and M understood, for argparse."""
     match = re.fullmatch(r"(\d{1,9})([KMkm]?)", text)
     found = int(match[1]) * {"": 1, "K": 2**10, "M": MIB}[match[2].upper()] if match else -1
@@ -2160,7 +2160,7 @@ def pid_numbers(text: str) -> list[int]:
     return [int(word) for word in text.split(",")]
 
 
-def picture(text: str) -> str:
+def image_name(text: str) -> str:
     """The name of a picture that can be made, for argparse."""
     from importlib.util import find_spec
 
@@ -2188,17 +2188,17 @@ def parser() -> argparse.ArgumentParser:
     several = {"nargs": "+", "action": "extend", "default": []}
     add("--in", metavar="PATH", dest="more", help="the same", **several)
     least = "shortest literal, in characters without padding; K and M (256)"
-    add("--min-size", metavar="N", type=partial(number, 1), default=256, help=least)
+    add("--min-size", metavar="N", type=partial(at_least, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
     tree = "these processes and their descendants; without PATH, their app.asar is the input"
     add("--pid", metavar="PID", type=pid_numbers, help=tree, **several)
     add("--core", metavar="FILE", help="core dumps, gcore's or the kernel's", **several)
     add("--heap", metavar="FILE", help="V8 heap snapshots", **several)
     add = result.add_argument_group("what to write").add_argument
-    add("--top", metavar="N", type=partial(number, 0), default=20, help="rows of the table (20)")
+    add("--top", metavar="N", type=partial(at_least, 0), default=20, help="rows of the table (20)")
     add("--json", metavar="FILE", help="the whole report for programs; - is stdout")
     add("--extract", metavar="DIR", help="write each decoded literal to a file in DIR")
-    add("--out", metavar="FILE", type=picture, help="a picture: the largest, and where they sit")
+    add("--out", metavar="FILE", type=image_name, help="a picture: the largest, and where they sit")
     add("--version", action="version", version=f"%(prog)s {VERSION}", help="show the version")
     add("-h", "--help", action="help", help="show this help")
     return result
