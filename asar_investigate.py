@@ -593,7 +593,7 @@ def archive_entries(header: object) -> Iterator[tuple[str, object]]:
             yield path, entry
 
 
-def member(archive: Source, data: int, path: str, entry: object) -> Source:
+def member(archive: Source, data_start: int, path: str, entry: object) -> Source:
     """One file of an archive, checked against its size; fd is -1 if it is in FILE.unpacked."""
     shown, beside = f"{archive.path}/{path}", f"{archive.file}.unpacked"
     known = entry if isinstance(entry, dict) else {}
@@ -604,7 +604,7 @@ def member(archive: Source, data: int, path: str, entry: object) -> Source:
                 raise Problem("there is a symbolic link in its path; not read")
             return Source(shown, f"{beside}/{path}", 0, size)
         if isinstance(offset, str) and re.fullmatch(r"\d{1,19}", offset):
-            start = data + int(offset)
+            start = data_start + int(offset)
             if start + size <= archive.size:
                 return Source(shown, archive.file, start, size, archive.fd)
             end = f"the archive's end at byte {archive.size}"
@@ -713,17 +713,17 @@ def read_pipe(report: Report, path: str) -> None:
 
 def read_file(report: Report, source: Source) -> None:
     """Scan an open file, or each member if it is an archive."""
-    archive, total, read = None, 0, {}
+    archive, total, searched = None, 0, {}
     with report.saying(source.path):
         archive = archive_of(source)
     if not archive:
         scan(report, source)
         return
-    header, data = archive
+    header, data_start = archive
     for path, entry in archive_entries(header):
         shown = f"{source.path}/{path}"
         with report.saying(shown):
-            found = member(source, data, path, entry)
+            found = member(source, data_start, path, entry)
             if found.fd < 0:
                 report.unpacked.add(found.file)
                 with open_regular(found.file) as beside:
@@ -732,12 +732,12 @@ def read_file(report: Report, source: Source) -> None:
                     raise Problem(f"ends at byte {beside.size} instead of {found.size}")
                 continue
             place = found._replace(path="")  # several names may share the same bytes
-            again = read.get(place)
+            again = searched.get(place)
             total += 16 * len(again.packed) if again else found.size
             if total > 4 * source.size:
                 report.problem(shown, "the files before it overlap; the rest is not read")
                 return
-            read[place] = scan(report, found, again)
+            searched[place] = scan(report, found, again)
 
 
 def scan(report: Report, source: Source, again: Scanned | None = None) -> Scanned:
@@ -1337,7 +1337,7 @@ URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 class Base64(NamedTuple):
     """A base64 run in the text of a snapshot's string, or a literal in it."""
 
-    literals: dict[Span, list[bytes]]  # that begin like this: lengths (base64, string) -> hashes
+    literals: dict[tuple, list[bytes]]  # that begin so: lengths of base64, string -> hashes
     prefix: int | None  # characters of the string before it; None: the string has more behind it
     length: int
     kind: str
@@ -1410,7 +1410,7 @@ class Heap:
         self.source, self.index, self.text = source, index, Cursor(source)
         self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
         self.damage = ""  # what is wrong first; the figures are those of what could be read
-        self.nodes, self.names = source.size, sys.maxsize  # where they begin; number of strings
+        self.nodes_start, self.string_count = source.size, sys.maxsize  # until they are known
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
         self.held = array("Q")  # of each node with base64: number of its string, id, size
         self.texts_by_size: Counter = Counter()  # of nodes that may be a source's text
@@ -1445,7 +1445,7 @@ class Heap:
         text, key_and_bracket = self.text, rb'\s*,\s*"(\w+)"\s*:\s*\['
         while (key := text.take(key_and_bracket, "").decode()) != "strings":
             if key == "nodes":
-                self.nodes = text.place
+                self.nodes_start = text.place
             unchecked = key in ("nodes", "trace_tree")  # nodes are read later, trace_tree never
             inside = rb'[^"\]]+|\]' if unchecked else NUMBERS
             text.take(rb'(\])(?=\s*,\s*")|' + inside, f" within {key}")
@@ -1461,7 +1461,7 @@ class Heap:
                 string = self.source.part(start, length)
                 self.texts[number] = list(base64_in_text(string, self.index, self.count))
             number += 1
-        self.names = number
+        self.string_count = number
         text.take(rb"(\s*\}\s*)\Z", " behind strings")
 
     def read_nodes(self) -> None:
@@ -1470,7 +1470,7 @@ class Heap:
         numbers = chain.from_iterable(self.numbers())
         nodes = map(self.columns, zip(*[numbers] * len(self.fields)))
         for kind, name, node_id, size in nodes:
-            if kind >= len(types) or name >= self.names:
+            if kind >= len(types) or name >= self.string_count:
                 raise Problem(f"node @{node_id}: invalid type or name")
             total = totals[kind]
             total["count"] += 1
@@ -1484,7 +1484,7 @@ class Heap:
         """The numbers in "nodes", in pieces; a Problem at the end if node_count does not fit."""
         import json
 
-        place, length, end = self.nodes, 0, -1
+        place, length, end = self.nodes_start, 0, -1
         while end < 0:
             piece = self.source.read(place, WINDOW)
             end = piece.find(b"]")
