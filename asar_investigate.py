@@ -39,7 +39,7 @@ from typing import BinaryIO, NamedTuple, TextIO
 VERSION = "1.0"
 MIB = 2**20
 WINDOW = 2**20  # bytes read at a time
-TEMPORARY_FOLDER = "/var/tmp" if os.access("/var/tmp", os.W_OK) else "/tmp"  # that may be RAM
+TEMPORARY_FOLDER = "/var/tmp" if os.access("/var/tmp", os.W_OK) else "/tmp"  # often in RAM
 
 # ---------------------------------------------------------------- sources and literals
 # What flows from section to section: where bytes are (Source), the base64 in them (Literal), how V8
@@ -94,7 +94,7 @@ class Literal(NamedTuple):
     string_length: int | None
     mime: str | None
     in_comment: bool  # the value of a sourceMappingURL comment
-    length: int  # this and the rest: its Content
+    length: int  # from here on: the fields of its Content
     decoded: int
     sha256: bytes
     kind: str
@@ -169,7 +169,7 @@ def stride_for(count: int) -> int:
 
 
 def find_runs(source: Source, count: int) -> Iterator[Span]:
-    """Each run of the reference, in order: standard ones, and URL-safe ones that overlap none."""
+    """Each run that the two expressions above find, in order of place."""
     for start, end in long_runs(source, count):
         piece = source.read(start, min(end - start, WINDOW))
         if end - start == len(piece) and b"-" not in piece and b"_" not in piece:
@@ -188,7 +188,7 @@ def find_runs(source: Source, count: int) -> Iterator[Span]:
 
 def long_runs(source: Source, count: int, alphabet: bytes = EITHER, at: int = 0) -> Iterator[Span]:
     """Each longest run of count or more characters of an alphabet."""
-    shortest = min(count, WINDOW // 2)  # windows overlap, so that one has so much of each run
+    shortest = min(count, WINDOW // 2)  # windows overlap: so much of each run is in one
     while at < source.size:
         window = source.read(at, WINDOW)
         last = len(window) < WINDOW
@@ -259,7 +259,7 @@ ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
 
 
 def escape_length(before: bytes, run: str, length: int) -> int:
-    """How many characters of a run are of an escape before it: the n of \\nAAAA, no slash."""
+    """How many characters of a run end an escape: the n of \\nAAAA. The slash of \\/ is data."""
     # Code within a string doubles each backslash and escapes its quotes: the backslashes before the
     # last quote tell how deep this is. If they do not, a length that base64 cannot have does.
     text = before.rstrip(b"\\")
@@ -580,7 +580,7 @@ def archive_of(source: Source) -> tuple[object, int] | None:
 
 
 def archive_entries(header: object) -> Iterator[tuple[str, object]]:
-    """Path and entry of each file of an archive; the entry is None if the name cannot be."""
+    """Path and entry of each file of an archive; the entry is None if its name is invalid."""
     todo = [("", header)]
     while todo:
         path, entry = todo.pop()
@@ -651,7 +651,7 @@ def say(message: str) -> None:
 
 
 def write_text(text: str, stream: TextIO | None) -> bool:
-    """Print text, escaped where the encoding lacks it. False for an error but a closed pipe."""
+    """Print text, escaped where the encoding lacks it. False for errors but a closed pipe."""
     if stream is None:  # closed before the start
         return False
     try:
@@ -659,7 +659,7 @@ def write_text(text: str, stream: TextIO | None) -> bool:
         print(text.encode(encoding, "backslashreplace").decode(encoding), end="", file=stream)
         stream.flush()
     except OSError as error:
-        with contextlib.suppress(OSError, ValueError):  # so that Python's own flush succeeds
+        with contextlib.suppress(OSError, ValueError):  # or Python's flush at exit would fail too
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return isinstance(error, BrokenPipeError)
     return True
@@ -772,7 +772,7 @@ def open_regular(path: str) -> Iterator[Source]:
 # In: the memory of a process or a core file. Out: its base64 runs, of one byte a character or of
 # two, and which of them are copies of literals.
 
-NEEDLE = 24  # characters that lead from a place in memory to a literal
+NEEDLE = 24  # characters of a fingerprint
 NEEDLE_RE = re.compile(rb"x(?=([A-Za-wyz0-9+/_-][A-Za-z0-9+/_-]{%d}))" % (NEEDLE - 1))
 CUT = 1024  # characters of a string that V8 writes into a heap snapshot
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")  # 16384 on a Pi 5
@@ -1003,11 +1003,11 @@ MAPPING_RE = re.compile(  # a line of /proc/PID/maps of what may be read or exec
     r"^(\w+)-(\w+) (?:r...|..x.) (\w+) (\S+) (\d+)(?! *\[(?:vvar|vsyscall)) *(.*)$", re.M
 )
 IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)  # mountinfo
-# For bytes.translate: highest byte of a pagemap entry -> anonymous, file or shared, swapped, none
+# For bytes.translate: highest byte of a pagemap entry -> a: anonymous, f: file or shared, s: swap
 PAGE_STATE = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
 UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
 PRESENT_RE = re.compile(rb"[af]+")
-NEW_RE = re.compile(rb"(k+o?|o|(?=[af]))[af]*")  # searched before: k; without the next page: o
+NEW_RE = re.compile(rb"(k+o?|o|(?=[af]))[af]*")  # searched: k; but not into the next page: o
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
 
@@ -1065,7 +1065,7 @@ class Pages:
             for start, end, offset, device, inode, path in lines
         ]
         self.path, self.file = f"process {pid}", f"/proc/{tid}/mem"
-        self.segments = ()  # none, as in a core file: in mem each offset is an address (mapping_at)
+        self.segments = ()  # only a core has any: for mapping_at, offsets in mem are addresses
         self.mem = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
         self.pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         with open(f"/proc/{tid}/auxv", "rb") as file:
@@ -1107,7 +1107,7 @@ class Pages:
         return b"".join([*parts, bytes(end - at)])
 
     def regions(self, seen: dict[tuple, dict[int, int]]) -> Iterator[tuple[int, ...]]:
-        """Ranges for runs_in: resident pages, those of files if not in seen, to which they go."""
+        """Ranges for runs_in: resident pages; those of files if not in `seen`, then added to it."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
@@ -1330,7 +1330,7 @@ END = rb'("\s*[,\]])'  # of a string
 TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": or a missing END backtracks through TEXT
 NUMBER = rb"\s*-?(?:0|[1-9]\d*)\s*"
 NUMBERS = rb"(?:%b,)+(?=%b)|%b(?=\])" % (NUMBER, NUMBER, NUMBER)
-HEADER = range(12, 33)  # of a string node beside its characters: header and padding; 32 if external
+HEADER = range(12, 33)  # a string node less its characters: header and padding; 32 if external
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
@@ -1773,7 +1773,7 @@ class Row(NamedTuple):
 
 
 class Rows:
-    """Each content once, the largest first, ties by place."""
+    """Each content once, the largest first, ties by place; bytes with several names count once."""
 
     def __init__(self, report: Report) -> None:
         first_named = {one.source._replace(path=""): one for one in reversed(report.scanned)}
