@@ -803,14 +803,14 @@ class Session:
         return none_left or (ended and bool(self.tree.strangers) and not self.tree.alive())
 
     def sample(self) -> None:
-        """Take one sample and record it; what it is made of, too, where that is due."""
+        """Take one sample and record it, with PSS by mapping where that is due."""
         begin = time.monotonic()
         last = self.ended == "signal" or begin - self.start >= self.duration
         sampler, (above, at) = self.sampler, self.mappings_due
-        due = last or (sampler.total >= above and begin >= at)
-        living = sampler.sample(everything=due)
+        with_mappings = last or (sampler.total >= above and begin >= at)
+        living = sampler.sample(everything=with_mappings)
         now = sampler.polled_at - self.start  # what was read is carried forward to there
-        if due:
+        if with_mappings:
             cpu, mappings = time.process_time(), by_mapping(living)
             cost = time.process_time() - cpu
             self.mappings_due = sampler.total * WELL_ABOVE, time.monotonic() + cost / REFRESH_SHARE
@@ -1070,7 +1070,7 @@ class Run:
         known = [name for name in METRICS if name in self.metrics]
         self.shown = [name for name in known if name != "swap" or self.metrics[name]["peak"]]
 
-    def size(self, name: str, key: str) -> str:
+    def size_mib(self, name: str, key: str) -> str:
         """Peak, mean or end of a metric: a bound where RSS stands in for what was not readable."""
         return mib(self.metrics[name][key], self.unreadable > 0 and name in ("pss", "uss"))
 
@@ -1190,7 +1190,7 @@ def summary(run: Run) -> str:
 def metric_table(run: Run) -> Iterator[str]:
     yield f"{'':8}{'peak':>14}{'at':>14}{'mean':>14}{'end':>14}"
     for name in run.shown:
-        peak, mean, end = (run.size(name, key) for key in ("peak", "mean", "end"))
+        peak, mean, end = (run.size_mib(name, key) for key in ("peak", "mean", "end"))
         at = seconds(run.metrics[name]["peak_time"])
         yield f"{METRICS[name][0]:8}{peak:>14}{at:>14}{mean:>14}{end:>14}"
     yield "system: change of the whole machine's memory in use since just before the start"
@@ -1251,7 +1251,7 @@ def comparison(runs: Sequence[Run]) -> Iterator[str]:
     """PSS of each run; then by mapping, what has changed most from the first to the last."""
     yield f"{'PSS: peak':>14}{'mean':>14}{'end':>14}{'duration':>14}  recording"
     for run in runs:
-        sizes = [run.size("pss", k) if run.points else "-" for k in ("peak", "mean", "end")]
+        sizes = [run.size_mib("pss", k) if run.points else "-" for k in ("peak", "mean", "end")]
         cells = "".join(f"{size:>14}" for size in [*sizes, seconds(run.end)])
         yield f"{cells}  {printable(run.path)}"
     if not all(run.figures["made_of"] for run in runs):
@@ -1322,7 +1322,7 @@ def draw_run(figure, run: Run) -> None:
     if run.points:
         for name in run.shown:
             label, what, look = METRICS[name]
-            peak = f"peak {run.size(name, 'peak')} at {seconds(run.metrics[name]['peak_time'])}"
+            peak = f"peak {run.size_mib(name, 'peak')} at {seconds(run.metrics[name]['peak_time'])}"
             draw_curve(upper, run.end, run, name, f"{label}, {what}\n    {peak}", look)
         draw_processes(lower, run)
     for kind, name, pss, anon, share in mappings:
@@ -1341,7 +1341,7 @@ def draw_comparison(figure, *runs: Run) -> None:
         file = label_of(os.path.basename(run.path), 36)
         draw_curve(upper, end, run, "pss", f"{file}\n    {label_of(run.title, 40)}", look)
         for key in ("peak", "end"):
-            text = f"{key} {run.size('pss', key)}, {file}"
+            text = f"{key} {run.size_mib('pss', key)}, {file}"
             draw_bar(lower, run.metrics["pss"][key], text, look[0])
 
 
