@@ -1345,13 +1345,13 @@ class Base64(NamedTuple):
     def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
         """Which literal a string node of so many bytes holds, if one, and the JSON of it."""
         whole = self.prefix is not None and size >= self.length
-        told = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
+        facts = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
         for ((base64, string), hashes), width in product(self.literals.items(), (1, 2)):
             lengths = base64 + (self.prefix or 0), string
             if not whole or any(size - length * width in HEADER for length in lengths):
                 hashes.append(hashes.pop(0))  # each in its turn, as nothing tells them apart
-                return hashes[-1], {**told, "width": width if whole else None}
-        return None, {**told, "width": None}
+                return hashes[-1], {**facts, "width": width if whole else None}
+        return None, {**facts, "width": None}
 
 
 def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
@@ -1506,8 +1506,8 @@ class Heap:
 
     def as_json(self) -> dict[str, object]:
         """Its totals, those of the strings as DevTools' statistics count them."""
-        whole = ({**told, "in_inputs": bool(sha)} for sha, told in self.base64() if told["whole"])
-        sizes = array("Q", (told["self_size"] for _, told in self.base64() if told["whole"]))
+        whole = ({**one, "in_inputs": bool(sha)} for sha, one in self.base64() if one["whole"])
+        sizes = array("Q", (one["self_size"] for _, one in self.base64() if one["whole"]))
         largest = nlargest(1000, whole, key=itemgetter("self_size"))
         strings = (self.types[name] for name in STRING_TYPES if name in self.types)
         return {
@@ -1528,7 +1528,7 @@ class Heap:
 class Copy(NamedTuple):
     """A literal, or a source's text, in RAM, in a core file or in a heap snapshot."""
 
-    told: dict[str, object]  # as the JSON has it
+    facts: dict[str, object]  # as the JSON has it
     size: int  # bytes; 0: partly in swap, or only a part of a heap's string
     place: tuple  # what tells its memory from other memory
 
@@ -1541,7 +1541,7 @@ class Where:
         self.asked = {column: given for column, given in asked.items() if given}
         self.with_inputs = bool(options.paths)  # without them there are no sources to look for
         self.partly: set[str] = set()  # columns of which not all could be read
-        self.told: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}
+        self.facts: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}  # for JSON
         self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # column -> key -> copies
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
         self.other: dict[tuple, int] = {}  # base64 in none of the inputs: its place -> bytes
@@ -1560,19 +1560,19 @@ class Where:
         for column in self.asked:
             if column != "heaps" or isinstance(key, bytes):
                 copies = self.copies.get(column, {}).get(key, ())
-                found["memory" if column == "RAM" else column] = [one.told for one in copies]
+                found["memory" if column == "RAM" else column] = [one.facts for one in copies]
         return found
 
     def closing(self) -> dict[str, int | None] | None:
         """What the resident anonymous memory of the processes is made of, each byte once."""
-        sizes = [one["anonymous"] for one in self.told["processes"] if one["searched"] is not None]
+        sizes = [one["anonymous"] for one in self.facts["processes"] if one["searched"] is not None]
         if not sizes or None in sizes:
             return None
         texts: set[tuple] = set()  # of sources: owner, start, end
         base64, held = 0, 0  # held: what the heaps count once more
         for key, copies in self.copies["RAM"].items():
-            anonymous = [one for one in copies if one.told["backing"] == "anonymous"]
-            beside = [one for one in anonymous if not one.told.get("in_source")]
+            anonymous = [one for one in copies if one.facts["backing"] == "anonymous"]
+            beside = [one for one in anonymous if not one.facts.get("in_source")]
             found = {(*one.place, one.place[1] + one.size) for one in beside}
             if isinstance(key, int):
                 texts |= found
@@ -1583,7 +1583,7 @@ class Where:
         for size, number in self.heap_texts.items():  # characters and a header, rounded up
             held += size * min(number, sum(lengths[size - header] for header in range(33)))
         sources = covered(texts) if self.with_inputs else None
-        heaps = self.told["heaps"]
+        heaps = self.facts["heaps"]
         heap = sum(one["self_size"] for one in heaps) - held if heaps else None
         found = {"anonymous": sum(sizes), "sources": sources, "base64": base64, "heap": heap}
         return {**found, "rest": sum(sizes) - (sources or 0) - base64 - (heap or 0)}
@@ -1612,7 +1612,7 @@ class Search:
         """Look in a process and its descendants, but never in our own."""
         with self.report.saying(f"process {pid}"):
             pids = process_tree(pid)
-            known = {os.getpid(), *(one["pid"] for one in self.where.told["processes"])}
+            known = {os.getpid(), *(one["pid"] for one in self.where.facts["processes"])}
             for one in sorted(set(pids) - known):
                 self.process(one, named=one == pids[0])
 
@@ -1622,7 +1622,7 @@ class Search:
         with self.report.saying(f"process {pid} ({process['name']})"):
             try:
                 with contextlib.closing(Pages(pid)) as pages:
-                    pages.path += f" {process['name']}"  # as what is found in it is told
+                    pages.path += f" {process['name']}"  # as the report names it
                     self.memory("RAM", pages, {"pid": pid, "process": process["name"]})
                     process.update(searched=pages.searched, swap=pages.swap)
             except (FileNotFoundError, ProcessLookupError):
@@ -1631,13 +1631,13 @@ class Search:
                 raise Problem("it has ended, or is a kernel thread, or a new program") from None
             except PermissionError:
                 raise Problem(UNREADABLE) from None
-        self.where.told["processes"].append(process)
+        self.where.facts["processes"].append(process)
 
     def core(self, path: str) -> None:
         with self.report.saying(path), open_regular(path) as source:
             core = Core(source)
             self.memory("cores", core, {"path": path})
-            self.where.told["cores"].append(core.as_json())
+            self.where.facts["cores"].append(core.as_json())
             if core.damage:
                 raise Problem(core.damage)
 
@@ -1647,11 +1647,11 @@ class Search:
         with self.report.saying(path), open_regular(path) as source:
             heap = Heap(source, self.index, self.report.min_size)
             kept = self.where.copies.setdefault("heaps", defaultdict(list))
-            for key, told in heap.base64():
+            for key, facts in heap.base64():
                 if key:
-                    size = told["self_size"] if told["whole"] else 0
-                    kept[key].append(Copy({"path": path, **told}, size, (path, told["node_id"])))
-            self.where.told["heaps"].append(heap.as_json())
+                    size = facts["self_size"] if facts["whole"] else 0
+                    kept[key].append(Copy({"path": path, **facts}, size, (path, facts["node_id"])))
+            self.where.facts["heaps"].append(heap.as_json())
             self.where.heap_texts += heap.texts_by_size
             if heap.damage:
                 raise Problem(heap.damage)
@@ -1701,13 +1701,13 @@ class Search:
 def copy_of(match: Match, space: Pages | Core, owner: dict, edges: tuple[list, list]) -> Copy:
     """A copy of a literal or of a source's text, and what backs it."""
     backing, place = space.backing(match.address, match.size)
-    told = {**owner, "address": match.address, "width": match.width, "backing": backing}
+    facts = {**owner, "address": match.address, "width": match.width, "backing": backing}
     if isinstance(match.key, int):
-        told.update(bytes=match.size, whole=match.whole)
+        facts.update(bytes=match.size, whole=match.whole)
     else:  # within texts: more of them have begun than ended
         begun, ended = (bisect.bisect(edge, match.address) for edge in edges)
-        told.update(in_source=begun > ended)
-    return Copy(told, 0 if backing == "swap" else match.size, place or (space.path, match.address))
+        facts.update(in_source=begun > ended)
+    return Copy(facts, 0 if backing == "swap" else match.size, place or (space.path, match.address))
 
 
 def base64_in(runs: Iterable[Source], space: Pages | Core, count: int) -> tuple[list, set[Match]]:
@@ -1960,19 +1960,19 @@ def totals(rows: Rows, where: Where) -> str:
 
 def owner_lines(where: Where, key: bytes | int) -> list[str]:
     """Copies by process or file, backing and width; those in heaps that are no string alone."""
-    anonymous = {process["pid"]: process["anonymous"] for process in where.told["processes"]}
+    anonymous = {process["pid"]: process["anonymous"] for process in where.facts["processes"]}
     found: Counter = Counter()
     for column, copies in where.copies.items():
-        for told, size, _ in copies.get(key, ()):
-            owner = "{process} {pid}".format(**told) if "pid" in told else told["path"]
-            kind = told.get("backing", "inside a longer string, or outside of the heap")
+        for facts, size, _ in copies.get(key, ()):
+            owner = "{process} {pid}".format(**facts) if "pid" in facts else facts["path"]
+            kind = facts.get("backing", "inside a longer string, or outside of the heap")
             kind = "partly in swap" if kind == "swap" else kind
-            kind += " two-byte" if told["width"] == 2 else ""
-            kind += " in a source" if told.get("in_source") else ""
-            if "bytes" in told:  # a source
-                kind += "" if told["whole"] else " in part"
-                of = anonymous.get(told.get("pid")) if told["backing"] == "anonymous" else None
-                kind += f", {share(told['bytes'], of)} of its anonymous memory" if of else ""
+            kind += " two-byte" if facts["width"] == 2 else ""
+            kind += " in a source" if facts.get("in_source") else ""
+            if "bytes" in facts:  # a source
+                kind += "" if facts["whole"] else " in part"
+                of = anonymous.get(facts.get("pid")) if facts["backing"] == "anonymous" else None
+                kind += f", {share(facts['bytes'], of)} of its anonymous memory" if of else ""
             if column != "heaps" or not size:
                 found[elide(owner, 30), kind] += 1
     return [f"{'':14}{owner}: {number} {kind}" for (owner, kind), number in found.items()]
@@ -2000,15 +2000,15 @@ def closing_lines(where: Where) -> list[str | tuple]:
 def searched_lines(where: Where) -> list[str | tuple]:
     """The processes and core files that were searched."""
     lines = [("pid", "PSS", "searched", "in swap", "process or core file")]
-    for process in where.told["processes"]:
+    for process in where.facts["processes"]:
         sizes = (process[key] for key in ("pss", "searched", "swap"))
         texts = (None if size is None else size_text(size) for size in sizes)
         lines.append((process["pid"], *texts, printable(process["name"])[:50]))
-    for core in where.told["cores"]:
+    for core in where.facts["cores"]:
         mapped, dumped = size_text(core["file_mappings"]), size_text(core["file_mappings_dumped"])
         name = f"{elide(core['path'], 24)} with {dumped} of {mapped} of file mappings"
         lines.append((None, None, size_text(core["searched"]), None, name))
-    for bits in sorted({one["coredump_filter"] for one in where.told["processes"]} - {None}):
+    for bits in sorted({one["coredump_filter"] for one in where.facts["processes"]} - {None}):
         dumped = ", ".join(name for n, name in enumerate(DUMPED) if bits >> n & 1)
         lines.append(f"  coredump_filter {bits:#x}: a core dump has {dumped or 'no'} memory")
     return lines
@@ -2016,7 +2016,7 @@ def searched_lines(where: Where) -> list[str | tuple]:
 
 def heap_lines(where: Where, top: int) -> list[str | tuple]:
     lines = [("bytes", "share", "nodes", "type")]
-    for heap in where.told["heaps"]:
+    for heap in where.facts["heaps"]:
         base64, whole = heap["base64"], heap["self_size"]
         damaged = "" if heap["complete"] else ": damaged, what could be read"
         lines += [
@@ -2030,8 +2030,8 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
         for text in [text for text in base64["largest"] if not text["in_inputs"]][: min(top, 5)]:
             name = f"{text['kind']} in none of the inputs, @{text['node_id']}"
             lines.append((text["self_size"], None, 1, name))
-    total = sum(heap["self_size"] for heap in where.told["heaps"])
-    pss = sum(process["pss"] or 0 for process in where.told["processes"])
+    total = sum(heap["self_size"] for heap in where.facts["heaps"])
+    pss = sum(process["pss"] or 0 for process in where.facts["processes"])
     if total and pss:
         of_pss = f"{share(total, pss)} of the processes' PSS, {size_text(pss)}"
         lines.append(f"  heaps {size_text(total)}, {of_pss}")
@@ -2065,7 +2065,7 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     rest = {
         "left_out": report.left_out,
         "problems": [{"path": path, "problem": text} for path, text in report.problems],
-        **where.told,
+        **where.facts,
         "closing": where.closing(),
         "other": other if {"RAM", "cores"} & where.asked.keys() else None,
     }
