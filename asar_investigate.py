@@ -1118,6 +1118,7 @@ class Pages:
                     begin, known = mapping.place(place), seen.setdefault(mapping.file_id, {})
                     for start, end in [match.span() for match in re.finditer(b"f+", pages)]:
                         places = [begin + PAGE_SIZE * n for n in range(start, end)]
+                        # each is searched together with the next one (2), but for the last (1)
                         pages[start:end] = bytes(b"fok"[known.get(at, 0)] for at in places)
                         known.setdefault(places.pop(), 1)
                         known.update(dict.fromkeys(places, 2))
@@ -1188,16 +1189,15 @@ def app_archive(pids: Iterable[int]) -> list[str]:
 
 
 def process_of(pid: int) -> dict[str, object]:
-    """A process for the JSON, sizes from smaps_rollup (proc_pid_smaps_rollup(5)) or None."""
+    """A process for the JSON; its sizes are those of smaps_rollup (proc.rst), None if denied."""
     roles = re.findall(r"--type=([a-z-]{1,30})", proc_text(f"/proc/{pid}/cmdline"))
-    name = proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?"
+    name = " ".join((proc_text(f"/proc/{pid}/comm").rstrip("\n") or "?", *roles[:1]))
     rollup = re.findall(r"^(\w+): +(\d+) kB$", proc_text(f"/proc/{pid}/smaps_rollup"), re.M)
     sizes = {field: 1024 * int(size) for field, size in rollup}
     bits = proc_text(f"/proc/{pid}/coredump_filter")
-    found = {"pid": pid, "name": " ".join((name, *roles[:1]))}  # 'chromium renderer'
-    found.update(rss=sizes.get("Rss"), pss=sizes.get("Pss"), anonymous=sizes.get("Pss_Anon"))
-    found.update(searched=None, swap=None, coredump_filter=int(bits, 16) if bits else None)
-    return found
+    memory = {"rss": sizes.get("Rss"), "pss": sizes.get("Pss"), "anonymous": sizes.get("Pss_Anon")}
+    later = {"searched": None, "swap": None, "coredump_filter": int(bits, 16) if bits else None}
+    return {"pid": pid, "name": name, **memory, **later}
 
 
 # ---------------------------------------------------------------- core files
