@@ -408,7 +408,7 @@ class Poller:
         return [process for process in self.tree.known.values() if process.memory]
 
     def follow(self, process: Process, stat: Stat | None) -> None:
-        """Carry a process forward. A new one starts at PSS 0: a fork's pages are in the sum."""
+        """Carry a process forward to what a poll saw. None: it has no memory of its own."""
         if stat is None:
             self.end(process)
             return
@@ -420,27 +420,26 @@ class Poller:
         process.resident = read_resident(process.tid)
         if not process.reading:
             process.update_name()
-            origin, shared = self.forked_from(process), 0
-            if origin:  # its anonymous memory is all shared now; any fault of either may be a copy
-                its_anon, memory = origin.resident[0], origin.reading.memory
-                if memory.uss is not None:  # carry() adds the growth: only files stay private
-                    files = max(0, origin.memory.uss - origin.memory.anon)
-                    memory = memory._replace(uss=files - (its_anon - origin.reading.anon))
-                origin.reading = origin.reading._replace(memory=memory, shared_anon=its_anon)
-                origin.carry()
-                shared = min(process.resident[0], its_anon)
-                if origin.pid != stat.ppid:  # perhaps no fork: stacks are not always randomised
-                    self.unassigned += shared
-            nothing = Memory(stat.rss, 0, 0, 0, 0, 0, 0)
-            process.reading = Reading(nothing, shared, 0, 0, shared)  # the rest counts as growth
+            process.reading = self.first_reading(process)
         process.carry()
 
-    def forked_from(self, process: Process) -> Process | None:
-        """One with the same stack, which exec moves: its parent, or another if that has ended."""
-        others = self.tree.known.get(process.stat.ppid), *self.tree.known.values()
-        read = (other for other in others if other and other.reading)  # itself is not yet
-        stack = process.stat.stack_start
-        return next((other for other in read if stack and other.stat.stack_start == stack), None)
+    def first_reading(self, process: Process) -> Reading:
+        """PSS 0, from which all is growth, but for what a fork shares: that is in the sum."""
+        stat, known, shared = process.stat, self.tree.known, 0
+        others = [one for one in (known.get(stat.ppid), *known.values()) if one and one.reading]
+        # It has its origin's stack until it execs: the parent's, or another's if that has ended
+        origin = next((one for one in others if one.stat.stack_start == stat.stack_start), None)
+        if origin and stat.stack_start:  # its memory is all shared; any fault of either may copy
+            its_anon, memory = origin.resident[0], origin.reading.memory
+            if memory.uss is not None:  # carry() adds the growth: only files stay private
+                files = max(0, origin.memory.uss - origin.memory.anon)
+                memory = memory._replace(uss=files - (its_anon - origin.reading.anon))
+            origin.reading = origin.reading._replace(memory=memory, shared_anon=its_anon)
+            origin.carry()
+            shared = min(process.resident[0], its_anon)
+            if origin.pid != stat.ppid:  # perhaps no fork: stacks are not always randomised
+                self.unassigned += shared
+        return Reading(Memory(stat.rss, 0, 0, 0, 0, 0, 0), shared, 0, 0, shared)
 
     def end(self, process: Process) -> None:
         """Drop its memory. What it shared is uncertain until a read: others may still have it."""
