@@ -150,7 +150,7 @@ def parse_sizes(data: bytes) -> dict[str, int]:
 
 
 def memory_of(sizes: dict[str, int]) -> Memory:
-    """The sizes of smaps_rollup (proc_pid_smaps(5), since Linux 5.3)."""
+    """The sizes of smaps_rollup (Documentation/filesystems/proc.rst; Pss_*: since Linux 5.3)."""
     uss = sizes["Private_Clean"] + sizes["Private_Dirty"]
     names = ("SwapPss", "Pss_Anon", "Pss_File", "Pss_Shmem")
     return Memory(sizes["Rss"], sizes["Pss"], uss, *map(sizes.get, names))
@@ -347,6 +347,7 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
     replaced = max(0, faulted - max(0, grown) - max(0, more)) + max(0, -grown)
     in_pss = reading.memory.file + reading.memory.shmem
     ratio = min(1, in_pss / reading.mapped) if reading.mapped else 0
+    # carried() adds new mapped pages in this ratio, though all of them or none may be new to PSS
     remapped = more * max(ratio, 1 - ratio) if more > 0 else min(-more, in_pss)
     swapped_in = min(max(0, grown), 2 * reading.shared_swap)
     return round(reading.blurred + min(replaced, 2 * reading.shared_anon) + remapped + swapped_in)
