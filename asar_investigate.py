@@ -230,7 +230,7 @@ def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
 
 
 # ---------------------------------------------------------------- around a run
-# In: what stands before and behind a run. Out: the length of the string literal it stands in, as a
+# In: what stands before and after a run. Out: the length of the string literal it stands in, as a
 # JavaScript parser has it, and its declared type. All of it is linear in what is looked at.
 
 # RFC 2397, in lower case, and what browsers tolerate
@@ -244,11 +244,11 @@ CLOSING_QUOTE_RE = {  # 1: rest of a string (of a template: to a substitution), 
 }
 NEWLINE_RE = re.compile(r"(?<!\\)\n")
 EVAL_RE = re.compile(r"\beval\((?:[\w$.]{1,80}\()?\s*$")
-CODE_BEFORE_RE = re.compile(  # what code has before a string (not CSS), and behind it
+CODE_BEFORE_RE = re.compile(  # what code has before a string (not CSS), and after it
     r"(?:[=\[{,:;+?&|!<>~^*%}-]|(?<!\b[Uu][Rr][Ll])\("
     r"|\b(?:return|case|typeof|throw|in|of|from|import|default|else|do|void|yield|await))\s*$"
 )
-CODE_BEHIND_RE = re.compile(
+CODE_AFTER_RE = re.compile(
     r"\s*(?:[\])},;:+.?=&|!*%\[-]|$|//|/\*|(?:in|of|instanceof|from)\b)|[ \t\r]*\n"
 )
 ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
@@ -271,23 +271,23 @@ def escape_length(before: bytes, run: str, length: int) -> int:
     return ESCAPE_RE.match(f"\\{run}").end() - 1
 
 
-def string_around(before: str, behind: str, depth: int = 0) -> int | None:
-    """UTF-16 units of the string from before to behind; in eval("..."), of its code's string."""
-    found = sorted(filter(None, (string_in(quote, before, behind) for quote in CLOSING_QUOTE_RE)))
+def string_around(before: str, after: str, depth: int = 0) -> int | None:
+    """UTF-16 units of the string from `before` to `after`; in eval("..."), of its code's string."""
+    found = sorted(filter(None, (string_in(quote, before, after) for quote in CLOSING_QUOTE_RE)))
     while len(found) > 1 and is_closed(before, found[0][0], found[1][0]):
         del found[0]
     if not found:
         return None
     start, end = found[0]  # the outermost: other quotes within it are its text
-    inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], behind[:end]))
+    inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], after[:end]))
     inner = None
     if depth < 4 and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
         inner = string_around(inside, rest, depth + 1)
     return inner or len((inside + rest).encode("utf-16-le", "surrogatepass")) // 2
 
 
-def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
-    """Where a string in such quotes starts in before and ends in behind; None if not in code."""
+def string_in(quote: str, before: str, after: str) -> tuple[int, int] | None:
+    """Where a string in such quotes starts in `before` and ends in `after`; None if not in code."""
     # HTML and CSS are no code. Of a template it is the part between substitutions.
     start = last_quote(before, quote)
     if not start or (quote != "`" and NEWLINE_RE.search(before, start)):
@@ -301,8 +301,8 @@ def string_in(quote: str, before: str, behind: str) -> tuple[int, int] | None:
         start = before.find("}", hole) + 1
         if not start or "{" in before[hole + 1 : start]:  # still open, or with braces in it
             return None
-    closing = CLOSING_QUOTE_RE[quote].match(behind)
-    closed = closing[2] and CODE_BEHIND_RE.match(behind, closing.end())
+    closing = CLOSING_QUOTE_RE[quote].match(after)
+    closed = closing[2] and CODE_AFTER_RE.match(after, closing.end())
     return (start, closing.end(1)) if closed else None
 
 
@@ -311,7 +311,7 @@ def is_closed(before: str, start: int, inner: int) -> bool:
     between, quote = before[start : inner - 1], before[inner - 1]
     opening = last_quote(before[: start - 1], before[start - 1])
     code = before[max(0, opening - 25) : opening - 1]
-    closes = opening and CODE_BEFORE_RE.search(code) and CODE_BEHIND_RE.match(before, start)
+    closes = opening and CODE_BEFORE_RE.search(code) and CODE_AFTER_RE.match(before, start)
     return bool(closes) or (between.count(quote) - between.count(f"\\{quote}")) % 2 == 1
 
 
@@ -402,8 +402,8 @@ class Content(NamedTuple):
 
 def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None) -> Content | str:
     """Decode a run and its padding, to a file if asked; or why it is left out (it is no data)."""
-    behind = source.read(end, 2)
-    padding = len(behind) - len(behind.lstrip(b"="))
+    after = source.read(end, 2)
+    padding = len(after) - len(after.lstrip(b"="))
     length = end - start + padding
     if (end - start) % 4 == 1 or (padding and length % 4):
         return "length that base64 cannot have"
@@ -794,17 +794,17 @@ def runs_in(space: Pages | Core, count: int, start: int, end: int, beyond: int) 
     memory = Source("memory", "", 0, sys.maxsize, space=space)
     while start < end:
         first = max(0, start - 2)  # the character before it tells whether a run begins there
-        behind = following = min(start + size, end)
+        last_end = following = min(start + size, end)
         window = space.bytes_at(first, following + 2 * count)
         for odd, width, characters in views(window, count):
             for low, high in window_runs(characters, count):
                 rest = memory._replace(base=first + odd + width * low, width=width)
                 if start <= rest.base < following:  # else it is another window's
                     length = run_end(rest, high - low) if high == len(characters) else high - low
-                    behind = max(behind, rest.base + width * length)
+                    last_end = max(last_end, rest.base + width * length)
                     if rest.base + width * length > beyond:
                         yield rest._replace(size=length)
-        start = max(following, behind - 1)  # a run's last byte may begin one of another width
+        start = max(following, last_end - 1)  # a run's last byte may begin one of another width
 
 
 def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
@@ -833,7 +833,7 @@ class Index:
     """Finds copies of literals in runs: by hash if the run is the literal, else by needles.
 
     A needle is a rare fingerprint of NEEDLE characters near either end of a literal. It starts
-    behind an "x", wherever the literal is in a run; of a literal without an x it is the edge.
+    after an "x", wherever the literal is in a run; of a literal without an x it is the edge.
     """
 
     def __init__(self, report: Report) -> None:
@@ -1124,7 +1124,7 @@ class Pages:
                         known.update(dict.fromkeys(places, 2))
                 for match in NEW_RE.finditer(pages):
                     low, start, end = (place + PAGE_SIZE * n for n in (*match.span(1), match.end()))
-                    page = max(low, start - PAGE_SIZE)  # a run may begin here and end behind start
+                    page = max(low, start - PAGE_SIZE)  # a run may begin here and end after start
                     while page > low and any(views(self.bytes_at(page, page + PAGE_SIZE), 1024)):
                         page -= PAGE_SIZE
                     yield page, end, start
@@ -1338,7 +1338,7 @@ class Base64(NamedTuple):
     """A base64 run in the text of a snapshot's string, or a literal in it."""
 
     literals: dict[tuple, list[bytes]]  # that begin so: lengths of base64, string -> hashes
-    prefix: int | None  # characters of the string before it; None: the string has more behind it
+    prefix: int | None  # characters of the string before it; None: the string has more after it
     length: int
     kind: str
 
@@ -1361,8 +1361,8 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         data = data_in(run)
         if not data:
             continue
-        before, behind = text.read(0, min(start, 256)), text.read(end, 3)
-        alone = URI_START_RE.fullmatch(before) and not behind.strip(b"=")
+        before, after = text.read(0, min(start, 256)), text.read(end, 3)
+        alone = URI_START_RE.fullmatch(before) and not after.strip(b"=")
         if alone and text.size >= CUT:  # it may be cut: the size of a node tells more
             head = run.part(0, min(CUT, run.size))
             begin = (n for _, n, first in index.candidates(head) if first == 0)

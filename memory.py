@@ -130,8 +130,8 @@ def read_file(path: str) -> bytes:
 
 def read_stat(pid: int) -> Stat:
     """/proc/PID/stat of a process or thread."""
-    behind_name = read_file(f"/proc/{pid}/stat").rpartition(b")")[2]  # which may have blanks
-    field = (b"- pid name" + behind_name).split(None, 29)  # numbered as in proc_pid_stat(5)
+    after_name = read_file(f"/proc/{pid}/stat").rpartition(b")")[2]  # which may have blanks
+    field = (b"- pid name" + after_name).split(None, 29)  # numbered as in proc_pid_stat(5)
     state = "X" if field[3] != b"Z" and field[23] == b"0" else field[3].decode()
     faults, reaped = int(field[10]) + int(field[12]), int(field[11]) + int(field[13])
     started, rss, stack_start = int(field[22]), int(field[24]) * PAGE_SIZE, int(field[28])

@@ -599,7 +599,7 @@ def counted(monkeypatch):
     """All regular expressions of the look-around count."""
     expressions = {mark: Counted(one) for mark, one in asar_investigate.CLOSING_QUOTE_RE.items()}
     monkeypatch.setattr(asar_investigate, "CLOSING_QUOTE_RE", expressions)
-    for name in ("NEWLINE_RE", "EVAL_RE", "CODE_BEFORE_RE", "CODE_BEHIND_RE"):
+    for name in ("NEWLINE_RE", "EVAL_RE", "CODE_BEFORE_RE", "CODE_AFTER_RE"):
         monkeypatch.setattr(asar_investigate, name, Counted(getattr(asar_investigate, name)))
 
 
