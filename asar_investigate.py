@@ -634,7 +634,7 @@ class Report:
         say(f"{path}: {text}")
 
     @contextlib.contextmanager
-    def saying(self, path: str) -> Iterator[None]:
+    def catching(self, path: str) -> Iterator[None]:
         """Report what goes wrong in the block and go on after it; show progress on a terminal."""
         try:
             yield
@@ -668,7 +668,7 @@ def write_text(text: str, stream: TextIO | None) -> bool:
 def read_input(report: Report, path: str) -> None:
     """Scan a file, folder, archive or pipe."""
     begin = len(report.scanned)
-    with report.saying(path):
+    with report.catching(path):
         if path == "-" or stat.S_ISFIFO(os.stat(path).st_mode):
             read_pipe(report, path)
         elif os.path.isdir(path):
@@ -684,14 +684,14 @@ def read_folder(report: Report, folder: str) -> None:
     todo, files = [folder], 0
     while todo:
         path = todo.pop()
-        with report.saying(path):
+        with report.catching(path):
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
             todo += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
             paths = [e.path for e in entries if e.is_file(follow_symlinks=False)]
             files += len(paths)
             for file in paths:
                 if file not in report.unpacked:  # else it has been read with its archive
-                    with report.saying(file), open_regular(file) as source:
+                    with report.catching(file), open_regular(file) as source:
                         read_file(report, source)
     if not files:
         raise Problem("there is no file in this folder")
@@ -714,7 +714,7 @@ def read_pipe(report: Report, path: str) -> None:
 def read_file(report: Report, source: Source) -> None:
     """Scan an open file, or each member if it is an archive."""
     archive, total, searched = None, 0, {}
-    with report.saying(source.path):
+    with report.catching(source.path):
         archive = archive_of(source)
     if not archive:
         scan(report, source)
@@ -722,7 +722,7 @@ def read_file(report: Report, source: Source) -> None:
     header, data_start = archive
     for path, entry in archive_entries(header):
         shown = f"{source.path}/{path}"
-        with report.saying(shown):
+        with report.catching(shown):
             found = member(source, data_start, path, entry)
             if found.fd < 0:
                 report.unpacked.add(found.file)
@@ -750,7 +750,7 @@ def scan(report: Report, source: Source, again: Scanned | None = None) -> Scanne
     if again:
         scanner.result.script, scanner.result.packed = again.script, again.packed
     else:
-        with report.saying(source.path):
+        with report.catching(source.path):
             scanner.run()
     return scanner.result
 
@@ -1610,7 +1610,7 @@ class Search:
 
     def tree(self, pid: int) -> None:
         """Look in a process and its descendants, but never in our own."""
-        with self.report.saying(f"process {pid}"):
+        with self.report.catching(f"process {pid}"):
             pids = process_tree(pid)
             known = {os.getpid(), *(one["pid"] for one in self.where.facts["processes"])}
             for one in sorted(set(pids) - known):
@@ -1619,7 +1619,7 @@ class Search:
     def process(self, pid: int, named: bool) -> None:
         """Look in a process. That it has ended is a problem only if it was named."""
         process = process_of(pid)
-        with self.report.saying(f"process {pid} ({process['name']})"):
+        with self.report.catching(f"process {pid} ({process['name']})"):
             try:
                 with contextlib.closing(Pages(pid)) as pages:
                     pages.path += f" {process['name']}"  # as the report names it
@@ -1634,7 +1634,7 @@ class Search:
         self.where.facts["processes"].append(process)
 
     def core(self, path: str) -> None:
-        with self.report.saying(path), open_regular(path) as source:
+        with self.report.catching(path), open_regular(path) as source:
             core = Core(source)
             self.memory("cores", core, {"path": path})
             self.where.facts["cores"].append(core.as_json())
@@ -1644,7 +1644,7 @@ class Search:
     def heap(self, path: str) -> None:
         """Find the strings of a heap snapshot that hold literals."""
         self.index = self.index or Index(self.report)
-        with self.report.saying(path), open_regular(path) as source:
+        with self.report.catching(path), open_regular(path) as source:
             heap = Heap(source, self.index, self.report.min_size)
             kept = self.where.copies.setdefault("heaps", defaultdict(list))
             for key, facts in heap.base64():
@@ -2208,14 +2208,14 @@ def write_report(report: Report, where: Where, options: argparse.Namespace) -> N
     """The report on stdout, and the files that were asked for."""
     rows = Rows(report)
     if options.extract:
-        with report.saying(options.extract):
+        with report.catching(options.extract):
             extract(report, rows, options.extract)
     if options.out:
-        with report.saying(options.out):
+        with report.catching(options.out):
             save_picture(report, rows, where, options.out, options.top)
     texts = (f"{line}\n" for line in json_lines(report, rows, where))
     if options.json and options.json != "-":
-        with report.saying(options.json), open(options.json, "w", encoding="utf-8") as file:
+        with report.catching(options.json), open(options.json, "w", encoding="utf-8") as file:
             file.writelines(texts)
     if options.json != "-":
         bold = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
