@@ -65,10 +65,9 @@ class Source(NamedTuple):
         """Characters from offset on (fewer at the end), by pread: nothing is mapped."""
         start = self.base + self.width * offset
         size = self.width * max(0, min(count, self.size - offset))
-        if self.space:
-            data = self.space.bytes_at(start, start + size)
-        else:
-            data = os.pread(self.fd, size, start) if size else b""
+        data = self.space.bytes_at(start, start + size) if self.space else b""
+        while len(data) < size and (more := os.pread(self.fd, size - len(data), start + len(data))):
+            data += more  # a read may be short: before a bad sector, on FUSE
         return narrowed(data) if self.width == 2 else data
 
     def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
@@ -152,8 +151,8 @@ def printable(text: str) -> str:
 # ---------------------------------------------------------------- the scan
 # In: a source and a number N. Out: the start and end of each run of base64 of N characters or more,
 # byte for byte what (?<![A-Za-z0-9+/])[A-Za-z0-9+/]{N,}={0,2} finds, and where it overlaps none of
-# these, (?<![A-Za-z0-9_-])[A-Za-z0-9_-]{N,}={0,2}. Most of it is bytes.translate and bytes.find,
-# which look at one byte of every so many.
+# these (or is so long that it has some by chance), (?<![A-Za-z0-9_-])[A-Za-z0-9_-]{N,}={0,2}. Most
+# of it is bytes.translate and bytes.find, which look at one byte of every so many.
 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, else 0
@@ -171,11 +170,13 @@ def stride_for(count: int) -> int:
 def find_runs(source: Source, count: int) -> Iterator[Span]:
     """Each run that the two expressions above find, in order of place."""
     for start, end in long_runs(source, count):
-        piece = source.read(start, min(end - start, WINDOW))
-        if end - start == len(piece) and b"-" not in piece and b"_" not in piece:
+        piece, part = source.read(start, min(end - start, WINDOW)), source._replace(size=end)
+        marks = piece.count(b"-") + piece.count(b"_")
+        only_standard = not marks and end - start == len(piece)
+        url_safe = marks > len(piece) // 64 > 64  # it is long, with as many of them as data has
+        if only_standard or (url_safe and run_end(part, start, IN_URL_SAFE) == end):
             yield start, end
             continue
-        part = source._replace(size=end)
         standard = long_runs(part, count, IN_STANDARD, start)
         ahead = next(standard, None)  # the first standard run that is not yielded yet
         for run in chain(long_runs(part, count, IN_URL_SAFE, start), [(end, end)]):
@@ -374,8 +375,8 @@ KINDS = (  # kind, what its data begins with
     ("archive/zstd", rb"\x28\xb5\x2f\xfd"),
     ("archive/xz", rb"\xfd7zXZ\0"),
     ("archive/bzip2", rb"BZh[1-9]1AY&SY"),
-    ("archive/package", rb"!<arch>\ndebian|hsqs|\x7fELF.{4}AI\x02|7z\xbc\xaf"),  # AppImage, snap
-    ("UTF-16 text", rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[\t\n\r -~]\0){8}"),  # UTF-32 too
+    ("archive/package", rb"!<arch>\ndebian|hsqs|\x7fELF.{4}AI\x02|7z\xbc|Rar!|Cr24|\xed\xab\xee"),
+    ("UTF-16 text", rb"\xff\xfe|\xfe\xff|\0\0\xfe\xff|(?:[\t\n\r -~]\0){8}|(?:\0[\t\n\r -~]){8}"),
     ("document/pdf", rb"%PDF"),
     ("model/glb", rb"glTF[\x01\x02]\0"),
     ("database/sqlite", rb"SQLite format 3\0"),
@@ -570,11 +571,11 @@ def archive_of(source: Source) -> tuple[object, int] | None:
     if consistent and json_length <= min(length - 8, 100 * MIB):  # some 300,000 files
         import json
 
-        def without_hashes(entry: dict) -> dict | None:  # "integrity" is half of a header
-            return None if isinstance(entry.get("algorithm"), str) else entry
-
         with contextlib.suppress(RecursionError, ValueError):
-            header = json.loads(source.read(16, json_length), object_hook=without_hashes)
+            header = json.loads(
+                source.read(16, json_length),  # "integrity", half of it, is left out
+                object_hook=lambda one: None if isinstance(one.get("algorithm"), str) else one,
+            )
             return header, 8 + length
     raise Problem("byte 0: not a valid ASAR header; searched as a plain file")
 
@@ -681,7 +682,7 @@ def read_input(report: Report, path: str) -> None:
 
 def read_folder(report: Report, folder: str) -> None:
     """Scan the regular files below a folder, by name. Symbolic links are not followed."""
-    todo, files = [folder], 0
+    todo, files, problems = [folder], 0, len(report.problems)
     while todo:
         path = todo.pop()
         with report.catching(path):
@@ -693,18 +694,17 @@ def read_folder(report: Report, folder: str) -> None:
                 if file not in report.unpacked:  # else it has been read with its archive
                     with report.catching(file), open_regular(file) as source:
                         read_file(report, source)
-    if not files:
+    if not files and len(report.problems) == problems:
         raise Problem("there is no file in this folder")
 
 
 def read_pipe(report: Report, path: str) -> None:
     """Scan what comes through a pipe: kept in a file without a name."""
-    import shutil
     import tempfile
 
     fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
     with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir=TEMPORARY_FOLDER) as kept:
-        shutil.copyfileobj(pipe, kept, WINDOW)
+        kept.writelines(iter(lambda: pipe.read(WINDOW), b""))
         kept.flush()
         fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
     shown = "stdin" if path == "-" else path
@@ -906,7 +906,7 @@ def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], dict[tu
         for number, first, whole in there:
             literal, address = index.rows[number].literal, run.base + run.width * first
             found.add(Match(literal.sha256, address, run.width, run.width * literal.length, whole))
-        if not there and data_in(run):
+        if not any(whole for *_, whole in there) and data_in(run):
             size = run.width * run.size
             place = run.space.backing(run.base, size)[1] or (run.space.path, run.base)
             other[place] = size
@@ -1544,7 +1544,7 @@ class Where:
         self.facts: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}  # for JSON
         self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # column -> key -> copies
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
-        self.other: dict[tuple, int] = {}  # base64 in none of the inputs: its place -> bytes
+        self.other: dict[tuple, int] = {}  # base64 that is no whole copy: its place -> bytes
 
     def sizes(self, key: bytes | int) -> dict[str, tuple[int, int]]:
         """Bytes and number of copies in each column; memory that several share counts once."""
@@ -1942,7 +1942,7 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
         lines.append(f"  {totals(rows, where)}")
     if where.other:
         other = f"{len(where.other)} runs, {size_text(sum(where.other.values()))}"
-        lines.append(f"  base64 in memory, in none of the inputs: {other}")
+        lines.append(f"  base64 in memory that is no whole copy: {other}")
     if where.partly & where.copies.keys():
         lines.append("  ?: not in what could be read, and not all could be")
     return lines
@@ -1984,7 +1984,7 @@ def closing_lines(where: Where) -> list[str | tuple]:
     which = "the processes that could be read" if "RAM" in where.partly else "these processes"
     names = (
         f"resident anonymous memory of {which}",
-        "script sources",
+        "script sources with base64 in them",
         "base64 strings beside the sources",
         "JavaScript heap without the strings above",
         "the rest",
@@ -1993,7 +1993,7 @@ def closing_lines(where: Where) -> list[str | tuple]:
     rows = ((size, share(size, found["anonymous"]), name) for size, name in parts)
     lines: list[str | tuple] = [("bytes", "share", "what"), *rows]
     if found and found["rest"] < 0:
-        lines.append("  a rest below zero: not all of the heap is resident, or it is another's")
+        lines.append("  a rest below zero: others share that memory, or a heap is not all resident")
     return lines
 
 
@@ -2030,11 +2030,10 @@ def heap_lines(where: Where, top: int) -> list[str | tuple]:
         for text in [text for text in base64["largest"] if not text["in_inputs"]][: min(top, 5)]:
             name = f"{text['kind']} in none of the inputs, @{text['node_id']}"
             lines.append((text["self_size"], None, 1, name))
-    total = sum(heap["self_size"] for heap in where.facts["heaps"])
+    size = sum(heap["self_size"] for heap in where.facts["heaps"])
     pss = sum(process["pss"] or 0 for process in where.facts["processes"])
-    if total and pss:
-        of_pss = f"{share(total, pss)} of the processes' PSS, {size_text(pss)}"
-        lines.append(f"  heaps {size_text(total)}, {of_pss}")
+    if size and pss:
+        lines.append(f"  heaps {size_text(size)}, {share(size, pss)} of the PSS, {size_text(pss)}")
     return lines
 
 
@@ -2116,7 +2115,8 @@ def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -
             y, width, label = n + at * height, size / 1024, f"in {place}" if n == 0 else ""
             panel.barh(y, width, 0.9 * height, color=COLOURS[place], label=label)
             copies = f", {number} copies" if number > 1 else ""
-            panel.text(width, y, f" {size_text(size)}{copies}", va="center", size=7)
+            text = "?" if not size and place in where.partly else size_text(size) + copies
+            panel.text(width, y, f" {text}", va="center", size=7)
     places = ((row.literal.kind, row.literal.line, row.literal.offset) for row in shown)
     labels = [f"{kind}, line {n}" if n else f"{kind}, byte {offset}" for kind, n, offset in places]
     panel.set_yticks([n + 0.4 - height / 2 for n in range(len(shown))])

@@ -8,6 +8,7 @@ import codecs
 import collections
 import contextlib
 import copy
+import errno
 import gzip
 import hashlib
 import io
@@ -140,7 +141,11 @@ def windows(size: int):
 
 
 def reference(data: bytes, count: int) -> list[tuple[int, int]]:
-    """What design.md defines: the runs of both expressions, without their padding."""
+    """What design.md defines: the runs of both expressions, without their padding.
+
+    Of a long URL-safe run it finds stretches without - and _, if any are long enough: see
+    test_a_large_url_safe_literal_is_one.
+    """
     standard = rb"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{%d,}={0,2}" % count
     url_safe = rb"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{%d,}={0,2}" % count
     first = [(m.start(), m.start() + len(m[0].rstrip(b"="))) for m in re.finditer(standard, data)]
@@ -210,6 +215,21 @@ def test_many_near_misses_and_then_runs(window):
     miss = b"".join(b"a" * (255 - n % 3) + b" " for n in range(3000))
     tables = b"0,1," * 20_000 + b"\\u5b57" * 20_000
     check(miss + b"A" * 256 + b"-" + miss + b"B" * 1000 + tables + b"C" * 300, 256, window)
+
+
+@pytest.mark.parametrize("size", (10_000, 400_000, 3 * MIB))
+def test_a_large_url_safe_literal_is_one(size):
+    """Though by chance it has standard runs in it, which the reference finds instead."""
+    random.seed(size)
+    data = base64.urlsafe_b64encode(random.randbytes(size)).rstrip(b"=")
+    assert len(data) < 50_000 or len(reference(data, 256)) > 2
+    runs = [(1, 1 + len(data)), (4 + len(data), 4 + len(data) + len(RUN))]
+    with source_of(b'"' + data + b'","' + RUN.encode()) as source:
+        assert list(find_runs(source, 256)) == runs
+    mixed = data + b"+" + RUN.encode() + b"-" + RUN.encode()  # is no URL-safe run as a whole
+    names = b"eyJ-" + b"abcd" * 2000 + b"_" + b"abcd" * 2000  # too few of - and _ for data
+    for text in (mixed, names, b"-" * 70 + RUN.encode() * 9):
+        check(text[-20_000:], 256, MIB)
 
 
 @pytest.mark.parametrize("letters", CLASSES)
@@ -939,6 +959,10 @@ NOT_SEARCHED = {
     "package": lambda _: b"!<arch>\ndebian-binary   " + NOISE,  # .deb
     "pack": lambda _: b"hsqs" + NOISE,  # squashfs: a snap
     "age": lambda _: b"\x7fELF\2\1\1\0AI\2" + NOISE,  # AppImage
+    "packag": lambda _: b"\xed\xab\xee\xdb\3\0" + NOISE,  # .rpm
+    "ackage": lambda _: b"Cr24\3\0\0\0" + NOISE,  # .crx
+    "packa": lambda _: b"Rar!\x1a\7\1\0" + NOISE,
+    "TF-16 text": lambda data: f"a = {data.decode()};".encode("utf-16-be"),
 }
 
 
@@ -1003,6 +1027,11 @@ def test_unreadable_files_and_folders(nobody):
         os.chmod("d/locked", 0o700)
     assert status == 2 and err.count("\n") == 2 and err.count("Permission denied") == 2
     assert "d/b.js" in err and "d/locked" in err and "1 base64 literal of" in out
+    os.chmod("d/locked", 0)
+    try:
+        one_line(call("d/locked")[2], "d/locked", "Permission denied")  # not "no file" besides
+    finally:
+        os.chmod("d/locked", 0o700)
 
 
 def test_empty_file():
@@ -1041,6 +1070,24 @@ def test_a_file_that_shrinks(monkeypatch, size, reads):
         one_line(err, "a.js")
     if reads < 5 and size < 3 * MIB:
         assert status == 2
+
+
+def test_a_short_read_is_not_the_end(monkeypatch):
+    """As FUSE gives them, and the kernel before a bad sector: then comes the error."""
+    Path("a.bin").write_bytes(b"\0" * 3 * MIB + b'"' + RUN.encode() + b'"')
+    pread, failing = os.pread, [sys.maxsize]
+
+    def read(fd: int, size: int, offset: int) -> bytes:
+        if offset >= failing[0]:
+            raise OSError(errno.EIO, "Input/output error")
+        return pread(fd, min(size, 100_001, failing[0] - offset), offset)
+
+    monkeypatch.setattr(os, "pread", read)
+    assert len(told("a.bin")["sources"][0]["literals"]) == 1
+    failing[0] = 2 * MIB + 5
+    status, _, err = call("a.bin")
+    assert status == 2
+    one_line(err, "a.bin", "Input/output error")
 
 
 def test_a_file_cut_behind_its_last_run(monkeypatch):
