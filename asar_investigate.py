@@ -170,13 +170,13 @@ def stride_for(count: int) -> int:
 def find_runs(source: Source, count: int) -> Iterator[Span]:
     """Each run that the two expressions above find, in order of place."""
     for start, end in long_runs(source, count):
-        piece, part = source.read(start, min(end - start, WINDOW)), source._replace(size=end)
-        marks = piece.count(b"-") + piece.count(b"_")
-        only_standard = not marks and end - start == len(piece)
-        url_safe = marks > len(piece) // 64 > 64  # it is long, with as many of them as data has
-        if only_standard or (url_safe and run_end(part, start, IN_URL_SAFE) == end):
+        piece = source.read(start, min(end - start, WINDOW))
+        marks = piece.count(b"-") + piece.count(b"_")  # below: in a long run, as often as in data
+        url_safe = marks > len(piece) // 64 > 64 and run_end(source, start, IN_URL_SAFE) == end
+        if url_safe or (not marks and end - start == len(piece)):
             yield start, end
             continue
+        part = source._replace(size=end)
         standard = long_runs(part, count, IN_STANDARD, start)
         ahead = next(standard, None)  # the first standard run that is not yielded yet
         for run in chain(long_runs(part, count, IN_URL_SAFE, start), [(end, end)]):
