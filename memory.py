@@ -138,12 +138,6 @@ def read_stat(pid: int) -> Stat:
     return Stat(state, int(field[4]), faults, reaped, started, rss, stack_start)
 
 
-def read_resident(pid: int) -> tuple[int, int]:
-    """Resident anonymous memory, and resident files and shared memory: /proc/PID/statm."""
-    _, resident, mapped, *_ = map(int, read_file(f"/proc/{pid}/statm").split())
-    return (resident - mapped) * PAGE_SIZE, mapped * PAGE_SIZE
-
-
 def parse_sizes(data: bytes) -> dict[str, int]:
     """The lines 'Name: 123 kB' of /proc/PID/smaps_rollup or status, in bytes."""
     return {key.decode(): int(value) * 1024 for key, value in SIZE_RE.findall(data)}
@@ -337,14 +331,14 @@ def carried(reading: Reading, anon: int, mapped: int) -> Memory:
 def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
     """Bytes by which the tree's PSS may differ from what is carried forward.
 
-    Faults beyond the growth of RSS replaced pages (copy on write). These, freed pages, and pages
-    back from swap may have been shared; new mapped pages may have been in the tree already.
+    Faults beyond the growth of anonymous memory may have replaced pages (copy on write). These,
+    freed pages, and pages back from swap may have been shared; new mapped pages may be old ones.
     """
     if reading.memory.pss is None:
         return 0
     grown, more = anon - reading.anon, mapped - reading.mapped
     faulted = (faults - reading.faults) * PAGE_SIZE
-    replaced = max(0, faulted - max(0, grown) - max(0, more)) + max(0, -grown)
+    replaced = max(0, faulted - max(0, grown)) + max(0, -grown)
     in_pss = reading.memory.file + reading.memory.shmem
     ratio = min(1, in_pss / reading.mapped) if reading.mapped else 0
     # carried() adds new mapped pages in this ratio, though all of them or none may be new to PSS
@@ -418,7 +412,8 @@ class Poller:
             self.end(process)
         if process.reading and (stat.rss, stat.faults) == (before.rss, before.faults):
             return
-        process.resident = read_resident(process.tid)
+        _, rss, mapped, *_ = map(int, read_file(f"/proc/{process.tid}/statm").split())  # in pages
+        process.resident = (rss - mapped) * PAGE_SIZE, mapped * PAGE_SIZE
         if not process.reading:
             process.update_name()
             process.reading = self.first_reading(process)
@@ -554,39 +549,46 @@ class Sampler(Poller):
 # is read when the sum is well above that of the last time, and at an end that is asked for.
 
 WELL_ABOVE = 1.2
+WELL_BELOW = 0.95  # of the sum: a fork was missed that has half of what its parent had
 MAPPINGS_KEPT = 250  # the largest ones; of their names the last 200 characters
 MAPPING_SIZES_RE = re.compile(rb"\n(?:Pss|Anonymous|SwapPss): +(\d+) kB")  # in this order
+IN_RAM_RE = re.compile(rb"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)  # mountinfo
 SHARED_RE = re.compile(r"/memfd:|/dev/shm/|/SYSV|/dev/zero\b|/dmabuf|\[anon_shmem:")
 RANDOM_RE = re.compile(r"(?<=\.)\w{6}(?= \(deleted\)$)")  # of mkstemp(3)
 
 
 def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
     """Kind and name of each mapping; PSS, its anonymous part and swap in bytes. Raises OSError."""
-    text = b"\n"
+    text, mounts = b"\n", read_file(f"/proc/{pid}/mountinfo")
+    in_ram = {b"%02x:%02x" % tuple(map(int, device)) for device in IN_RAM_RE.findall(mounts)}
     with open(f"/proc/{pid}/smaps", "rb") as file:
         while piece := file.read(2**14):
             *mappings, text = (text + piece).split(b"\nVmFlags:")  # the last line of each
             for mapping in mappings:
                 pss, anon, swap = (int(size) * 1024 for size in MAPPING_SIZES_RE.findall(mapping))
-                head = mapping.split(b"\n", 2)[1]
-                name = os.fsdecode(b"".join(head.split(None, 5)[5:])) or "anonymous"
+                fields = mapping.split(b"\n", 2)[1].split(None, 5)  # the 4th: device; 6th: path
+                name = os.fsdecode(b"".join(fields[5:])) or "anonymous"
                 kind = "file" if name.startswith("/") else "anonymous"
-                if SHARED_RE.match(name):
+                if fields[3] in in_ram or SHARED_RE.match(name):
                     kind, name = "shared", RANDOM_RE.sub("XXXXXX", name)
                 yield kind, name, (pss, min(pss, anon), swap)
 
 
-def by_mapping(living: Sequence[Process]) -> str:
+def by_mapping(tree: Tree, total: int) -> str:
     """PSS by mapping over all processes, the text of "made of"; "" if there is nothing."""
-    found = collections.defaultdict(lambda: [0, 0, 0])
-    for process in living:
-        try:
-            for kind, name, sizes in mappings_of(process.tid):
-                found[kind, name] = [a + b for a, b in zip(found[kind, name], sizes)]
-        except PermissionError:
-            found["unreadable", "not readable"][0] += process.memory.part
-        except OSError:  # it has ended since it was read: its part is in the rest
-            continue
+    for _ in range(READ_TRIES):  # until it is about the total
+        tree.find()
+        found = collections.defaultdict(lambda: [0, 0, 0])
+        for one in reversed(tree.known.values()):
+            try:
+                for kind, name, sizes in mappings_of(one.tid):
+                    found[kind, name] = [a + b for a, b in zip(found[kind, name], sizes)]
+            except PermissionError:
+                found["unreadable", "not readable"][0] += one.memory.part if one.memory else 0
+            except OSError:  # it has ended since it was read: its part is in the rest
+                continue
+        if WELL_BELOW * total < sum(pss for pss, *_ in found.values()) < WELL_ABOVE * total:
+            break
     rows = sorted(((sizes, key) for key, sizes in found.items() if sizes[0]), reverse=True)
     texts = []
     for (pss, anon, swap), (kind, name) in rows[:MAPPINGS_KEPT]:
@@ -694,7 +696,7 @@ class Command:
         """Start it in memory.py's group. Raises Problem: 127, not found; 126, not executable."""
         self.name = os.path.basename(argv[0])
         self.status: int | None = None  # as a shell has it: 128 + n when a signal ended it
-        self.high_water = 0  # RSS, of it and what it waited for
+        self.high_water = 0  # RSS, of it, orphans, and what they waited for
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         signals = {"setsigmask": signal_mask, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}
         try:
@@ -705,7 +707,7 @@ class Command:
             raise Problem(f"{argv[0]}: {error.strerror}{hint}", status) from None
         self.inherited = parse_sizes(read_file("/proc/self/status"))["VmHWM"]  # in ru_maxrss too
 
-    def reap(self) -> bool:
+    def reap(self, strangers: set[int]) -> bool:
         """Reap all that has ended. True when no child is left: orphans become memory.py's."""
         with contextlib.suppress(ChildProcessError):
             while True:
@@ -715,8 +717,8 @@ class Command:
                 if pid == self.pid and self.status is None:
                     code = os.waitstatus_to_exitcode(status)
                     self.status = code if code >= 0 else 128 - code
-                    mark = usage.ru_maxrss * 1024
-                    self.high_water = mark if mark > self.inherited else 0  # else memory.py's
+                if (mark := usage.ru_maxrss * 1024) > self.inherited and pid not in strangers:
+                    self.high_water = max(self.high_water, mark)
         return True
 
     def send(self, number: int) -> None:
@@ -799,7 +801,7 @@ class Session:
 
     def over(self) -> bool:
         """Reap; whether all have ended: by the tree where strangers are children that remain."""
-        none_left, ended = self.command.reap(), self.command.status is not None
+        none_left, ended = self.command.reap(self.tree.strangers), self.command.status is not None
         return none_left or (ended and bool(self.tree.strangers) and not self.tree.alive())
 
     def sample(self) -> None:
@@ -811,7 +813,7 @@ class Session:
         living = sampler.sample(everything=with_mappings)
         now = sampler.polled_at - self.start  # what was read is carried forward to there
         if with_mappings:
-            cpu, mappings = time.process_time(), by_mapping(living)
+            cpu, mappings = time.process_time(), by_mapping(self.tree, sampler.total)
             cost = time.process_time() - cpu
             self.mappings_due = sampler.total * WELL_ABOVE, time.monotonic() + cost / REFRESH_SHARE
             if mappings:
@@ -839,7 +841,7 @@ class Session:
         if earlier == number and now - asked_at < 0.2 and not from_terminal:
             return  # timeout(1) sends it to its child, and then to its group
         self.last_request = number, now
-        if not self.command or (self.command.status is not None and number == signal.SIGINT):
+        if not self.command or self.command.status is not None:
             self.ended = "signal"
         elif earlier:
             self.ended, self.status = "stopped", 128 + number
@@ -1153,7 +1155,7 @@ def caveats(run: Run) -> Iterator[str]:
     if missed and run.points and int(missed[1]) > max(1.1 * int(missed[2]), 4 * MIB):
         text = f"{missed[4]} ({missed[3]}), or a child of it, had {mib(int(missed[1]))} RSS between"
         text += f" two samples, which saw {mib(int(missed[2]))} at most:"
-        yield f"{text} --interval {(run.figures['interval'] or 0.1) / 5:g} may see it"
+        yield f"{text} --interval {max(0.001, (run.figures['interval'] or 0.1) / 5):g} may see it"
 
 
 def headline(run: Run) -> str:
@@ -1240,8 +1242,7 @@ def largest_mappings(run: Run) -> tuple[str, list[tuple]]:
 
 def mapping_table(run: Run) -> Iterator[str]:
     title, rows = largest_mappings(run)
-    yield title
-    yield f"{'PSS':>14}{'anonymous':>14}"
+    yield f"{title}\n{'PSS':>14}{'anonymous':>14}"
     for kind, name, pss, anon, share in rows:
         part = "" if kind in ("unreadable", "") else mib(anon)
         yield f"{mib(pss, kind == 'unreadable'):>14}{part:>14}{share:>6}  {kind:10}  {name}"
@@ -1401,7 +1402,6 @@ SHELL_RE = re.compile(r"[|>]|&&|^\s*\w+=")
 EXAMPLES = """\
 examples:
   ./memory.py --cmd scratch3 --out graph.png
-  ./memory.py --out graph.svg --csv s.csv chromium --app=http://localhost:8601
   ./memory.py --pid $(pgrep -o scratch) --duration 60 --out graph.png
   ./memory.py --in before.csv after.csv --out compare.png
 """

@@ -385,6 +385,30 @@ def test_those_left_alive_are_said_and_ctrl_c_leaves_them():
         os.kill(left, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_any_signal_ends_the_measuring_once_the_command_has_ended(number):
+    """There is nobody to pass it on to: docker stop, or a terminal that is closed."""
+    words = ["sh", "-c", "sleep 60 </dev/null >/dev/null 2>&1 & echo $!; exit 6"]
+    process = start("--interval", "0.1", "--json", "s.json", *words)
+    left = int(process.stdout.readline())
+    try:
+        assert "still running" in process.stderr.readline()
+        process.send_signal(number)
+        assert process.wait(10) == 6 and alive(left)
+        assert load("s.json")["made_of"] and "PSS" in process.communicate()[1]
+    finally:
+        process.kill()
+        os.kill(left, signal.SIGKILL)
+
+
+def test_the_mark_of_orphans_between_two_samples():
+    """They are memory.py's own children by then, and it reaps them."""
+    spike = "import time; time.sleep(1); x = b'x' * (200 << 20)"
+    words = ["sh", "-c", f'setsid {PYTHON} -c "{spike}" </dev/null >/dev/null 2>&1 & sleep 0.2']
+    assert run("--interval", "60", "--json", "s.json", *words).returncode == 0
+    assert load("s.json")["kernel_peak_rss"] > 200 << 20
+
+
 def test_sampling_goes_on_until_the_last_descendant_has_ended():
     words = ["sh", "-c", "(sleep 1; exec sleep 0.5) >/dev/null 2>&1 & exit 0"]
     result = run("--interval", "0.1", "--json", "s.json", *words)

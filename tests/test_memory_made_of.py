@@ -156,10 +156,69 @@ input()
 
 def test_a_process_that_ends_before_its_mappings_are_read_is_not_called_unreadable():
     with subprocess.Popen(["sleep", "60"]) as target:
-        living = memory.Sampler(memory.Tree([memory.psutil.Process(target.pid)])).sample()
+        tree = memory.Tree([memory.psutil.Process(target.pid)])
+        assert len(memory.Sampler(tree).sample()) == 1
         target.kill()
         target.wait()
-        assert len(living) == 1 and memory.by_mapping(living) == ""
+        assert memory.by_mapping(tree, MIB) == ""
+
+
+def test_a_fork_while_mappings_are_read_is_not_missed(monkeypatch):
+    """It has half of its parent's memory at once: then all are read again, it too."""
+    code = """
+import os, sys
+x = b"x" * (50 << 20)
+for line in sys.stdin:
+    if os.fork() == 0:
+        os.write(1, b"\\n")
+        sys.stdin.read()
+        os._exit(0)
+os.wait()
+"""
+    mappings_of, taken = memory.mappings_of, []
+
+    def forking(tid: int) -> Iterator:
+        taken.append(tid)
+        if len(taken) == 1:
+            target.stdin.write(b"\n")
+            target.stdin.flush()
+            target.stdout.readline()
+        return mappings_of(tid)
+
+    args = [sys.executable, "-c", code]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as target:
+        wait_for(lambda: memory.read_stat(target.pid).rss > 55 * MIB)
+        time.sleep(0.2)
+        monkeypatch.setattr(memory, "mappings_of", forking)
+        found = made_of(target.pid)["made_of"]
+        target.stdin.close()
+    anonymous = sum(row["pss"] for row in found["mappings"] if row["kind"] == "anonymous")
+    assert anonymous == pytest.approx(55 * MIB, rel=0.1) and len(set(taken)) == 2
+
+
+def test_files_on_a_tmpfs_are_shared_memory():
+    """Wherever it is mounted: they cannot be dropped, and the split has them there."""
+    code = """
+import mmap, time
+with open("mounted/known", "wb+") as file:
+    file.truncate(20 << 20)
+    area = mmap.mmap(file.fileno(), 20 << 20)
+for place in range(0, len(area), 4096):
+    area[place] = 1
+time.sleep(60)
+"""
+    Path("mounted").mkdir()
+    mount = 'mount -t tmpfs none mounted && exec "$@"'
+    apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    words = [memory.__file__, "--json", "s.json", "--duration", "2", sys.executable, "-c", code]
+    words = [*apart, sys.executable, *words]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
+    if "unshare" in result.stderr or "mount:" in result.stderr:
+        pytest.skip("needs user namespaces: a container may forbid them")
+    found = json.loads(Path("s.json").read_text())
+    assert found["pss_peak_split"]["shmem"] == pytest.approx(20 * MIB, rel=0.02)
+    (known,) = [row for row in found["made_of"]["mappings"] if row["name"].endswith("/known")]
+    assert known["kind"] == "shared" and known["pss"] == 20 * MIB
 
 
 RECORDED = """\
@@ -264,7 +323,7 @@ def test_it_is_taken_where_the_sum_has_grown_and_within_its_budget(
     monkeypatch, share, code, least, most
 ):
     by_mapping, taken = memory.by_mapping, []
-    monkeypatch.setattr(memory, "by_mapping", lambda x: taken.append(len(x)) or by_mapping(x))
+    monkeypatch.setattr(memory, "by_mapping", lambda *x: taken.append(1) or by_mapping(*x))
     monkeypatch.setattr(memory, "REFRESH_SHARE", share)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as target:
         try:

@@ -166,9 +166,10 @@ def test_a_reading_is_carried_forward(anon, mapped, carried):
     [
         (100, 50, 0, 0),
         (110, 50, 10, 0),  # each fault is a new page
-        (100, 60, 10, 6),  # new to the tree or not: its part of what is mapped is 3 of 5
+        (100, 60, 10, 10 + 6),  # new to the tree or not: its part of what is mapped is 3 of 5
         (110, 50, 25, 15),  # of these faults 15 may have copied what was shared
-        (110, 60, 25, 5 + 6),
+        (110, 60, 11, 1 + 6),  # one fault may map 16 pages of a file: the others may be copies
+        (110, 60, 25, 15 + 6),
         (100, 50, 70, 60),  # at most what is shared, and once more what was copied of that
         (93, 50, 0, 7),  # what was freed may have been shared
         (93, 50, 4, 11),
@@ -746,7 +747,10 @@ def test_processes_that_vanish_in_the_middle():
     assert result.returncode == 0 and "Traceback" not in result.stderr
     found = load("s.json")
     assert found["samples"] >= 1
-    assert sum(use["pss_at_peak"] for use in found["by_process"]) == found["pss"]["peak"]
+    if found["pss"]:
+        assert sum(use["pss_at_peak"] for use in found["by_process"]) == found["pss"]["peak"]
+    else:  # a busy machine: no sample between the first one and the end
+        assert "too short to be sampled" in result.stderr and found["samples"] <= 2
 
 
 NOT_READABLE = """\
