@@ -576,6 +576,7 @@ def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
 
 def by_mapping(tree: Tree, total: int) -> str:
     """PSS by mapping over all processes, the text of "made of"; "" if there is nothing."""
+    end = time.monotonic() + READ_SECONDS
     for _ in range(READ_TRIES):  # until it is about the total
         tree.find()
         found = collections.defaultdict(lambda: [0, 0, 0])
@@ -583,11 +584,11 @@ def by_mapping(tree: Tree, total: int) -> str:
             try:
                 for kind, name, sizes in mappings_of(one.tid):
                     found[kind, name] = [a + b for a, b in zip(found[kind, name], sizes)]
-            except PermissionError:
-                found["unreadable", "not readable"][0] += one.memory.part if one.memory else 0
-            except OSError:  # it has ended since it was read: its part is in the rest
-                continue
-        if WELL_BELOW * total < sum(pss for pss, *_ in found.values()) < WELL_ABOVE * total:
+            except OSError as error:  # else it has ended: its part is in the rest
+                if isinstance(error, PermissionError) and one.memory:
+                    found["unreadable", "not readable"][0] += one.memory.part
+        size = sum(pss for pss, *_ in found.values())
+        if WELL_BELOW * total < size < WELL_ABOVE * total or time.monotonic() > end:
             break
     rows = sorted(((sizes, key) for key, sizes in found.items() if sizes[0]), reverse=True)
     texts = []
@@ -1403,7 +1404,6 @@ EXAMPLES = """\
 examples:
   ./memory.py --cmd scratch3 --out graph.png
   ./memory.py --pid $(pgrep -o scratch) --duration 60 --out graph.png
-  ./memory.py --in before.csv after.csv --out compare.png
 """
 
 
