@@ -170,13 +170,12 @@ def stride_for(count: int) -> int:
 def find_runs(source: Source, count: int) -> Iterator[Span]:
     """Each run that the two expressions above find, in order of place."""
     for start, end in long_runs(source, count):
-        piece = source.read(start, min(end - start, WINDOW))
-        marks = piece.count(b"-") + piece.count(b"_")  # below: in a long run, as often as in data
-        url_safe = marks > len(piece) // 64 > 64 and run_end(source, start, IN_URL_SAFE) == end
+        piece, part = source.read(start, min(end - start, WINDOW)), source._replace(size=end)
+        marks = piece.count(b"-") + piece.count(b"_")  # below: a long run, and not a few of them
+        url_safe = marks > len(piece) // 256 > 16 and run_end(part, start, IN_URL_SAFE) == end
         if url_safe or (not marks and end - start == len(piece)):
             yield start, end
             continue
-        part = source._replace(size=end)
         standard = long_runs(part, count, IN_STANDARD, start)
         ahead = next(standard, None)  # the first standard run that is not yielded yet
         for run in chain(long_runs(part, count, IN_URL_SAFE, start), [(end, end)]):
@@ -704,6 +703,7 @@ def read_pipe(report: Report, path: str) -> None:
 
     fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
     with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir=TEMPORARY_FOLDER) as kept:
+        os.set_blocking(fd, True)  # whatever its writer has left
         kept.writelines(iter(lambda: pipe.read(WINDOW), b""))
         kept.flush()
         fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again

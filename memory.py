@@ -163,9 +163,8 @@ def uses_memory_of(tid: int, parent: int) -> bool:
     """Whether a child still uses its parent's memory, as between vfork(2) and exec."""
     if (answer := LIBC.syscall(KCMP, tid, parent, 1, 0, 0)) != -1:  # 1: KCMP_VM; -1: no answer
         return answer == 0
-    same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
-    threads = map(int, os.listdir(f"/proc/{parent}/task"))  # in a vfork one of them waits
-    return same and any(read_stat(thread).state == "D" for thread in threads)
+    same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")  # and one waits:
+    return same and any(read_stat(int(t)).state == "D" for t in os.listdir(f"/proc/{parent}/task"))
 
 
 def process_name(cmdline: Sequence[str], comm: str) -> str:
@@ -548,18 +547,17 @@ class Sampler(Poller):
 # /proc/PID/smaps (proc_pid_smaps(5)) has PSS by mapping, and costs two to three smaps_rollups: it
 # is read when the sum is well above that of the last time, and at an end that is asked for.
 
-WELL_ABOVE = 1.2
-WELL_BELOW = 0.95  # of the sum: a fork was missed that has half of what its parent had
+WELL_ABOVE, WELL_BELOW = 1.2, 0.95  # below: a fork was missed that has half of its parent's
 MAPPINGS_KEPT = 250  # the largest ones; of their names the last 200 characters
 MAPPING_SIZES_RE = re.compile(rb"\n(?:Pss|Anonymous|SwapPss): +(\d+) kB")  # in this order
-IN_RAM_RE = re.compile(rb"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", re.M)  # mountinfo
+IN_RAM_RE = re.compile(rb"^\d+ \d+ (\d+):(\d+) .* - (?:dev)?tmpfs ", re.M)  # of mountinfo
 SHARED_RE = re.compile(r"/memfd:|/dev/shm/|/SYSV|/dev/zero\b|/dmabuf|\[anon_shmem:")
 RANDOM_RE = re.compile(r"(?<=\.)\w{6}(?= \(deleted\)$)")  # of mkstemp(3)
 
 
 def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
     """Kind and name of each mapping; PSS, its anonymous part and swap in bytes. Raises OSError."""
-    text, mounts = b"\n", read_file(f"/proc/{pid}/mountinfo")
+    text, mounts = b"\n", read_file(f"/proc/{pid}/mountinfo") + read_file("/proc/self/mountinfo")
     in_ram = {b"%02x:%02x" % tuple(map(int, device)) for device in IN_RAM_RE.findall(mounts)}
     with open(f"/proc/{pid}/smaps", "rb") as file:
         while piece := file.read(2**14):
@@ -574,15 +572,17 @@ def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
                 yield kind, name, (pss, min(pss, anon), swap)
 
 
-def by_mapping(tree: Tree, total: int) -> str:
+def by_mapping(tree: Tree, total: int, end: float) -> str:
     """PSS by mapping over all processes, the text of "made of"; "" if there is nothing."""
-    end = time.monotonic() + READ_SECONDS
+    stacks = {one.stat.stack_start for one in tree.known.values() if one.memory}  # forks' too
     for _ in range(READ_TRIES):  # until it is about the total
         tree.find()
         found = collections.defaultdict(lambda: [0, 0, 0])
         for one in reversed(tree.known.values()):
             try:
-                for kind, name, sizes in mappings_of(one.tid):
+                stat = one.poll(tree.known)
+                in_total = stat and stat.stack_start in stacks  # no vfork, and no new program
+                for kind, name, sizes in mappings_of(one.tid) if in_total else ():
                     found[kind, name] = [a + b for a, b in zip(found[kind, name], sizes)]
             except OSError as error:  # else it has ended: its part is in the rest
                 if isinstance(error, PermissionError) and one.memory:
@@ -790,10 +790,10 @@ class Session:
             due_at = min(self.due * self.interval, self.duration)
             info = signal.sigtimedwait(self.signals, max(0, self.start + due_at - time.monotonic()))
             now = time.monotonic() - self.start
-            if self.command and self.over():
-                self.ended = "end"
-            elif info and info.si_signo != signal.SIGCHLD:
+            if info and info.si_signo != signal.SIGCHLD:
                 self.handle(info)
+            if not self.ended and self.command and self.over():  # perhaps by that signal
+                self.ended = "end"
             if self.ended == "signal" or (not self.ended and now >= due_at):
                 self.due = max(self.due, int(now / self.interval)) + 1  # missed ones were due too
                 self.sample()
@@ -814,7 +814,8 @@ class Session:
         living = sampler.sample(everything=with_mappings)
         now = sampler.polled_at - self.start  # what was read is carried forward to there
         if with_mappings:
-            cpu, mappings = time.process_time(), by_mapping(self.tree, sampler.total)
+            cpu = time.process_time()
+            mappings = by_mapping(self.tree, sampler.total, begin + READ_SECONDS)
             cost = time.process_time() - cpu
             self.mappings_due = sampler.total * WELL_ABOVE, time.monotonic() + cost / REFRESH_SHARE
             if mappings:
@@ -1154,7 +1155,7 @@ def caveats(run: Run) -> Iterator[str]:
         yield "/proc hides other users' processes (hidepid): such children are missed"
     missed = BETWEEN_RE.match(run.meta.get("between samples", ""))
     if missed and run.points and int(missed[1]) > max(1.1 * int(missed[2]), 4 * MIB):
-        text = f"{missed[4]} ({missed[3]}), or a child of it, had {mib(int(missed[1]))} RSS between"
+        text = f"{missed[4]} ({missed[3]}), or a descendant, had {mib(int(missed[1]))} RSS between"
         text += f" two samples, which saw {mib(int(missed[2]))} at most:"
         yield f"{text} --interval {max(0.001, (run.figures['interval'] or 0.1) / 5):g} may see it"
 
@@ -1304,8 +1305,7 @@ def panels(figure, title: str, notes: Sequence[str], titles: Sequence[str]) -> l
     """Panels of these titles below the figure's title and notes, with room for legends."""
     found = figure.subplots(len(titles), 1, gridspec_kw={"height_ratios": (3, 3, 2)[: len(titles)]})
     lines = textwrap.wrap(label_of("; ".join(notes), 2000), 165, max_lines=4)
-    top = 0.92 - 0.015 * len(lines)
-    figure.subplots_adjust(left=0.07, right=0.68, top=top, bottom=0.04, hspace=0.26)
+    figure.subplots_adjust(0.07, 0.04, right=0.68, top=0.92 - 0.015 * len(lines), hspace=0.26)
     figure.text(0.01, 0.985, label_of(title, 95), size=14, weight="bold", va="top")
     figure.text(0.01, 0.95, "\n".join(lines), size=9, va="top")
     for panel, panel_title in zip(found, titles):

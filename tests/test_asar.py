@@ -227,9 +227,23 @@ def test_a_large_url_safe_literal_is_one(size):
     with source_of(b'"' + data + b'","' + RUN.encode()) as source:
         assert list(find_runs(source, 256)) == runs
     mixed = data + b"+" + RUN.encode() + b"-" + RUN.encode()  # is no URL-safe run as a whole
+    svg = b'<path d="M12.5 3h-4v7?l>~~ 9"/><!-- >>>??? -->\n' * 3000
+    text = base64.urlsafe_b64encode(svg + noise(200)).rstrip(b"=")  # few of - and _, but not none
+    with source_of(text) as source:
+        assert list(find_runs(source, 256)) == [(0, len(text))]
     names = b"eyJ-" + b"abcd" * 2000 + b"_" + b"abcd" * 2000  # too few of - and _ for data
     for text in (mixed, names, b"-" * 70 + RUN.encode() * 9):
         check(text[-20_000:], 256, MIB)
+
+
+@pytest.mark.parametrize("unit", (b"-" + b"abcdefg_" * 600, b"+" + b"ab_" * 1500))
+def test_long_url_safe_runs_are_read_a_few_times_each(monkeypatch, unit):
+    """Not a window for each of them."""
+    data, pread, read = (unit + b'"') * 400, os.pread, []
+    monkeypatch.setattr(os, "pread", lambda *args: read.append(pread(*args)) or read[-1])
+    with source_of(data) as source:
+        assert len(list(find_runs(source, 256))) == 400
+    assert sum(map(len, read)) < 8 * len(data)
 
 
 @pytest.mark.parametrize("letters", CLASSES)
@@ -930,6 +944,18 @@ def test_stdin_and_pipes(name):
     shown = "stdin" if name == "-" else name
     assert [source["path"] for source in found] == [f"{shown}/a.js", f"{shown}/b.js"]
     assert Path("out/002-unknown.bin").read_bytes() == base64.b64decode(RUN)
+
+
+def test_a_pipe_that_does_not_block():
+    """As a program of libuv leaves it, that has it as its own stdin."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    writer = subprocess.Popen(["sh", "-c", f"sleep 0.5; echo {RUN}"], stdout=theirs)
+    os.close(theirs)
+    result = subprocess.run([*SCRIPT, "-"], stdin=ours, capture_output=True, text=True)
+    os.close(ours)
+    assert writer.wait() == 0 and (result.returncode, result.stderr) == (0, "")
+    assert "1 base64 literal of" in result.stdout
 
 
 def test_stdin_that_is_closed():

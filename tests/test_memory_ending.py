@@ -401,6 +401,20 @@ def test_any_signal_ends_the_measuring_once_the_command_has_ended(number):
         os.kill(left, signal.SIGKILL)
 
 
+def test_a_signal_to_the_group_that_ends_the_command_does_not_end_the_measuring():
+    """kill %1: the command has ended by the time memory.py sees its own; the others clean up."""
+    worker = f"import signal, time; signal.pthread_sigmask(0, [15]); {READY}; signal.sigwait([15])"
+    worker += "; time.sleep(1.5)"
+    words = ["sh", "-c", f'{PYTHON} -c "{worker}" & exec sleep 60']
+    process = start("--json", "s.json", "--interval", "0.1", *words, start_new_session=True)
+    wait_ready(process)
+    os.killpg(process.pid, signal.SIGTERM)
+    begin = time.monotonic()
+    assert process.wait(LIMIT) == 128 + signal.SIGTERM
+    assert time.monotonic() - begin > 1.4
+    process.communicate()
+
+
 def test_the_mark_of_orphans_between_two_samples():
     """They are memory.py's own children by then, and it reaps them."""
     spike = "import time; time.sleep(1); x = b'x' * (200 << 20)"

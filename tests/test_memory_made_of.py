@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -160,7 +161,7 @@ def test_a_process_that_ends_before_its_mappings_are_read_is_not_called_unreadab
         assert len(memory.Sampler(tree).sample()) == 1
         target.kill()
         target.wait()
-        assert memory.by_mapping(tree, MIB) == ""
+        assert memory.by_mapping(tree, MIB, 0) == ""
 
 
 def test_a_fork_while_mappings_are_read_is_not_missed(monkeypatch):
@@ -194,6 +195,38 @@ os.wait()
         target.stdin.close()
     anonymous = sum(row["pss"] for row in found["mappings"] if row["kind"] == "anonymous")
     assert anonymous == pytest.approx(55 * MIB, rel=0.1) and len(set(taken)) == 2
+
+
+@pytest.mark.parametrize("program", ["vfork", "exec"])
+def test_what_is_not_in_the_sum_is_not_by_mapping(program):
+    """A vfork has its parent's memory; a program that began after the sample is not in its sum."""
+    code = """
+import os, sys, time
+x = b"x" * (30 << 20)
+sys.stdin.readline()
+fifo = [(os.POSIX_SPAWN_OPEN, 0, "fifo", os.O_RDONLY, 0)] if sys.argv[1] == "vfork" else []
+child = [sys.executable, "-c", "import time; x = b'x' * (30 << 20); time.sleep(60)"]
+os.posix_spawn(child[0], child, os.environ, file_actions=fifo)  # a FIFO holds it before its exec
+time.sleep(60)
+"""
+    os.mkfifo("fifo")
+    args = [sys.executable, "-c", code, program]
+    with subprocess.Popen(args, stdin=subprocess.PIPE) as target:
+        wait_for(lambda: memory.read_stat(target.pid).rss > 35 * MIB)
+        time.sleep(0.2)
+        tree = memory.Tree([memory.psutil.Process(target.pid)])
+        sampler = memory.Sampler(tree)
+        sampler.sample(everything=True)
+        target.stdin.write(b"\n")
+        target.stdin.flush()
+        (child,) = wait_for(memory.psutil.Process(target.pid).children)
+        wait_for(lambda: child.memory_info().rss > 35 * MIB)
+        time.sleep(0.2)
+        text = memory.by_mapping(tree, sampler.total, time.monotonic() + 5)
+        child.kill()
+        target.kill()
+    found = memory.made_of(f"0.000 {sampler.total}: {text}")["mappings"]
+    assert sum(row["pss"] for row in found) == pytest.approx(sampler.total, rel=0.05)
 
 
 def test_files_on_a_tmpfs_are_shared_memory():

@@ -216,7 +216,7 @@ def test_what_lived_between_two_samples_is_said(recording, capsys):
     assert as_json(path, capsys)["kernel_peak_rss"] == 200 * MIB
     assert memory.main(["--in", str(path)]) == 0
     text = capsys.readouterr().out.replace("\n  ", " ")
-    assert "! python3 a b (10), or a child of it, had 200.0 MiB RSS between two samples" in text
+    assert "! python3 a b (10), or a descendant, had 200.0 MiB RSS between two samples" in text
     assert "saw 100.0 MiB at most: --interval 0.2 may see it" in text
     path = recording(HEAD + BODY + BETWEEN.format(109 * MIB) + FOOT)  # no more than a tenth
     assert memory.main(["--in", str(path)]) == 0
