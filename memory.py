@@ -499,9 +499,10 @@ class Sampler(Poller):
     def read_all(self, living: list[Process], now: float) -> None:
         """Read all processes together, and again if too much has changed meanwhile.
 
-        Only forks share anonymous memory. One that starts or ends meanwhile shifts one share,
-        at most its own size, between what is read before and after. If one process shares more
-        than all others together, a sharer was missed or, with --pid, is outside of the tree.
+        Only forks share anonymous memory. One that starts or ends meanwhile shifts one share
+        between what is read before and after, whatever program it has begun by then. If one
+        process shares more than all others together, a sharer was missed or, with --pid, is
+        outside of the tree.
         """
         cpu = time.process_time()
         for _ in range(READ_TRIES):
@@ -514,9 +515,8 @@ class Sampler(Poller):
             most, total = max(shared, default=0), sum(shared)
             unmatched = max(0, most - (total - most) - hidden)
             living[:] = self.poll()  # drops those that have ended, and carries the others forward
-            if changed := before ^ self.population():
-                size = max(process.resident[0] or most for process, *_ in changed)
-                self.unassigned += min(size, most**2 // max(1, total))  # about one share
+            if before != self.population():
+                self.unassigned += most**2 // max(1, total)  # one share, if all share alike
             else:
                 self.unassigned += max(0, unmatched - self.outsiders_share)
                 self.outsiders_share = 0 if self.tree.of_command else unmatched

@@ -158,6 +158,33 @@ def test_a_parent_that_rewrites_all_after_a_fork_and_is_idle_then():
         assert full_sum(sampler) > 200 * MIB
 
 
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_fork_while_its_parent_is_read_that_execs_before_the_next_poll(monkeypatch, times):
+    """The parent's PSS was half; what the fork is by then is small, and shares nothing."""
+    full_read, forked = memory.full_read, []
+
+    def forking(process):
+        if process.pid != parent.pid or len(forked) == times:
+            return full_read(process)
+        before = set(psutil.Process(parent.pid).children())
+        do("fork(lambda: (signal.sigwait([10]), os.execvp('sleep', ['sleep', '60'])))")
+        (child,) = set(psutil.Process(parent.pid).children()) - before
+        forked.append(child.pid)
+        found = full_read(process)
+        child.send_signal(signal.SIGUSR1)
+        wait_for(lambda: child.name() == "sleep")
+        return found
+
+    with obeying() as (parent, sampler, do):
+        do("signal.pthread_sigmask(signal.SIG_BLOCK, [10])")
+        monkeypatch.setattr(memory, "full_read", forking)
+        shown = sum(process.memory.part for process in sampler.sample(everything=True))
+        true = full_sum(sampler)
+        assert len(forked) >= 1 and true > 100 * MIB
+        assert abs(shown - true) <= max(3 * MIB, sampler.uncertain + memory.NEGLIGIBLE)
+        assert sampler.uncertain == 0 if times == 1 else sampler.uncertain > 40 * MIB
+
+
 def test_a_parent_that_ends_while_its_fork_is_not_read_yet():
     with obeying() as (parent, sampler, do):
         do("fork()")
