@@ -160,10 +160,10 @@ def live_thread(pid: int) -> int | None:
 
 
 def uses_memory_of(tid: int, parent: int) -> bool:
-    """Whether a child still uses its parent's memory, as between vfork(2) and exec."""
+    """Whether a child still uses its parent's memory: by vfork(2), whose caller waits for it."""
     if (answer := LIBC.syscall(KCMP, tid, parent, 1, 0, 0)) != -1:  # 1: KCMP_VM; -1: no answer
         return answer == 0
-    same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")  # and one waits:
+    same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
     return same and any(read_stat(int(t)).state == "D" for t in os.listdir(f"/proc/{parent}/task"))
 
 
