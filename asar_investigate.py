@@ -168,10 +168,10 @@ def stride_for(count: int) -> int:
 
 
 def find_runs(source: Source, count: int) -> Iterator[Span]:
-    """Each run that the two expressions above find, in order of place."""
+    """Each run in order of place; a long one of URL-safe data is never taken apart."""
     for start, end in long_runs(source, count):
         piece, part = source.read(start, min(end - start, WINDOW)), source._replace(size=end)
-        marks = piece.count(b"-") + piece.count(b"_")  # below: a long run, and not a few of them
+        marks = piece.count(b"-") + piece.count(b"_")  # data of over 4352 characters has many
         url_safe = marks > len(piece) // 256 > 16 and run_end(part, start, IN_URL_SAFE) == end
         if url_safe or (not marks and end - start == len(piece)):
             yield start, end

@@ -331,7 +331,7 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
     """Bytes by which the tree's PSS may differ from what is carried forward.
 
     Faults beyond the growth of anonymous memory may have replaced pages (copy on write). These,
-    freed pages, and pages back from swap may have been shared; new mapped pages may be old ones.
+    freed pages, and pages back from swap may have been shared; mapped ones may be in it already.
     """
     if reading.memory.pss is None:
         return 0

@@ -407,12 +407,16 @@ def test_a_signal_to_the_group_that_ends_the_command_does_not_end_the_measuring(
     worker += "; time.sleep(1.5)"
     words = ["sh", "-c", f'{PYTHON} -c "{worker}" & exec sleep 60']
     process = start("--json", "s.json", "--interval", "0.1", *words, start_new_session=True)
-    wait_ready(process)
-    os.killpg(process.pid, signal.SIGTERM)
-    begin = time.monotonic()
-    assert process.wait(LIMIT) == 128 + signal.SIGTERM
-    assert time.monotonic() - begin > 1.4
-    process.communicate()
+    try:
+        wait_ready(process)
+        os.killpg(process.pid, signal.SIGTERM)
+        begin = time.monotonic()
+        assert process.wait(LIMIT) == 128 + signal.SIGTERM
+        assert time.monotonic() - begin > 1.4
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def test_the_mark_of_orphans_between_two_samples():

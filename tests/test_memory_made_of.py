@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import memory
-from conftest import LIMIT, start, wait_for
+from conftest import FORBIDDEN, LIMIT, start, wait_for
 
 MIB = 2**20
 SIZES = {"file": 64, "anonymous": 80, "memfd": 32, "shm": 20}  # MiB
@@ -247,7 +247,7 @@ time.sleep(60)
     words = [*apart, sys.executable, *words]
     result = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
     if "unshare" in result.stderr or "mount:" in result.stderr:
-        pytest.skip("needs user namespaces: a container may forbid them")
+        pytest.skip(f"{FORBIDDEN}: a file system of one's own")
     found = json.loads(Path("s.json").read_text())
     assert found["pss_peak_split"]["shmem"] == pytest.approx(20 * MIB, rel=0.02)
     (known,) = [row for row in found["made_of"]["mappings"] if row["name"].endswith("/known")]

@@ -218,6 +218,10 @@ def test_what_lived_between_two_samples_is_said(recording, capsys):
     text = capsys.readouterr().out.replace("\n  ", " ")
     assert "! python3 a b (10), or a descendant, had 200.0 MiB RSS between two samples" in text
     assert "saw 100.0 MiB at most: --interval 0.2 may see it" in text
+    short = HEAD.replace("# interval: 1\n", "# interval: 0.002\n")
+    path = recording(short + BODY + BETWEEN.format(200 * MIB) + FOOT)
+    assert memory.main(["--in", str(path)]) == 0
+    assert "--interval 0.001 may see it" in capsys.readouterr().out.replace("\n  ", " ")
     path = recording(HEAD + BODY + BETWEEN.format(109 * MIB) + FOOT)  # no more than a tenth
     assert memory.main(["--in", str(path)]) == 0
     assert "between" not in capsys.readouterr().out

@@ -437,6 +437,9 @@ def test_new_huge_pages_leave_open_what_they_may_have_copied_or_hidden(monkeypat
             sampler.unassigned = 0
             sampler.count_huge_pages(living)
             assert sampler.unassigned == expected
+        sampler.huge_pages, counts[:], sampler.unassigned = 0, [1, 0], 0  # the first since boot
+        sampler.count_huge_pages(living)
+        assert sampler.unassigned == 2 * MIB
 
 
 def test_everything_is_read_anew_as_often_as_that_is_cheap(monkeypatch, read):
@@ -722,6 +725,14 @@ def test_children_from_before_are_not_the_commands():
     finally:
         os.kill(older, signal.SIGKILL)
         shell.stdout.close()
+
+
+def test_the_mark_of_children_from_before_is_not_the_commands():
+    """They end while it runs, and memory.py reaps them as it does orphans."""
+    older = f"{sys.executable} -c 'import time; x = bytearray(100 << 20); time.sleep(0.5)' &"
+    words = f"exec {sys.executable} {memory.__file__} --quiet --json s.json sleep 2"
+    assert subprocess.run(["sh", "-c", f"{older} {words}"]).returncode == 0
+    assert load("s.json")["kernel_peak_rss"] < 50 * MIB
 
 
 def test_a_threads_id_is_no_process(capsys):

@@ -307,6 +307,25 @@ def test_a_copy_without_its_beginning_or_end_is_no_whole_copy(size):
     assert "base64 in memory that is no whole copy: " in call("bundle.js", "--core", "core.1")[1]
 
 
+def test_the_picture_has_a_question_mark_where_the_table_has_one(bundle, monkeypatch):
+    """Where a core could not be read, what it does not show is not 0 bytes."""
+    from matplotlib.axes import Axes
+
+    text, shown = Axes.text, []
+
+    def record(panel: Axes, x: float, y: float, label: str, **more: object) -> object:
+        shown.append(label)
+        return text(panel, x, y, label, **more)
+
+    monkeypatch.setattr(Axes, "text", record)
+    Path("core.1").write_bytes(core([(0x1000, FONT.encode())]))
+    Path("none").write_text("no core")
+    status, out, _ = call("bundle.js", "--core", "core.1", "none", "--out", "m.png")
+    assert status == 2 and "  ?: not in what could be read" in out
+    assert shown[0] != " ?" and " ?" in shown
+    assert not any(label.startswith(" 0 B") for label in shown)
+
+
 def test_a_copy_in_the_other_alphabet(bundle):
     other = FONT.translate(str.maketrans("+/", "-_"))
     assert other != FONT
