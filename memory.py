@@ -283,10 +283,10 @@ class Tree:
 # ---------------------------------------------------------------- sampling
 # To read smaps_rollup the kernel walks the page tables, some 17 us for each resident MiB, and
 # holds up the process's own mmap calls meanwhile; /proc/PID/stat costs 10 us whatever the size.
-# So every process is polled at every sample, and what was last read is carried forward by its RSS.
-# The bytes that RSS and page faults leave open are added up. When they are worth a read, all
-# processes are read together, because only figures of one moment add up; what stays open is
-# reported. Changes without any sign (another program maps the same file) are as old as that read.
+# So every process is polled at every sample, and its last reading is carried forward by its RSS.
+# The bytes that RSS and page faults leave open are added up; when they are worth it, all are read
+# together, as only figures of one moment add up. What stays open is reported. Changes that give
+# no sign (another program maps the same file) are seen at the next read.
 
 WORTH_READING = 0.01  # uncertainty (share of PSS) above which to read, within READ_SHARE
 WORTH_AT_PEAK = 0.002  # the same at a new peak, so that a peak is read and not estimated
@@ -499,10 +499,9 @@ class Sampler(Poller):
     def read_all(self, living: list[Process], now: float) -> None:
         """Read all processes together, and again if too much has changed meanwhile.
 
-        Only forks share anonymous memory. One that starts or ends meanwhile shifts one share
-        between what is read before and after, whatever program it has begun by then. If one
-        process shares more than all others together, a sharer was missed or, with --pid, is
-        outside of the tree.
+        Only forks share anonymous memory. One that starts or ends during the reads, even if it
+        has exec'd by then, shifts one share between those before and after. If one process
+        shares more than all others together, one was missed or (--pid) is outside the tree.
         """
         cpu = time.process_time()
         for _ in range(READ_TRIES):
@@ -801,8 +800,9 @@ class Session:
         finish(self)
 
     def over(self) -> bool:
-        """Reap; whether all have ended: by the tree where strangers are children that remain."""
-        none_left, ended = self.command.reap(self.tree.strangers), self.command.status is not None
+        """Reap. Whether all have ended: if strangers remain as children, the tree tells."""
+        none_left = self.command.reap(self.tree.strangers)
+        ended = self.command.status is not None  # reap() sets it
         return none_left or (ended and bool(self.tree.strangers) and not self.tree.alive())
 
     def sample(self) -> None:
