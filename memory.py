@@ -546,7 +546,7 @@ class Sampler(Poller):
 # /proc/PID/smaps (proc_pid_smaps(5)) has PSS by mapping, and costs two to three smaps_rollups: it
 # is read when the sum is well above that of the last time, and at an end that is asked for.
 
-WELL_ABOVE, WELL_BELOW = 1.2, 0.95  # below: a fork was missed that has half of its parent's
+WELL_ABOVE, WELL_BELOW = 1.2, 0.95  # below it a fork was missed, which has half its parent's PSS
 MAPPINGS_KEPT = 250  # the largest ones; of their names the last 200 characters
 MAPPING_SIZES_RE = re.compile(rb"\n(?:Pss|Anonymous|SwapPss): +(\d+) kB")  # in this order
 IN_RAM_RE = re.compile(rb"^\d+ \d+ (\d+):(\d+) .* - (?:dev)?tmpfs ", re.M)  # of mountinfo
@@ -572,18 +572,18 @@ def mappings_of(pid: int) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
 
 
 def by_mapping(tree: Tree, total: int, end: float) -> str:
-    """PSS by mapping over all processes, the text of "made of"; "" if there is nothing."""
-    stacks = {one.stat.stack_start for one in tree.known.values() if one.memory}  # forks' too
-    for _ in range(READ_TRIES):  # until it is about the total
+    """PSS by mapping over all processes: the text of the "made of" comment, "" for none."""
+    stacks = {one.stat.stack_start for one in tree.known.values() if one.memory}  # a fork has it
+    for _ in range(READ_TRIES):  # until they add up to about the total
         tree.find()
         found = collections.defaultdict(lambda: [0, 0, 0])
         for one in reversed(tree.known.values()):
             try:
                 stat = one.poll(tree.known)
-                in_total = stat and stat.stack_start in stacks  # no vfork, and no new program
-                for kind, name, sizes in mappings_of(one.tid) if in_total else ():
-                    found[kind, name] = [a + b for a, b in zip(found[kind, name], sizes)]
-            except OSError as error:  # else it has ended: its part is in the rest
+                if stat and stat.stack_start in stacks:  # no vfork child, no exec since the poll
+                    for kind, name, sizes in mappings_of(one.tid):
+                        found[kind, name] = [a + b for a, b in zip(found[kind, name], sizes)]
+            except OSError as error:  # not readable; or ended: then its part is in the rest
                 if isinstance(error, PermissionError) and one.memory:
                     found["unreadable", "not readable"][0] += one.memory.part
         size = sum(pss for pss, *_ in found.values())
