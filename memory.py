@@ -50,10 +50,10 @@ def count(number: int, what: str, plural: str = "es") -> str:
     return f"{number} {what}" + ("" if number == 1 else plural)
 
 
-def seconds(time_: float) -> str:
-    """A duration: '12.0 s', '3 min 05 s'."""
-    minutes, rest = divmod(round(time_), 60)
-    return f"{time_:.1f} s" if minutes < 2 else f"{minutes} min {rest:02d} s"
+def seconds(duration: float) -> str:
+    """A duration as text: '12.0 s', '3 min 05 s'."""
+    minutes, rest = divmod(round(duration), 60)
+    return f"{duration:.1f} s" if minutes < 2 else f"{minutes} min {rest:02d} s"
 
 
 def printable(text: str) -> str:
@@ -321,10 +321,10 @@ def carried(reading: Reading, anon: int, mapped: int) -> Memory:
         return Memory(anon + mapped)
     scale = mapped / reading.mapped if reading.mapped else 1
     file, shmem = round(memory.file * scale), round(memory.shmem * scale)
-    own = max(0, memory.anon + grown)
-    pss = own + file + shmem
+    pss_anon = max(0, memory.anon + grown)
+    pss = pss_anon + file + shmem
     uss = min(pss, max(0, memory.uss + grown))
-    return Memory(anon + mapped, pss, uss, memory.swap, own, file, shmem)
+    return Memory(anon + mapped, pss, uss, memory.swap, pss_anon, file, shmem)
 
 
 def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
@@ -425,13 +425,13 @@ class Poller:
         # It has its origin's stack until it execs: the parent's, or another's if that has ended
         origin = next((one for one in others if one.stat.stack_start == stat.stack_start), None)
         if origin and stat.stack_start:  # its memory is all shared; any fault of either may copy
-            its_anon, memory = origin.resident[0], origin.reading.memory
+            anon, memory = origin.resident[0], origin.reading.memory
             if memory.uss is not None:  # carry() adds the growth: only files stay private
                 files = max(0, origin.memory.uss - origin.memory.anon)
-                memory = memory._replace(uss=files - (its_anon - origin.reading.anon))
-            origin.reading = origin.reading._replace(memory=memory, shared_anon=its_anon)
+                memory = memory._replace(uss=files - (anon - origin.reading.anon))
+            origin.reading = origin.reading._replace(memory=memory, shared_anon=anon)
             origin.carry()
-            shared = min(process.resident[0], its_anon)
+            shared = min(process.resident[0], anon)
             if origin.pid != stat.ppid:  # perhaps no fork: stacks are not always randomised
                 self.unassigned += shared
         return Reading(Memory(stat.rss, 0, 0, 0, 0, 0, 0), shared, 0, 0, shared)
@@ -638,10 +638,10 @@ class Recording:
         """The rows of a sample that began at `begin` (monotonic); the system's completes it."""
         lines = []
         for process in living:
-            name, age = process.name.replace('"', '""'), max(0, begin - process.read_at)
-            text = "" if process.memory.pss is None else f"{age:.3f}" if age else "0"
+            name, passed = process.name.replace('"', '""'), max(0, begin - process.read_at)
+            age = "" if process.memory.pss is None else f"{passed:.3f}" if passed else "0"
             sizes = ",".join(map(str, process.memory)).replace("None", "")
-            lines.append(f'{now:.3f},{process.pid},"{name}",{sizes},{text}\n')
+            lines.append(f'{now:.3f},{process.pid},"{name}",{sizes},{age}\n')
         self.write("".join(lines) + f'{now:.3f},0,"system",{system},,,,,,,0\n')
 
     def write(self, text: str) -> None:
@@ -769,14 +769,14 @@ class Session:
     def __init__(self, options: argparse.Namespace, recording: Recording) -> None:
         self.interval, self.duration = options.interval, options.duration
         self.recording = recording
-        apart = options.pid or not (os.isatty(0) or os.isatty(1))  # from the command's output
-        self.line = StatusLine(apart and not (options.quiet or options.no_status))
+        undisturbed = options.pid or not (os.isatty(0) or os.isatty(1))  # no command on the tty
+        self.line = StatusLine(undisturbed and not (options.quiet or options.no_status))
         self.signals = {n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN}
         self.last_request = 0, 0.0  # the last signal that asked for the end, and when
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
         self.mappings_due = 0.0, 0.0  # above which PSS, and when, to read it by mapping again
-        self.left_told = False  # whether survivors were named; run() sets more attributes
+        self.announced = False  # the survivors; run() sets tree, base, start, cpu, command, sampler
 
     def run(self, argv: list[str], watched: list[psutil.Process], mask: Iterable[int]) -> None:
         """Start the command (or take the watched processes), sample to the end, record it."""
@@ -829,8 +829,8 @@ class Session:
             self.recording.comment("ending", f"{now:.3f}")
         elif not self.command and not living:
             self.ended = "end"
-        elif self.command and self.command.status is not None and living and not self.left_told:
-            self.left_told = True
+        elif self.command and self.command.status is not None and living and not self.announced:
+            self.announced = True
             self.line.clear()
             ended = f"{self.command.name} has ended with status {self.command.status}"
             say(f"{ended}; still running: {named(living)}; Ctrl-C stops measuring")
