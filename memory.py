@@ -160,7 +160,7 @@ def live_thread(pid: int) -> int | None:
 
 
 def uses_memory_of(tid: int, parent: int) -> bool:
-    """Whether a child still uses its parent's memory: by vfork(2), whose caller waits for it."""
+    """Whether a child still runs in its parent's memory; after vfork(2) the parent waits for it."""
     if (answer := LIBC.syscall(KCMP, tid, parent, 1, 0, 0)) != -1:  # 1: KCMP_VM; -1: no answer
         return answer == 0
     same = read_file(f"/proc/{tid}/statm") == read_file(f"/proc/{parent}/statm")
@@ -184,7 +184,7 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
 # ---------------------------------------------------------------- the process tree
 # Finds the processes: all descendants of the command, or given processes and theirs.
 
-SCAN_SECONDS = 5  # for so long a pid outside of the tree is taken for the same process
+SCAN_SECONDS = 5  # for this long a pid found outside the tree is not looked at again
 
 
 class Process:
@@ -201,7 +201,7 @@ class Process:
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
-        self.exiting = 0  # polls in a row that saw it exit; a kernel thread looks so: up to 999
+        self.exiting = 0  # polls in a row that saw it exit; up to 999, as kernel threads look so
         self.name = "?"
         self.update_name()
 
@@ -249,14 +249,14 @@ class Tree:
         self.outside: set[int] = set()  # pids that need not be looked at again
         self.scan_due = 0.0
         self.newest = b"", b""  # number of threads and last pid, as of the last two searches
-        self.virtual = os.stat("/proc/loadavg").st_dev != os.stat("/proc/self").st_dev  # by lxcfs
+        self.virtual = os.stat("/proc/loadavg").st_dev != os.stat("/proc/self").st_dev  # lxcfs's
 
     def find(self) -> None:
         """Take in new processes whose parent is known, or memory.py; then their children."""
         now, before = time.monotonic(), self.newest
         self.newest = before[1], read_file("/proc/loadavg").rpartition(b"/")[2]  # proc_loadavg(5)
         if self.newest == before and now < self.scan_due and not self.virtual:
-            return  # only at the second time alike: a pid is taken before it is listed
+            return  # if the same twice: a pid is taken shortly before its process is listed
         pids, parents = set(psutil.pids()), {}
         if now >= self.scan_due:
             self.scan_due = now + SCAN_SECONDS
@@ -296,7 +296,7 @@ READ_SHARE = 0.04  # of one core
 REFRESH_SHARE = 0.005  # of one core: everything is read anew, or by mapping, at no higher cost
 REFRESH_SECONDS = 1  # but no more often than this
 READ_TRIES = 4  # where too much moves while it is read
-READ_SECONDS = 0.2  # after which nothing is tried again in a sample
+READ_SECONDS = 0.2  # from the start of a sample; after that nothing is read again in it
 COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may change at rest
 HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
 HUGE_PAGE = PAGE_SIZE * PAGE_SIZE // 8  # what one page of 8-byte page table entries maps
@@ -309,8 +309,8 @@ class Reading(NamedTuple):
     anon: int  # resident bytes of anonymous memory
     mapped: int  # and of files and shared memory
     faults: int
-    shared_anon: int  # anonymous bytes not in PSS: half or more of what it shares; just forked, all
-    shared_swap: int = 0  # the same in swap, until it leaves that
+    shared_anon: int  # anonymous bytes not in PSS: half or more of those shared (new fork: all)
+    shared_swap: int = 0  # the same in swap, until it is swapped in
     blurred: int = 0  # bytes that are uncertain from the start: they moved while it was read
 
 
@@ -349,8 +349,8 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
 def full_read(process: Process) -> Reading:
     """Read smaps_rollup, and the counters to carry it forward from. Raises OSError.
 
-    What moved since the poll stays uncertain, as the other processes were read without it. As PSS
-    it is what this reading makes of it, or if more, the one before, which had what was freed.
+    What moved since the poll stays uncertain, as the other processes were read without it: as much
+    PSS as this reading makes of it or, if more, the one before, which still had what was freed.
     """
     sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
     status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
@@ -362,7 +362,7 @@ def full_read(process: Process) -> Reading:
     counted = status["RssAnon"], status["RssFile"] + status["RssShmem"]
     before, process.excess = process.excess, (counted[0] - anon, counted[1] - mapped)
     changes = zip((*before, *process.resident), (*process.excess, *counted))
-    if sum(abs(old - new) for old, new in changes) < COUNTER_ERROR:  # at rest: polls see these
+    if sum(abs(old - new) for old, new in changes) < COUNTER_ERROR:  # at rest: as polls see it
         anon, mapped = counted
     shared_anon = max(0, sizes["Anonymous"] - memory.anon - sizes.get("KSM", 0))
     shared_swap = min(sizes["Swap"], max(sizes["Swap"] - memory.swap, process.reading.shared_swap))
@@ -419,7 +419,7 @@ class Poller:
         process.carry()
 
     def first_reading(self, process: Process) -> Reading:
-        """PSS 0, from which all is growth, but for what a fork shares: that is in the sum."""
+        """PSS 0, to be carried forward by growth; what a fork shares is in its origin's PSS."""
         stat, known, shared = process.stat, self.tree.known, 0
         others = [one for one in (known.get(stat.ppid), *known.values()) if one and one.reading]
         # It has its origin's stack until it execs: the parent's, or another's if that has ended
@@ -454,7 +454,7 @@ class Poller:
 
 
 class Sampler(Poller):
-    """Decides when to read: PSS is true within MUST_READ, or its uncertainty is reported."""
+    """Decides when to read: PSS is off by MUST_READ at most, or its uncertainty is reported."""
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree)
@@ -462,7 +462,7 @@ class Sampler(Poller):
         self.uncertain = 0  # bytes by which the total may be off; 0 if within the limit
         self.refused = ""  # why PSS could not be read
         self.huge_pages = 0  # /proc/vmstat's count at the last sample
-        self.outsiders_share = 0  # anonymous memory shared with processes outside of the tree
+        self.outsiders_share = 0  # anonymous memory shared with processes outside the tree
         self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
 
     def sample(self, everything: bool = False) -> list[Process]:
@@ -490,7 +490,7 @@ class Sampler(Poller):
         return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
     def count_huge_pages(self, living: Sequence[Process]) -> None:
-        """A new huge page may copy HUGE_PAGE bytes, or hide as many copies, but is one fault."""
+        """Count new huge pages as uncertain: one fault may copy HUGE_PAGE bytes, or hide copies."""
         before = self.huge_pages
         self.huge_pages = sum(map(int, HUGE_PAGES_RE.findall(read_file("/proc/vmstat"))))
         shared = sum(process.reading.shared_anon for process in living)
@@ -525,7 +525,7 @@ class Sampler(Poller):
         self.read_cost = time.process_time() - cpu
 
     def population(self) -> set[tuple[object, ...]]:
-        """Changes when a process comes, exits or ends; an unseen one, when its parent reaps it."""
+        """Differs when a process has come, exited or ended: an unseen one, when it is reaped."""
         known = self.tree.known.values()
         return {(p, p.stat and p.stat.reaped, p.memory is None, p.exiting) for p in known}
 
@@ -747,7 +747,7 @@ class StatusLine:
         self.due = 0.0  # when to redraw it; 0 while it is not on the screen
 
     def show(self, now: float, living: Sequence[Process], sampler: Sampler) -> None:
-        """Time, processes, PSS, RSS, where memory.py is in the terminal's foreground."""
+        """Redraw it when due, if memory.py is in the terminal's foreground."""
         with contextlib.suppress(OSError):  # the terminal has gone
             if self.wanted and now >= self.due and os.tcgetpgrp(2) == os.getpgrp():
                 rss = sum(process.memory.rss for process in living)
@@ -1449,7 +1449,7 @@ def command_words(options: argparse.Namespace) -> list[str]:
 
 
 def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
-    """Find before the command starts what can be known to fail. Raises Problem."""
+    """Find, before the command starts, what is bound to fail. Raises Problem."""
     given = [options.pid, options.recordings, options.cmd, options.words or None]
     least = 0.001 if options.pid is None else 0
     in_range = 0.001 <= options.interval < 1e9 and least <= options.duration
@@ -1490,7 +1490,7 @@ def check_system(options: argparse.Namespace) -> None:
 
 
 def watched_processes(words: Iterable[str]) -> list[psutil.Process]:
-    """The processes of --pid, which takes no ids of threads. Raises Problem."""
+    """The processes of --pid, which takes no thread ids. Raises Problem."""
     running = {str(p.pid): p for p in psutil.process_iter() if p.pid != os.getpid()}
     pids = " ".join(words).replace(",", " ").split()
     unknown = [pid for pid in pids if pid not in running]
