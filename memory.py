@@ -174,7 +174,7 @@ def process_name(cmdline: Sequence[str], comm: str) -> str:
     base = os.path.basename(program) or comm
     if role := ROLE_RE.search(" ".join(cmdline)):
         return " ".join([base, *filter(None, role.groups())])
-    script = next((word for word in cmdline[1:] if word[:1] != "-"), "")
+    script = next((word for word in cmdline[1:] if not word.startswith("-")), "")
     is_script = INTERPRETER_RE.match(base) and FILE_NAME_RE.fullmatch(script)
     name = f"{base} {os.path.basename(script)}" if is_script else base
     known = comm in name or comm.startswith(base) or comm == "MainThread"
@@ -1014,15 +1014,15 @@ class Run:
         self.peak = self.last = Sample(0.0, {}, {}, {})  # the one of largest PSS, and the last
         self.recent: list[Sample] = []  # of EXIT_SECONDS, each larger in PSS than all after it
         for sample in samples_of(path, self.meta):
-            self.hold(sample.time)
+            self.integrate(sample.time)
             self.add(sample)
         self.end = max(self.last.time, number_in(self.meta, "duration") or 0)
-        self.hold(self.end)
+        self.integrate(self.end)
         self.finish()
         self.figures = run_to_dict(self)
         self.points = points_of(self)
 
-    def hold(self, until: float) -> None:
+    def integrate(self, until: float) -> None:
         """Integrate the last sample's values up to this time, for the means."""
         for name, value in self.last.totals.items():
             self.areas[name] += value * (until - self.last.time)
