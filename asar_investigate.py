@@ -274,7 +274,7 @@ def escape_length(before: bytes, run: str, length: int) -> int:
 def string_around(before: str, after: str, depth: int = 0) -> int | None:
     """UTF-16 units of the string from `before` to `after`; in eval("..."), of its code's string."""
     found = sorted(filter(None, (string_in(quote, before, after) for quote in CLOSING_QUOTE_RE)))
-    while len(found) > 1 and is_closed(before, found[0][0], found[1][0]):
+    while len(found) > 1 and opens_no_string(before, found[0][0], found[1][0]):
         del found[0]
     if not found:
         return None
@@ -296,18 +296,18 @@ def string_in(quote: str, before: str, after: str) -> tuple[int, int] | None:
     tagged = quote == "`" and code[-1:].isidentifier()
     if code and not tagged and not CODE_BEFORE_RE.search(code):
         return None
-    hole = last_quote(before, "${") if quote == "`" else 0
-    if hole > start:
-        start = before.find("}", hole) + 1
-        if not start or "{" in before[hole + 1 : start]:  # still open, or with braces in it
+    substitution = last_quote(before, "${") if quote == "`" else 0
+    if substitution > start:
+        start = before.find("}", substitution) + 1
+        if not start or "{" in before[substitution + 1 : start]:  # still open, or with braces
             return None
     closing = CLOSING_QUOTE_RE[quote].match(after)
     closed = closing[2] and CODE_AFTER_RE.match(after, closing.end())
     return (start, closing.end(1)) if closed else None
 
 
-def is_closed(before: str, start: int, inner: int) -> bool:
-    """Whether the quote before start opens no string: it closes one, or is within another."""
+def opens_no_string(before: str, start: int, inner: int) -> bool:
+    """Whether the quote before `start` closes a string, or is within another."""
     between, quote = before[start : inner - 1], before[inner - 1]
     opening = last_quote(before[: start - 1], before[start - 1])
     code = before[max(0, opening - 25) : opening - 1]
@@ -409,7 +409,7 @@ def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None
         return "length that base64 cannot have"
     digest, size, head = sha256(), 0, b""
     for _, piece in source.pieces(start, end, PIECE):
-        if not head and (reason := no_data(piece)):  # its beginning tells
+        if not head and (reason := why_not_data(piece)):  # its beginning tells
             return reason
         try:
             data = a2b_base64(piece.translate(TO_STANDARD) + b"=" * (-len(piece) % 4))
@@ -423,8 +423,8 @@ def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None
     return Content(length, size, digest.digest(), kind_of(head))
 
 
-def no_data(piece: bytes) -> str:
-    """Why a run is plainly no data; "" if it may be some."""
+def why_not_data(piece: bytes) -> str:
+    """Why a run is plainly not data; "" if it may be."""
     if HEX_RE.fullmatch(piece) and piece.strip(b"A"):
         return "hexadecimal digits"
     if len(piece) < 256 and (LETTERS[:26] in piece or LETTERS[26:52] in piece):
@@ -732,23 +732,23 @@ def read_file(report: Report, source: Source) -> None:
                     raise Problem(f"ends at byte {beside.size} instead of {found.size}")
                 continue
             place = found._replace(path="")  # several names may share the same bytes
-            again = searched.get(place)
-            total += 16 * len(again.packed) if again else found.size
+            earlier = searched.get(place)
+            total += 16 * len(earlier.packed) if earlier else found.size
             if total > 4 * source.size:
                 report.problem(shown, "the files before it overlap; the rest is not read")
                 return
-            searched[place] = scan(report, found, again)
+            searched[place] = scan(report, found, earlier)
 
 
-def scan(report: Report, source: Source, again: Scanned | None = None) -> Scanned:
-    """Scan a file, or take what the same bytes held under another name."""
+def scan(report: Report, source: Source, earlier: Scanned | None = None) -> Scanned:
+    """Scan a file, or take what an earlier scan found in the same bytes under another name."""
     kind = kind_of(source.read(0, 16)).replace("archive/", "")
     if kind in NOT_SEARCHED:
         report.problem(source.path, f"{kind}: not searched inside; gunzip, unzip or iconv it first")
     scanner = Scanner(source, report.min_size, report.left_out)
     report.scanned.append(scanner.result)
-    if again:
-        scanner.result.script, scanner.result.packed = again.script, again.packed
+    if earlier:
+        scanner.result.script, scanner.result.packed = earlier.script, earlier.packed
     else:
         with report.catching(source.path):
             scanner.run()
@@ -1026,9 +1026,9 @@ class Mapping(NamedTuple):
         """What tells its file, or shared memory, from any other; None if nothing does."""
         # A SysV segment and a memfd may have one inode's number: so the path. Mappings of one
         # device, or of anon_inode:, differ though all of it is the same.
-        device = self.path.startswith("/dev/") and not self.path.startswith(RAM_PATHS)
-        one = self.inode and self.path.startswith("/") and not device
-        return (self.device, self.inode, self.path) if one else None
+        is_device = self.path.startswith("/dev/") and not self.path.startswith(RAM_PATHS)
+        is_file = self.inode and self.path.startswith("/") and not is_device
+        return (self.device, self.inode, self.path) if is_file else None
 
     def place(self, address: int) -> int:
         """Where an address is in the file."""
@@ -1934,9 +1934,9 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
     for number, length, name, key in keys if where.copies else ():
         cells = [number, length]
         for column, (size, copies) in where.sizes(key).items():
-            none = "?" if column in where.partly else "-"
-            none = none if number or column != "heaps" else ""  # sources are not looked for there
-            cells.append(f"{size} in {copies}" if copies else none)
+            absent = "?" if column in where.partly else "-"
+            absent = absent if number or column != "heaps" else ""  # no look for sources there
+            cells.append(f"{size} in {copies}" if copies else absent)
         lines += [(*cells, elide(name, 40)), *owner_lines(where, key)]
     if where.copies:
         lines.append(f"  {totals(rows, where)}")
@@ -1971,8 +1971,8 @@ def owner_lines(where: Where, key: bytes | int) -> list[str]:
             kind += " in a source" if facts.get("in_source") else ""
             if "bytes" in facts:  # a source
                 kind += "" if facts["whole"] else " in part"
-                of = anonymous.get(facts.get("pid")) if facts["backing"] == "anonymous" else None
-                kind += f", {share(facts['bytes'], of)} of its anonymous memory" if of else ""
+                total = anonymous.get(facts.get("pid")) if facts["backing"] == "anonymous" else None
+                kind += f", {share(facts['bytes'], total)} of its anonymous memory" if total else ""
             if column != "heaps" or not size:
                 found[elide(owner, 30), kind] += 1
     return [f"{'':14}{owner}: {number} {kind}" for (owner, kind), number in found.items()]
