@@ -149,10 +149,10 @@ def printable(text: str) -> str:
 
 
 # ---------------------------------------------------------------- the scan
-# In: a source and a number N. Out: the start and end of each run of base64 of N characters or more,
-# byte for byte what (?<![A-Za-z0-9+/])[A-Za-z0-9+/]{N,}={0,2} finds, and where it overlaps none of
-# these (or is so long that it has some by chance), (?<![A-Za-z0-9_-])[A-Za-z0-9_-]{N,}={0,2}. Most
-# of it is bytes.translate and bytes.find, which look at one byte of every so many.
+# In: a source and a number N. Out: start and end of each run of base64 of N characters or more: the
+# matches of (?<![A-Za-z0-9+/])[A-Za-z0-9+/]{N,}={0,2}, and those of the URL-safe alphabet,
+# (?<![A-Za-z0-9_-])[A-Za-z0-9_-]{N,}={0,2}, that overlap none of them, or are so long that they do
+# by chance (then these alone). bytes.translate and bytes.find do most of it, on a sample of bytes.
 
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 EITHER, IN_STANDARD, IN_URL_SAFE = (  # for bytes.translate: 1 in the alphabet, else 0
@@ -171,7 +171,7 @@ def find_runs(source: Source, count: int) -> Iterator[Span]:
     """Each run in order of place; a long one of URL-safe data is never taken apart."""
     for start, end in long_runs(source, count):
         piece, part = source.read(start, min(end - start, WINDOW)), source._replace(size=end)
-        marks = piece.count(b"-") + piece.count(b"_")  # data of over 4352 characters has many
+        marks = piece.count(b"-") + piece.count(b"_")  # some 1 in 32 of URL-safe data
         url_safe = marks > len(piece) // 256 > 16 and run_end(part, start, IN_URL_SAFE) == end
         if url_safe or (not marks and end - start == len(piece)):
             yield start, end
@@ -288,7 +288,7 @@ def string_around(before: str, after: str, depth: int = 0) -> int | None:
 
 def string_in(quote: str, before: str, after: str) -> tuple[int, int] | None:
     """Where a string in such quotes starts in `before` and ends in `after`; None if not in code."""
-    # HTML and CSS are no code. Of a template it is the part between substitutions.
+    # HTML and CSS are not code. Of a template it is the part between substitutions.
     start = last_quote(before, quote)
     if not start or (quote != "`" and NEWLINE_RE.search(before, start)):
         return None
@@ -333,7 +333,7 @@ def unescape(match: re.Match) -> str:
 
 
 # ---------------------------------------------------------------- what a run holds
-# In: a run. Out: its decoded size, hash and kind, or the reason why it is no data.
+# In: a run. Out: its decoded size, hash and kind, or the reason why it is not data.
 
 HEAD = 1024  # decoded bytes that tell a kind
 PIECE = 3 * 2**18  # characters decoded at a time, a multiple of four
@@ -401,7 +401,7 @@ class Content(NamedTuple):
 
 
 def content_of(source: Source, start: int, end: int, out: BinaryIO | None = None) -> Content | str:
-    """Decode a run and its padding, to a file if asked; or why it is left out (it is no data)."""
+    """Decode a run and its padding, to a file if asked; or the reason why it is not data."""
     after = source.read(end, 2)
     padding = len(after) - len(after.lstrip(b"="))
     length = end - start + padding
@@ -622,7 +622,7 @@ class Report:
     def __init__(self, min_size: int) -> None:
         self.min_size = min_size
         self.scanned: list[Scanned] = []
-        self.left_out: Counter = Counter()  # why runs are no data, and how many
+        self.left_out: Counter = Counter()  # why runs are not data, and how many
         self.inputs: list[tuple[str, int, int]] = []  # path, and its part of scanned
         self.problems: list[tuple[str, str]] = []
         self.unpacked: set[str] = set()  # files beside archives that were read with them
@@ -651,7 +651,7 @@ def say(message: str) -> None:
 
 
 def write_text(text: str, stream: TextIO | None) -> bool:
-    """Print text, escaped where the encoding lacks it. False for errors but a closed pipe."""
+    """Print text, escaped where the encoding lacks it. False for errors except a closed pipe."""
     if stream is None:  # closed before the start
         return False
     try:
@@ -703,7 +703,7 @@ def read_pipe(report: Report, path: str) -> None:
 
     fd = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY)
     with open(fd, "rb") as pipe, tempfile.TemporaryFile(dir=TEMPORARY_FOLDER) as kept:
-        os.set_blocking(fd, True)  # whatever its writer has left
+        os.set_blocking(fd, True)  # its writer may have left it non-blocking
         kept.writelines(iter(lambda: pipe.read(WINDOW), b""))
         kept.flush()
         fd = os.dup(kept.fileno())  # open to the end: --extract and --pid read it again
@@ -789,7 +789,7 @@ def narrowed(data: bytes, odd: int = 0, stride: int = 1) -> bytes:
 
 
 def runs_in(space: Pages | Core, count: int, start: int, end: int, beyond: int) -> Iterator[Source]:
-    """Each run of characters, of one byte or two, that begins between addresses and ends beyond."""
+    """Runs of one or two bytes a character that begin in start to end, and end past `beyond`."""
     size = max(WINDOW // 4, 2 * count)  # small enough for the processor's cache
     memory = Source("memory", "", 0, sys.maxsize, space=space)
     while start < end:
@@ -822,7 +822,7 @@ def views(window: bytes, count: int) -> Iterator[tuple[int, int, bytes]]:
 class Match(NamedTuple):
     """A copy in memory of a literal, or of a source's text or a part of it."""
 
-    key: bytes | int  # the hash of the literal, the number of the source
+    key: bytes | int  # the hash of the literal, or the number of the source
     address: int
     width: int
     size: int  # bytes, with padding
@@ -914,7 +914,7 @@ def copies_in(runs: Iterable[Source], index: Index) -> tuple[set[Match], dict[tu
 
 
 def data_in(run: Source) -> Content | None:
-    """What the beginning of a run decodes to; None if it is no data."""
+    """What the beginning of a run decodes to; None if it is not data."""
     content = content_of(run, 0, min(run.size, 2**16) // 4 * 4)
     return content if isinstance(content, Content) else None
 
@@ -930,7 +930,7 @@ BESIDE = 256  # characters around a literal's string that make it a copy of its 
 
 
 class SourceText:
-    """A source's text as V8 keeps it, or (one byte a character) as it was loaded, in a file."""
+    """A source's text in a temporary file: as V8 keeps it or, of width 1, as it was loaded."""
 
     def __init__(self, scanned: Scanned, literals: Sequence[Literal], width: int) -> None:
         import tempfile
@@ -1007,7 +1007,7 @@ IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", r
 PAGE_STATE = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
 UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
 PRESENT_RE = re.compile(rb"[af]+")
-NEW_RE = re.compile(rb"(k+o?|o|(?=[af]))[af]*")  # searched: k; but not into the next page: o
+NEW_RE = re.compile(rb"(k+o?|o|(?=[af]))[af]*")  # known pages (o: not into the next one), then new
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
 
@@ -1171,7 +1171,7 @@ def process_tree(pid: int) -> list[int]:
 
 
 def app_archive(pids: Iterable[int]) -> list[str]:
-    """The first archive beside one of these programs, or named on its command line; if any."""
+    """The first archive beside one of these programs or on its command line; [] if none is."""
     for pid in pids:
         with contextlib.suppress(OSError):  # another user's: reported when its memory is read
             program, folder = (os.readlink(f"/proc/{pid}/{name}") for name in ("exe", "cwd"))
@@ -1296,7 +1296,7 @@ def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, ...]]]:
 
 
 def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
-    """The file mappings that the notes tell of. Raises ValueError, struct.error.
+    """The file mappings that the notes list. Raises ValueError, struct.error.
 
     A note: sizes of name and data and its type, u32 each, then both, padded to 4. NT_FILE's data:
     count, page size, count times start, end and offset, the paths.
@@ -1544,7 +1544,7 @@ class Where:
         self.facts: dict[str, list[dict]] = {"processes": [], "cores": [], "heaps": []}  # for JSON
         self.copies: dict[str, dict[bytes | int, list[Copy]]] = {}  # column -> key -> copies
         self.heap_texts: Counter = Counter()  # sizes of heaps' large strings, how many of each
-        self.other: dict[tuple, int] = {}  # base64 that is no whole copy: its place -> bytes
+        self.other: dict[tuple, int] = {}  # base64 that is not a whole copy: its place -> bytes
 
     def sizes(self, key: bytes | int) -> dict[str, tuple[int, int]]:
         """Bytes and number of copies in each column; memory that several share counts once."""
@@ -1959,7 +1959,7 @@ def totals(rows: Rows, where: Where) -> str:
 
 
 def owner_lines(where: Where, key: bytes | int) -> list[str]:
-    """Copies by process or file, backing and width; those in heaps that are no string alone."""
+    """Copies by process or file, backing and width; in heaps those with more around them."""
     anonymous = {process["pid"]: process["anonymous"] for process in where.facts["processes"]}
     found: Counter = Counter()
     for column, copies in where.copies.items():
