@@ -1225,14 +1225,14 @@ class Core:
                 try:
                     self.mappings = sorted(file_mappings(notes, wide))
                 except (ValueError, struct.error):
-                    self.damage = f"byte {offset}: damaged list of file mappings, told as anonymous"
+                    self.damage = f"byte {offset}: damaged list of file mappings: read as anonymous"
         self.segments.sort()
         total = sum(part.end - part.start for part in self.segments)
         pairs = zip(self.segments, self.segments[1:])
         if total > source.size or any(one.end > other.start for one, other in pairs):
             raise Problem("its segments overlap; not read")
         if not total + lost:
-            raise Problem("no memory is in it")
+            raise Problem("it holds no memory")
         if lost:
             self.damage = f"cut short: {size_text(lost)} of its memory are missing"
 
@@ -1462,7 +1462,7 @@ class Heap:
                 self.texts[number] = list(base64_in_text(string, self.index, self.count))
             number += 1
         self.string_count = number
-        text.take(rb"(\s*\}\s*)\Z", " behind strings")
+        text.take(rb"(\s*\}\s*)\Z", " after strings")
 
     def read_nodes(self) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""
@@ -2153,10 +2153,10 @@ def at_least(least: int, text: str) -> int:
     return found
 
 
-def pid_numbers(text: str) -> list[int]:
-    """The numbers of processes with commas between them, for argparse."""
+def process_ids(text: str) -> list[int]:
+    """Process ids with commas between them, for argparse."""
     if not re.fullmatch(r"[1-9]\d{0,8}(,[1-9]\d{0,8})*", text):
-        raise argparse.ArgumentTypeError(f"{text}: must be a process's number")
+        raise argparse.ArgumentTypeError(f"{text}: must be a process id")
     return [int(word) for word in text.split(",")]
 
 
@@ -2191,7 +2191,7 @@ def parser() -> argparse.ArgumentParser:
     add("--min-size", metavar="N", type=partial(at_least, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
     tree = "these processes and their descendants; without PATH, their app.asar is the input"
-    add("--pid", metavar="PID", type=pid_numbers, help=tree, **several)
+    add("--pid", metavar="PID", type=process_ids, help=tree, **several)
     add("--core", metavar="FILE", help="core dumps, gcore's or the kernel's", **several)
     add("--heap", metavar="FILE", help="V8 heap snapshots", **several)
     add = result.add_argument_group("what to write").add_argument
