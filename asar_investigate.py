@@ -2187,7 +2187,7 @@ def parser() -> argparse.ArgumentParser:
     add("paths", nargs="*", metavar="PATH", help="files, folders, .asar archives; - is stdin")
     several = {"nargs": "+", "action": "extend", "default": []}
     add("--in", metavar="PATH", dest="more", help="the same", **several)
-    least = "shortest literal, in characters without padding; K and M (256)"
+    least = "shortest literal, in characters without padding; N may end in K or M (256)"
     add("--min-size", metavar="N", type=partial(at_least, 1), default=256, help=least)
     add = result.add_argument_group("where to look for them").add_argument
     tree = "these processes and their descendants; without PATH, their app.asar is the input"
