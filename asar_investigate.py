@@ -926,7 +926,7 @@ def data_in(run: Source) -> Content | None:
 
 TEXT_STEP = 2**14  # bytes of a text that are compared at a time
 ANCHORS = 1000  # literals of a source, the largest, that lead to copies of it
-BESIDE = 256  # characters around a literal's string that make it a copy of its source
+AROUND = 256  # characters beyond a literal's string that make the text found one of its source
 
 
 class SourceText:
@@ -985,12 +985,12 @@ class SourceFinder:
             at, width = match.address, match.width
             if found and found[-1].key == number and at < found[-1].address + found[-1].size:
                 continue  # it is in the text found last
-            with contextlib.suppress(FileNotFoundError, PermissionError, Problem):  # Index tells
+            with contextlib.suppress(FileNotFoundError, PermissionError, Problem):  # Index says it
                 text = self.text(number, width)
                 place = text.places[literal.offset]
                 start, end = (text.reach(space, at - place, place, step) for step in (-1, 1))
                 size = end - start
-                if size >= width * (max(literal.length, literal.string_length or 0) + BESIDE):
+                if size >= width * (max(literal.length, literal.string_length or 0) + AROUND):
                     found.append(Match(number, start, width, size, whole=size == text.size))
         return found
 
@@ -1023,7 +1023,7 @@ class Mapping(NamedTuple):
 
     @property
     def file_id(self) -> tuple | None:
-        """What tells its file, or shared memory, from any other; None if nothing does."""
+        """The identity of its file or shared memory; None if it has none."""
         # A SysV segment and a memfd may have one inode's number: so the path. Mappings of one
         # device, or of anon_inode:, differ though all of it is the same.
         is_device = self.path.startswith("/dev/") and not self.path.startswith(RAM_PATHS)
@@ -1118,8 +1118,8 @@ class Pages:
                     begin, known = mapping.place(place), seen.setdefault(mapping.file_id, {})
                     for start, end in [match.span() for match in re.finditer(b"f+", pages)]:
                         places = [begin + PAGE_SIZE * n for n in range(start, end)]
-                        # each is searched together with the next one (2), but for the last (1)
                         pages[start:end] = bytes(b"fok"[known.get(at, 0)] for at in places)
+                        # each is searched together with the next one (2), but for the last (1)
                         known.setdefault(places.pop(), 1)
                         known.update(dict.fromkeys(places, 2))
                 for match in NEW_RE.finditer(pages):
@@ -1130,7 +1130,7 @@ class Pages:
                     yield page, end, start
 
     def backing(self, address: int, size: int) -> tuple[str, tuple]:
-        """What most of a copy's pages are, and what tells its memory from other memory.
+        """What backs most of a copy's pages, and the identity of its memory.
 
         A page of a file or of shared memory is the same page in each process that maps it; an
         anonymous one that is mapped more than once was shared by fork, at the same address.
@@ -1408,7 +1408,7 @@ class Heap:
 
     def __init__(self, source: Source, index: Index, count: int) -> None:
         self.source, self.index, self.text = source, index, Cursor(source)
-        self.count = min(count, CUT // 2)  # of characters of base64 that are looked for
+        self.count = min(count, CUT // 2)  # characters of the shortest run that is looked for
         self.damage = ""  # what is wrong first; the figures are those of what could be read
         self.nodes_start, self.string_count = source.size, sys.maxsize  # until they are known
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
@@ -1530,7 +1530,7 @@ class Copy(NamedTuple):
 
     facts: dict[str, object]  # as the JSON has it
     size: int  # bytes; 0: partly in swap, or only a part of a heap's string
-    place: tuple  # what tells its memory from other memory
+    place: tuple  # the identity of its memory: equal where it is shared
 
 
 class Where:
@@ -1569,24 +1569,24 @@ class Where:
         if not sizes or None in sizes:
             return None
         texts: set[tuple] = set()  # of sources: owner, start, end
-        base64, held = 0, 0  # held: what the heaps count once more
+        base64, in_heaps = 0, 0  # in_heaps: what the heaps count too
         for key, copies in self.copies["RAM"].items():
             anonymous = [one for one in copies if one.facts["backing"] == "anonymous"]
-            beside = [one for one in anonymous if not one.facts.get("in_source")]
-            found = {(*one.place, one.place[1] + one.size) for one in beside}
+            outside = [one for one in anonymous if not one.facts.get("in_source")]
+            ranges = {(*one.place, one.place[1] + one.size) for one in outside}
             if isinstance(key, int):
-                texts |= found
+                texts |= ranges
             else:
-                base64 += covered(found)
-                held += min(covered(found), self.sizes(key).get("heaps", (0,))[0])
+                base64 += covered(ranges)
+                in_heaps += min(covered(ranges), self.sizes(key).get("heaps", (0,))[0])
         lengths = Counter(end - start for _, start, end in texts)
         for size, number in self.heap_texts.items():  # characters and a header, rounded up
-            held += size * min(number, sum(lengths[size - header] for header in range(33)))
+            in_heaps += size * min(number, sum(lengths[size - header] for header in range(33)))
         sources = covered(texts) if self.with_inputs else None
         heaps = self.facts["heaps"]
-        heap = sum(one["self_size"] for one in heaps) - held if heaps else None
-        found = {"anonymous": sum(sizes), "sources": sources, "base64": base64, "heap": heap}
-        return {**found, "rest": sum(sizes) - (sources or 0) - base64 - (heap or 0)}
+        heap = sum(one["self_size"] for one in heaps) - in_heaps if heaps else None
+        parts = {"anonymous": sum(sizes), "sources": sources, "base64": base64, "heap": heap}
+        return {**parts, "rest": sum(sizes) - (sources or 0) - base64 - (heap or 0)}
 
 
 def covered(ranges: set[tuple]) -> int:
@@ -1687,7 +1687,7 @@ class Search:
             report.left_out += scanned[0].left_out
 
     def copies_elsewhere(self, space: Pages | Core) -> Iterator[Match]:
-        """Copies in file pages that were searched where they are mapped elsewhere."""
+        """Copies in pages of files that were searched already, where another process maps them."""
         for mapping in space.mappings:
             for match in self.in_files.get(mapping.file_id, ()):
                 start, size = match.address - mapping.place(0), match.size // match.width

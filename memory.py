@@ -1127,7 +1127,7 @@ def run_to_dict(run: Run) -> dict[str, object]:
 
 
 # ---------------------------------------------------------------- the summary
-# A Run goes in, text under 100 columns comes out.
+# A Run goes in, text comes out: under 100 columns but for the command and file names.
 
 SPARKLINE_WIDTH = 60
 TABLE_ROWS = 12
