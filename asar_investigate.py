@@ -1941,8 +1941,8 @@ def where_lines(report: Report, where: Where, rows: Rows, top: int) -> list[str 
     if where.copies:
         lines.append(f"  {totals(rows, where)}")
     if where.other:
-        other = f"{len(where.other)} runs, {size_text(sum(where.other.values()))}"
-        lines.append(f"  base64 in memory that is no whole copy: {other}")
+        other = f"{count_text(len(where.other), 'run')}, {size_text(sum(where.other.values()))}"
+        lines.append(f"  base64 in memory that is not a whole copy: {other}")
     if where.partly & where.copies.keys():
         lines.append("  ?: not in what could be read, and not all could be")
     return lines
@@ -1965,7 +1965,7 @@ def owner_lines(where: Where, key: bytes | int) -> list[str]:
     for column, copies in where.copies.items():
         for facts, size, _ in copies.get(key, ()):
             owner = "{process} {pid}".format(**facts) if "pid" in facts else facts["path"]
-            kind = facts.get("backing", "inside a longer string, or outside of the heap")
+            kind = facts.get("backing", "inside a longer string, or outside the heap")
             kind = "partly in swap" if kind == "swap" else kind
             kind += " two-byte" if facts["width"] == 2 else ""
             kind += " in a source" if facts.get("in_source") else ""
@@ -1985,7 +1985,7 @@ def closing_lines(where: Where) -> list[str | tuple]:
     names = (
         f"resident anonymous memory of {which}",
         "script sources with base64 in them",
-        "base64 strings beside the sources",
+        "base64 strings outside the sources",
         "JavaScript heap without the strings above",
         "the rest",
     )

@@ -304,7 +304,7 @@ def test_a_copy_without_its_beginning_or_end_is_no_whole_copy(size):
     found = of_core(core([(0x1000, f"{text[:300]}\0{text[-300:]}{middle}".encode())]))
     assert found["other"] == {"runs": 3 if middle else 2, "bytes": 1600 if middle else 600}
     assert copies_of(found, 0) == []
-    assert "base64 in memory that is no whole copy: " in call("bundle.js", "--core", "core.1")[1]
+    assert "base64 in memory that is not a whole copy: " in call("bundle.js", "--core", "core.1")[1]
 
 
 def test_the_picture_has_a_question_mark_where_the_table_has_one(bundle, monkeypatch):
