@@ -1107,7 +1107,7 @@ class Pages:
         return b"".join([*parts, bytes(end - at)])
 
     def regions(self, seen: dict[tuple, dict[int, int]]) -> Iterator[tuple[int, ...]]:
-        """Ranges for runs_in: resident pages; those of files if not in `seen`, then added to it."""
+        """Ranges for runs_in: resident pages; of files only those that `seen` lacks, now in it."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
                 flags = self.flags(place, min(mapping.end, place + 2**16 * PAGE_SIZE))
@@ -1337,13 +1337,13 @@ URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 class Base64(NamedTuple):
     """A base64 run in the text of a snapshot's string, or a literal in it."""
 
-    literals: dict[tuple, list[bytes]]  # that begin so: lengths of base64, string -> hashes
+    literals: dict[tuple, list[bytes]]  # lengths (base64, string) -> hashes of those it may be
     prefix: int | None  # characters of the string before it; None: the string has more after it
     length: int
     kind: str
 
     def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
-        """Which literal a string node of so many bytes holds, if one, and the JSON of it."""
+        """The literal that a string node of this size holds, or None; and the node for the JSON."""
         whole = self.prefix is not None and size >= self.length
         facts = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
         for ((base64, string), hashes), width in product(self.literals.items(), (1, 2)):
@@ -1684,7 +1684,7 @@ class Search:
             begin = len(report.scanned)
             report.inputs.append((space.path, begin, begin + len(scanned)))
             report.scanned += scanned
-            report.left_out += scanned[0].left_out
+            report.left_out += scanned[0].left_out  # one for all of them
 
     def copies_elsewhere(self, space: Pages | Core) -> Iterator[Match]:
         """Copies in pages of files that were searched already, where another process maps them."""

@@ -330,8 +330,8 @@ def carried(reading: Reading, anon: int, mapped: int) -> Memory:
 def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
     """Bytes by which the tree's PSS may differ from what is carried forward.
 
-    Faults beyond the growth of anonymous memory may have replaced pages (copy on write). These,
-    freed pages, and pages back from swap may have been shared; mapped ones may be in it already.
+    Faults beyond the growth of anonymous memory may have replaced pages (copy on write). Pages
+    replaced, freed or back from swap may have been shared; new mapped ones may be in PSS already.
     """
     if reading.memory.pss is None:
         return 0
@@ -424,15 +424,15 @@ class Poller:
         others = [one for one in (known.get(stat.ppid), *known.values()) if one and one.reading]
         # It has its origin's stack until it execs: the parent's, or another's if that has ended
         origin = next((one for one in others if one.stat.stack_start == stat.stack_start), None)
-        if origin and stat.stack_start:  # its memory is all shared; any fault of either may copy
+        if origin and stat.stack_start:  # all is shared, until a fault of either copies it
             anon, memory = origin.resident[0], origin.reading.memory
-            if memory.uss is not None:  # carry() adds the growth: only files stay private
+            if memory.uss is not None:  # only files stay private: carry() adds the growth
                 files = max(0, origin.memory.uss - origin.memory.anon)
                 memory = memory._replace(uss=files - (anon - origin.reading.anon))
             origin.reading = origin.reading._replace(memory=memory, shared_anon=anon)
             origin.carry()
             shared = min(process.resident[0], anon)
-            if origin.pid != stat.ppid:  # perhaps no fork: stacks are not always randomised
+            if origin.pid != stat.ppid:  # perhaps not its fork: stacks are not always randomised
                 self.unassigned += shared
         return Reading(Memory(stat.rss, 0, 0, 0, 0, 0, 0), shared, 0, 0, shared)
 
