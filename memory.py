@@ -1536,7 +1536,7 @@ def report(paths: Sequence[str], options: argparse.Namespace) -> bool:
     runs = [Run(path) for path in paths]
     figures = [run.figures for run in runs] if len(runs) > 1 else runs[0].figures
     text = json.dumps(figures, indent=2) + "\n"
-    done, written = True, list(paths) if options.csv else []
+    done, written = True, (list(paths) if options.csv else [])
     for path in filter(None, (options.json, options.out)):
         try:
             write_file(path, picture(runs, path) if path == options.out else text.encode())
