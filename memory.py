@@ -298,7 +298,8 @@ REFRESH_SECONDS = 1  # but no more often than this
 READ_TRIES = 4  # where too much moves while it is read
 READ_SECONDS = 0.2  # from the start of a sample; after that nothing is read again in it
 COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may change at rest
-HUGE_PAGES_RE = re.compile(rb"^thp_(?:fault|collapse)_alloc (\d+)$", re.M)  # of /proc/vmstat
+VMSTAT_RE = re.compile(rb"^(nr_mapped|thp_fault_alloc|thp_collapse_alloc) (\d+)$", re.M)
+MAPPED_ERROR = 125 * PAGE_SIZE * os.sysconf("SC_NPROCESSORS_ONLN")  # not in nr_mapped yet
 HUGE_PAGE = PAGE_SIZE * PAGE_SIZE // 8  # what one page of 8-byte page table entries maps
 
 
@@ -461,7 +462,8 @@ class Sampler(Poller):
         self.total = self.peak = 0  # PSS: of the last sample, and the largest so far
         self.uncertain = 0  # bytes by which the total may be off; 0 if within the limit
         self.refused = ""  # why PSS could not be read
-        self.huge_pages = 0  # /proc/vmstat's count at the last sample
+        self.huge_pages = 0  # /proc/vmstat's count at the last poll
+        self.mapped = 0, 0  # bytes of files and shared memory mapped on the machine, last two polls
         self.outsiders_share = 0  # anonymous memory shared with processes outside the tree
         self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
 
@@ -469,7 +471,7 @@ class Sampler(Poller):
         """Poll all processes; read all if that is worth it, or asked for. Returns the living."""
         now = time.monotonic()
         living = self.poll()
-        self.count_huge_pages(living)
+        self.count_pages(living)
         self.total, uncertain, limit = self.sums(living)
         at_peak, since = self.total > self.peak, now - self.read_end
         threshold = self.total * (WORTH_AT_PEAK if at_peak else WORTH_READING)
@@ -487,12 +489,18 @@ class Sampler(Poller):
         """The sum of PSS, its uncertainty, and the uncertainty allowed, in bytes."""
         total = sum(process.memory.part for process in living)
         uncertain = self.unassigned + sum(process.uncertain for process in living)
+        known = [process for process in living if process.memory.pss is not None]
+        # What new processes map may all be new to PSS, but no more than the machine has mapped
+        if new := sum(process.resident[1] for process in known if not process.reading.mapped):
+            room = max(self.mapped) - sum(p.memory.file + p.memory.shmem for p in known)
+            uncertain -= max(0, new - max(0, room))
         return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
-    def count_huge_pages(self, living: Sequence[Process]) -> None:
+    def count_pages(self, living: Sequence[Process]) -> None:
         """Count new huge pages as uncertain: one fault may copy HUGE_PAGE bytes, or hide copies."""
-        before = self.huge_pages
-        self.huge_pages = sum(map(int, HUGE_PAGES_RE.findall(read_file("/proc/vmstat"))))
+        counts = {key: int(value) for key, value in VMSTAT_RE.findall(read_file("/proc/vmstat"))}
+        self.mapped = self.mapped[1], counts.pop(b"nr_mapped") * PAGE_SIZE + MAPPED_ERROR
+        before, self.huge_pages = self.huge_pages, sum(counts.values())
         shared = sum(process.reading.shared_anon for process in living)
         self.unassigned += min(shared, (self.huge_pages - before) * HUGE_PAGE)
 
@@ -514,6 +522,7 @@ class Sampler(Poller):
             most, total = max(shared, default=0), sum(shared)
             unmatched = max(0, most - (total - most) - hidden)
             living[:] = self.poll()  # drops those that have ended, and carries the others forward
+            self.count_pages(living)
             if before != self.population():
                 self.unassigned += most**2 // max(1, total)  # one share, if all share alike
             else:

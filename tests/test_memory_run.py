@@ -99,6 +99,11 @@ def while_held(path: str) -> pandas.Series:
     return sums[(sums.index > end - 1.7) & (sums.index < end - 0.2)].median()
 
 
+def no_counts(sampler: memory.Sampler, _: object) -> None:
+    """In place of those of the whole machine."""
+    sampler.mapped = 2**40, 2**40
+
+
 @contextlib.contextmanager
 def at_rest(*words: object) -> Iterator[Workload]:
     """A workload whose processes are stopped: not even a page fault is in between."""
@@ -225,6 +230,25 @@ def test_of_a_process_that_is_not_read_yet_what_it_has_mapped_is_open():
     assert memory.unexplained(nothing, 8 * PAGE, 5 * PAGE, 13) == 5 * PAGE
 
 
+def test_what_new_processes_map_is_not_more_than_the_machine_has_mapped():
+    with at_rest("--private", 1) as workload:
+        sampler = sampler_of(workload.pid)
+        living = sampler.poll()
+        new = sum(process.resident[1] for process in living)
+        others = sampler.unassigned + sum(process.uncertain for process in living) - new
+        in_sum = sum(process.memory.file + process.memory.shmem for process in living)
+        assert new > 4 * MIB and others >= 0
+        for room, expected in ((2**40, new), (MIB, MIB), (-MIB, 0)):
+            sampler.mapped = in_sum + room, in_sum + room - 1  # at two polls: the larger counts
+            assert sampler.sums(living)[1] == others + expected
+        living = sampler.sample(everything=True)
+        assert MIB < max(sampler.mapped) < 2**40  # the machine's
+        for memory_ in (living[0].memory, memory.Memory(2**30)):  # one that was read, or cannot be
+            living[0].memory, living[0].uncertain, sampler.mapped = memory_, 5 * MIB, (0, 0)
+            assert sampler.sums(living[:1])[1] == sampler.unassigned + 5 * MIB
+            living[0].reading = living[0].reading._replace(mapped=0)
+
+
 @pytest.mark.parametrize(("before", "shared"), [(0, True), (40, False)])
 def test_what_moved_between_the_poll_and_the_read_stays_uncertain(before, shared):
     """By 9 faults, as if they had come since: of memory that is shared now, or was before."""
@@ -300,7 +324,7 @@ def test_counters_that_are_always_astray_do_no_harm(monkeypatch, astray):
             return text.replace(b"RssAnon:", b"RssAnon:\t%d kB\nWas:" % size)
         return text
 
-    monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
+    monkeypatch.setattr(memory.Sampler, "count_pages", no_counts)
     with at_rest("--private", 100) as workload:
         sampler = sampler_of(workload.pid)
         pid = max(sampler.sample(), key=lambda process: process.memory.rss).pid
@@ -369,7 +393,7 @@ def test_what_is_worth_a_read_has_a_budget_and_what_must_be_read_has_none(monkey
 
     monkeypatch.setattr(memory, "full_read", as_at_first)
     monkeypatch.setattr(memory, "REFRESH_SECONDS", 3600)
-    monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
+    monkeypatch.setattr(memory.Sampler, "count_pages", no_counts)
     with at_rest("--private", 50) as workload:
         sampler = sampler_of(workload.pid)
         sampler.sample()
@@ -408,7 +432,7 @@ def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, s
 
     monkeypatch.setattr(memory, "READ_SECONDS", seconds)
     monkeypatch.setattr(memory, "REFRESH_SECONDS", 3600)
-    monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
+    monkeypatch.setattr(memory.Sampler, "count_pages", no_counts)
     with at_rest("--private", 50) as workload:
         sampler = sampler_of(workload.pid)
         process, other = sampler.sample()
@@ -423,8 +447,8 @@ def test_what_moved_while_it_was_read_is_read_again_in_time(monkeypatch, read, s
 
 def test_new_huge_pages_leave_open_what_they_may_have_copied_or_hidden(monkeypatch):
     """Of the kernel's counts, which are the whole machine's, as they are given here."""
-    counts = [3, 7]
-    monkeypatch.setattr(memory, "HUGE_PAGES_RE", SimpleNamespace(findall=lambda _: counts))
+    counts = {b"nr_mapped": 0, b"thp_fault_alloc": 3, b"thp_collapse_alloc": 7}
+    monkeypatch.setattr(memory, "VMSTAT_RE", SimpleNamespace(findall=lambda _: counts.items()))
     monkeypatch.setattr(memory, "HUGE_PAGE", 2 * MIB)
     with at_rest("--shared", 80, "--forks", 1) as workload:
         sampler = sampler_of(workload.pid)
@@ -433,18 +457,19 @@ def test_new_huge_pages_leave_open_what_they_may_have_copied_or_hidden(monkeypat
         assert sampler.huge_pages == 10 and shared > 40 * MIB
         sampler.total = 0  # as if they were all that is there
         for pages, expected in ((0, 0), (10, 20 * MIB), (1000, shared)):
-            counts[0] += pages
+            counts[b"thp_fault_alloc"] += pages
             sampler.unassigned = 0
-            sampler.count_huge_pages(living)
+            sampler.count_pages(living)
             assert sampler.unassigned == expected
-        sampler.huge_pages, counts[:], sampler.unassigned = 0, [1, 0], 0  # the first since boot
-        sampler.count_huge_pages(living)
+        counts.update({b"thp_fault_alloc": 1, b"thp_collapse_alloc": 0})
+        sampler.huge_pages = sampler.unassigned = 0  # the first since boot
+        sampler.count_pages(living)
         assert sampler.unassigned == 2 * MIB
 
 
 def test_everything_is_read_anew_as_often_as_that_is_cheap(monkeypatch, read):
     monkeypatch.setattr(memory, "REFRESH_SECONDS", 100)
-    monkeypatch.setattr(memory.Sampler, "count_huge_pages", lambda *_: None)  # the whole machine's
+    monkeypatch.setattr(memory.Sampler, "count_pages", no_counts)
     with at_rest("--private", 50) as workload:
         sampler = sampler_of(workload.pid)
         sampler.sample()
