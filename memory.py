@@ -201,14 +201,16 @@ class Process:
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
-        self.exiting = 0  # polls in a row that saw it exit; up to 999, as kernel threads look so
+        self.state, self.parent = "", 0  # at the last poll: alive, X, Z; its parent's pid
+        self.came_or_went = False  # since the poll before, or while it exits
         self.name = "?"
         self.update_name()
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
         """Read /proc/PID/stat; None for a zombie or vfork child. OSError: it or self.tid ended."""
         stat, self.tid = read_stat(self.pid), self.pid
-        self.exiting = min(999, self.exiting + 1) if stat.state == "X" else 0
+        state, self.parent = stat.state if stat.state in "ZX" else "alive", stat.ppid
+        self.came_or_went, self.state = state == "X" or state != self.state, state
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
         if stat.state in "ZX":
@@ -404,10 +406,14 @@ class Poller:
 
     def follow(self, process: Process, stat: Stat | None) -> None:
         """Carry a process forward to what a poll saw. None: it has no memory of its own."""
+        if process.came_or_went:
+            self.note_fork(self.tree.known.get(process.parent))
         if stat is None:
             self.end(process)
             return
         before, process.stat = process.stat, stat
+        if before and stat.reaped != before.reaped:  # a fork that was not seen
+            self.note_fork(process)
         if process.reading and stat.stack_start != before.stack_start:  # an exec
             self.end(process)
         if process.reading and (stat.rss, stat.faults) == (before.rss, before.faults):
@@ -418,6 +424,12 @@ class Poller:
             process.update_name()
             process.reading = self.first_reading(process)
         process.carry()
+
+    def note_fork(self, parent: Process | None) -> None:
+        """A fork that came or went while its parent was read may have had a share of its memory."""
+        if parent and parent.reading and parent.read_at > self.polled_at:
+            memory = parent.reading.memory
+            self.unassigned += min(parent.reading.shared_anon, memory.part - (memory.uss or 0))
 
     def first_reading(self, process: Process) -> Reading:
         """PSS 0, to be carried forward by growth; what a fork shares is in its origin's PSS."""
@@ -507,36 +519,26 @@ class Sampler(Poller):
     def read_all(self, living: list[Process], now: float) -> None:
         """Read all processes together, and again if too much has changed meanwhile.
 
-        Only forks share anonymous memory. One that starts or ends during the reads, even if it
-        has exec'd by then, shifts one share between those before and after. If one process
-        shares more than all others together, one was missed or (--pid) is outside the tree.
+        Only forks share anonymous memory. If one process shares more than all others together, a
+        fork was missed or (--pid) is outside the tree.
         """
         cpu = time.process_time()
         for _ in range(READ_TRIES):
-            self.unassigned, before = 0, self.population()
+            self.unassigned = 0
             for process in reversed(living):  # children first: a fork blocks reads of its parent
                 self.read_one(process)
             self.read_end = time.monotonic()
             shared = [process.reading.shared_anon for process in living]
             hidden = sum(p.memory.rss for p in living if p.memory.pss is None)  # may share them
-            most, total = max(shared, default=0), sum(shared)
-            unmatched = max(0, most - (total - most) - hidden)
+            unmatched = max(0, 2 * max(shared, default=0) - sum(shared) - hidden)
             living[:] = self.poll()  # drops those that have ended, and carries the others forward
+            self.unassigned = max(self.unassigned, unmatched - self.outsiders_share)
+            self.outsiders_share = 0 if self.tree.of_command else unmatched
             self.count_pages(living)
-            if before != self.population():
-                self.unassigned += most**2 // max(1, total)  # one share, if all share alike
-            else:
-                self.unassigned += max(0, unmatched - self.outsiders_share)
-                self.outsiders_share = 0 if self.tree.of_command else unmatched
             _, uncertain, limit = self.sums(living)
             if uncertain <= limit or self.read_end - now > READ_SECONDS:
                 break
         self.read_cost = time.process_time() - cpu
-
-    def population(self) -> set[tuple[object, ...]]:
-        """Differs when a process has come, exited or ended: an unseen one, when it is reaped."""
-        known = self.tree.known.values()
-        return {(p, p.stat and p.stat.reaped, p.memory is None, p.exiting) for p in known}
 
     def read_one(self, process: Process) -> None:
         """Read one process, unless it has ended meanwhile: then the next poll drops it."""

@@ -288,6 +288,32 @@ def test_a_fork_that_comes_and_goes_beside_idle_ones(monkeypatch, tries):
         assert abs(missing) < 2 * MIB if tries else 15 * MIB < missing < sampler.uncertain + MIB
 
 
+def test_a_fork_of_large_memory_beside_a_pool_that_shares_alike(monkeypatch):
+    """Its parent is read with half; what each of the many others has is much less than that."""
+    full_read = memory.full_read
+
+    def forking(process):
+        if process.pid == large.pid:
+            large.send_signal(signal.SIGUSR1)
+            wait_for(large.children)
+        return full_read(process)
+
+    monkeypatch.setattr(memory, "READ_SECONDS", 0)
+    with obeying() as (parent, sampler, do):
+        do("signal.pthread_sigmask(signal.SIG_BLOCK, [10])")
+        do("fork(lambda: (rewrite(), signal.sigwait([10]), fork(), wait()))")
+        (large,) = psutil.Process(parent.pid).children()
+        do("for _ in range(20): fork()")
+        wait_for(lambda: large.memory_full_info().uss > 90 * MIB)
+        check(sampler, everything=True)
+        monkeypatch.setattr(memory, "full_read", forking)
+        shown = sum(process.memory.part for process in sampler.sample(everything=True))
+        missing = full_sum(sampler) - shown
+        (child,) = large.children()
+        child.kill()
+        assert 40 * MIB < missing < sampler.uncertain + MIB
+
+
 THREAD_IN_A_VFORK = """
 import ctypes, os, threading, time
 a = bytearray(50 << 20)
