@@ -301,7 +301,6 @@ READ_TRIES = 4  # where too much moves while it is read
 READ_SECONDS = 0.2  # from the start of a sample; after that nothing is read again in it
 COUNTER_ERROR = 2**20  # bytes by which the kernel's counters of RSS may change at rest
 VMSTAT_RE = re.compile(rb"^(nr_mapped|thp_fault_alloc|thp_collapse_alloc) (\d+)$", re.M)
-MAPPED_ERROR = 125 * PAGE_SIZE * os.sysconf("SC_NPROCESSORS_ONLN")  # not in nr_mapped yet
 HUGE_PAGE = PAGE_SIZE * PAGE_SIZE // 8  # what one page of 8-byte page table entries maps
 
 
@@ -387,13 +386,12 @@ class Poller:
         self.tree = tree
         self.unassigned = 0  # uncertain bytes that belong to no single process
         self.largest = self.kernel_peak = 0  # largest RSS of one process: sampled, by the kernel
-        self.polled_at = 0.0  # the middle of the last poll
+        self.polled_at = 0.0  # the last poll: what was read is carried forward to there
         self.missed = (0, 0, 0, 0, "")  # most unseen RSS: mark - sampled, mark, sampled; pid, name
 
     def poll(self) -> list[Process]:
         """Find the processes and carry each forward to now. Returns those with memory."""
         self.tree.find()
-        begin = time.monotonic()
         for process in list(self.tree.known.values()):
             try:
                 self.follow(process, process.poll(self.tree.known))
@@ -401,7 +399,7 @@ class Poller:
                 if not process.is_alive():
                     self.end(process)
                     del self.tree.known[process.pid]
-        self.polled_at = (begin + time.monotonic()) / 2
+        self.polled_at = time.monotonic()
         return [process for process in self.tree.known.values() if process.memory]
 
     def follow(self, process: Process, stat: Stat | None) -> None:
@@ -474,8 +472,7 @@ class Sampler(Poller):
         self.total = self.peak = 0  # PSS: of the last sample, and the largest so far
         self.uncertain = 0  # bytes by which the total may be off; 0 if within the limit
         self.refused = ""  # why PSS could not be read
-        self.huge_pages = 0  # /proc/vmstat's count at the last poll
-        self.mapped = 0, 0  # bytes of files and shared memory mapped on the machine, last two polls
+        self.huge_pages = self.mapped = 0  # /proc/vmstat's counts of pages at the last poll
         self.outsiders_share = 0  # anonymous memory shared with processes outside the tree
         self.read_cost = self.read_end = 0.0  # of the last read: CPU seconds, time
 
@@ -501,27 +498,21 @@ class Sampler(Poller):
         """The sum of PSS, its uncertainty, and the uncertainty allowed, in bytes."""
         total = sum(process.memory.part for process in living)
         uncertain = self.unassigned + sum(process.uncertain for process in living)
-        known = [process for process in living if process.memory.pss is not None]
-        # What new processes map may all be new to PSS, but no more than the machine has mapped
-        if new := sum(process.resident[1] for process in known if not process.reading.mapped):
-            room = max(self.mapped) - sum(p.memory.file + p.memory.shmem for p in known)
-            uncertain -= max(0, new - max(0, room))
+        new = [p for p in living if p.memory.pss is not None and not p.reading.mapped]
+        mapped = sum(process.resident[1] for process in new)  # no more than on the whole machine
+        uncertain -= max(0, mapped - self.mapped * PAGE_SIZE)
         return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
     def count_pages(self, living: Sequence[Process]) -> None:
         """Count new huge pages as uncertain: one fault may copy HUGE_PAGE bytes, or hide copies."""
         counts = {key: int(value) for key, value in VMSTAT_RE.findall(read_file("/proc/vmstat"))}
-        self.mapped = self.mapped[1], counts.pop(b"nr_mapped") * PAGE_SIZE + MAPPED_ERROR
-        before, self.huge_pages = self.huge_pages, sum(counts.values())
+        before, self.mapped = self.huge_pages, counts.pop(b"nr_mapped")
+        self.huge_pages = sum(counts.values())
         shared = sum(process.reading.shared_anon for process in living)
         self.unassigned += min(shared, (self.huge_pages - before) * HUGE_PAGE)
 
     def read_all(self, living: list[Process], now: float) -> None:
-        """Read all processes together, and again if too much has changed meanwhile.
-
-        Only forks share anonymous memory. If one process shares more than all others together, a
-        fork was missed or (--pid) is outside the tree.
-        """
+        """Read all processes together, and again if too much has changed meanwhile."""
         cpu = time.process_time()
         for _ in range(READ_TRIES):
             self.unassigned = 0
@@ -530,6 +521,7 @@ class Sampler(Poller):
             self.read_end = time.monotonic()
             shared = [process.reading.shared_anon for process in living]
             hidden = sum(p.memory.rss for p in living if p.memory.pss is None)  # may share them
+            # If one shares more than all others, a fork was missed or (--pid) is outside the tree
             unmatched = max(0, 2 * max(shared, default=0) - sum(shared) - hidden)
             living[:] = self.poll()  # drops those that have ended, and carries the others forward
             self.unassigned = max(self.unassigned, unmatched - self.outsiders_share)
@@ -693,7 +685,6 @@ class Recording:
 # ---------------------------------------------------------------- one measurement
 # Starts the command; samples at fixed times until its tree ends, a signal comes, or time is up.
 
-PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 SI_KERNEL = 128  # sigaction(2): a Ctrl-C, which the whole foreground process group got
 SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # unless ignored (nohup)
 TERM_SECONDS = 5  # from one step of ending a command to the next
@@ -708,7 +699,7 @@ class Command:
         self.name = os.path.basename(argv[0])
         self.status: int | None = None  # as a shell has it: 128 + n when a signal ended it
         self.high_water = 0  # RSS, of it, orphans, and what they waited for
-        LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        LIBC.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
         signals = {"setsigmask": signal_mask, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}
         try:
             self.pid = os.posix_spawnp(argv[0], argv, os.environ, **signals)
@@ -778,14 +769,14 @@ class Session:
     """One measurement: takes the samples, and handles the signals that end it."""
 
     def __init__(self, options: argparse.Namespace, recording: Recording) -> None:
-        self.interval, self.duration = options.interval, options.duration
-        self.recording = recording
+        self.recording, self.interval, self.duration = recording, options.interval, options.duration
         undisturbed = options.pid or not (os.isatty(0) or os.isatty(1))  # no command on the tty
         self.line = StatusLine(undisturbed and not (options.quiet or options.no_status))
         self.signals = {n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN}
         self.last_request = 0, 0.0  # the last signal that asked for the end, and when
         self.ended = ""  # why the measuring is over: end, duration, signal, stopped
         self.status = self.due = 0  # the exit status; samples due so far
+        self.sampled = 0.0  # time of the last sample: no two have the same
         self.mappings_due = 0.0, 0.0  # above which PSS, and when, to read it by mapping again
         self.announced = False  # the survivors; run() sets tree, base, start, cpu, command, sampler
 
@@ -805,8 +796,9 @@ class Session:
             if not self.ended and self.command and self.over():  # perhaps by that signal
                 self.ended = "end"
             if self.ended == "signal" or (not self.ended and now >= due_at):
-                self.due = max(self.due, int(now / self.interval)) + 1  # missed ones were due too
                 self.sample()
+                now = time.monotonic() - self.start  # what it has missed was due too
+                self.due = max(self.due, int(now / self.interval)) + 1
         self.line.clear()
         finish(self)
 
@@ -823,7 +815,7 @@ class Session:
         sampler, (above, at) = self.sampler, self.mappings_due
         with_mappings = last or (sampler.total >= above and begin >= at)
         living = sampler.sample(everything=with_mappings)
-        now = sampler.polled_at - self.start  # what was read is carried forward to there
+        now = self.sampled = max(sampler.polled_at - self.start, self.sampled + 0.001)
         if with_mappings:
             cpu = time.process_time()
             mappings = by_mapping(self.tree, sampler.total, begin + READ_SECONDS)
@@ -958,8 +950,6 @@ def number_in(meta: dict[str, str], key: str) -> float | None:
 
 def data_lines(path: str, meta: dict[str, str]) -> Iterator[str]:
     """The header and rows; comments go into meta as they are reached between them."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise Problem(f"{path}: not a regular file (it is read twice)", 2)
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as file:  # or with a BOM
             for line in iter(lambda: file.readline(MAX_LINE), ""):
@@ -1411,11 +1401,9 @@ def draw_processes(panel, run: Run) -> None:
 FORMATS = (".png", ".svg", ".pdf")
 QUOTED_RE = re.compile(r"'[^']*'|\"[^\"]*\"")
 SHELL_RE = re.compile(r"[|>]|&&|^\s*\w+=")
-EXAMPLES = """\
-examples:
+EXAMPLES = """examples:
   ./memory.py --cmd scratch3 --out graph.png
-  ./memory.py --pid $(pgrep -o scratch) --duration 60 --out graph.png
-"""
+  ./memory.py --pid $(pgrep -o scratch) --duration 60 --out graph.png"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -1466,14 +1454,14 @@ def check_usage(options: argparse.Namespace, words: Sequence[str]) -> None:
     in_range = 0.001 <= options.interval < 1e9 and least <= options.duration
     out, csv, recordings = options.out or "", options.csv or "", options.recordings or []
     no_format = out and os.path.splitext(out)[1].lower() not in FORMATS
-    no_file = csv == "-" or (os.path.exists(csv) and not os.path.isfile(csv))
+    no_files = [p for p in (csv, *recordings) if os.path.exists(p) and not os.path.isfile(p)]
     wrong = {
         "give one of: COMMAND, --cmd, --pid, --in (see --help)": given.count(None) != 3,
         "the command is empty": options.pid is None and not recordings and not any(words[:1]),
         "--interval is 0.001 or more, --duration above 0 (with --pid or 0)": not in_range,
         "the name of a file is empty": "" in [options.out, options.csv, options.json, *recordings],
         "--csv needs a run: --in takes no samples": csv and options.recordings,
-        f"{csv}: must be a regular file": no_file,
+        f"{' '.join(no_files) or csv}: must be a regular file": no_files or csv == "-",
         f"{out}: the ending must be one of {', '.join(FORMATS)}": no_format,
     }
     outputs = [path for path in (out, csv, options.json) if path not in ("", "-", None)]

@@ -276,7 +276,7 @@ time.sleep(60)"""
             csv = Path(f"{number}.csv")
             words = ["--pid", target.pid, "--interval", 60, "--csv", csv, "--out", "g.png"]
             process = start(*words)
-            wait_for(lambda csv=csv: csv.exists() and "system" in csv.read_text())
+            wait_for(lambda csv=csv: csv.exists() and ',0,"system",' in csv.read_text())
             process.send_signal(number)
             _, err = process.communicate(timeout=LIMIT)
             assert process.returncode == 0 and "PSS" in err

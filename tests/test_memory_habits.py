@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -180,6 +181,39 @@ def test_samples_that_were_missed_before_the_end_were_due(monkeypatch):
     assert memory.main(["--quiet", "--csv", "s.csv", "sleep", "0.5"]) == 0
     due = int(re.search(r"# samples due: (\d+)", Path("s.csv").read_text())[1])
     assert 6 <= due < 12
+
+
+def times_of_samples() -> list[float]:
+    return [float(time_) for time_ in re.findall(r"(?m)^([\d.]+),0,", Path("s.csv").read_text())]
+
+
+def test_no_two_samples_have_the_same_time(monkeypatch):
+    """Else a sum by time has both: one of 5 MiB is 10."""
+    sample = memory.Sampler.sample
+
+    def sampled(sampler, **options):
+        found = sample(sampler, **options)
+        sampler.polled_at -= sampler.polled_at % 0.1  # as if they were as near as that
+        return found
+
+    monkeypatch.setattr(memory.Sampler, "sample", sampled)
+    assert memory.main(["--quiet", "--interval", "0.02", "--csv", "s.csv", "sleep", "0.5"]) == 0
+    times = times_of_samples()
+    assert len(times) > 10 and len({*times}) == len(times)
+
+
+def test_after_a_sample_that_took_long_the_next_one_waits_for_its_time(monkeypatch):
+    """It would show the same as that, whose last poll has just been."""
+    sample, seconds = memory.Sampler.sample, itertools.cycle((0.25, 0))
+
+    def sampled(sampler, **options):
+        time.sleep(next(seconds))
+        return sample(sampler, **options)
+
+    monkeypatch.setattr(memory.Sampler, "sample", sampled)
+    assert memory.main(["--quiet", "--csv", "s.csv", "--duration", "3", "sleep", "9"]) == 0
+    times = times_of_samples()[:-1]  # the last is at the end
+    assert sum(b - a < 0.02 for a, b in zip(times, times[1:])) < 2
 
 
 HIDDEN = """

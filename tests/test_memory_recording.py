@@ -259,7 +259,7 @@ def test_only_regular_files_are_read(capsys):
     os.mkfifo("fifo")
     for path in ("/dev/zero", "fifo", "."):
         assert memory.main(["--in", path]) == 2
-        said = f"memory.py: {path}: not a regular file (it is read twice)\n"
+        said = f"memory.py: {path}: must be a regular file\n"
         assert capsys.readouterr().err == said
 
 

@@ -101,7 +101,7 @@ def while_held(path: str) -> pandas.Series:
 
 def no_counts(sampler: memory.Sampler, _: object) -> None:
     """In place of those of the whole machine."""
-    sampler.mapped = 2**40, 2**40
+    sampler.mapped = 2**40
 
 
 @contextlib.contextmanager
@@ -236,15 +236,14 @@ def test_what_new_processes_map_is_not_more_than_the_machine_has_mapped():
         living = sampler.poll()
         new = sum(process.resident[1] for process in living)
         others = sampler.unassigned + sum(process.uncertain for process in living) - new
-        in_sum = sum(process.memory.file + process.memory.shmem for process in living)
         assert new > 4 * MIB and others >= 0
-        for room, expected in ((2**40, new), (MIB, MIB), (-MIB, 0)):
-            sampler.mapped = in_sum + room, in_sum + room - 1  # at two polls: the larger counts
+        for mapped, expected in ((2**40, new), (MIB, MIB), (0, 0)):
+            sampler.mapped = mapped // PAGE
             assert sampler.sums(living)[1] == others + expected
         living = sampler.sample(everything=True)
-        assert MIB < max(sampler.mapped) < 2**40  # the machine's
+        assert MIB < sampler.mapped * PAGE < 2**40  # the machine's
         for memory_ in (living[0].memory, memory.Memory(2**30)):  # one that was read, or cannot be
-            living[0].memory, living[0].uncertain, sampler.mapped = memory_, 5 * MIB, (0, 0)
+            living[0].memory, living[0].uncertain, sampler.mapped = memory_, 5 * MIB, 0
             assert sampler.sums(living[:1])[1] == sampler.unassigned + 5 * MIB
             living[0].reading = living[0].reading._replace(mapped=0)
 
