@@ -1330,7 +1330,6 @@ END = rb'("\s*[,\]])'  # of a string
 TEXT_OR_END = rb"%b%b?|%b" % (TEXT, END, END)  # "?": or a missing END backtracks through TEXT
 NUMBER = rb"\s*-?(?:0|[1-9]\d*)\s*"
 NUMBERS = rb"(?:%b,)+(?=%b)|%b(?=\])" % (NUMBER, NUMBER, NUMBER)
-HEADER = range(12, 33)  # a string node less its characters: header and padding; 32 if external
 URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 
 
@@ -1342,13 +1341,13 @@ class Base64(NamedTuple):
     length: int
     kind: str
 
-    def in_node(self, node_id: int, size: int) -> tuple[bytes | None, dict[str, object]]:
+    def in_node(self, node_id: int, size: int, header: int) -> tuple[bytes | None, dict]:
         """The literal that a string node of this size holds, or None; and the node for the JSON."""
         whole = self.prefix is not None and size >= self.length
         facts = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
         for ((base64, string), hashes), width in product(self.literals.items(), (1, 2)):
             lengths = base64 + (self.prefix or 0), string
-            if not whole or any(size - length * width in HEADER for length in lengths):
+            if not whole or any(header <= size - length * width <= 32 for length in lengths):
                 hashes.append(hashes.pop(0))  # each in its turn, as nothing tells them apart
                 return hashes[-1], {**facts, "width": width if whole else None}
         return None, {**facts, "width": None}
@@ -1410,6 +1409,7 @@ class Heap:
         self.source, self.index, self.text = source, index, Cursor(source)
         self.count = min(count, CUT // 2)  # characters of the shortest run that is looked for
         self.damage = ""  # what is wrong first; the figures are those of what could be read
+        self.arrays = 0  # the bits of all arrays' sizes: of 4 bytes a word, or 8
         self.nodes_start, self.string_count = source.size, sys.maxsize  # until they are known
         self.texts: dict[int, list[Base64]] = {}  # number of a string -> its base64
         self.held = array("Q")  # of each node with base64: number of its string, id, size
@@ -1467,8 +1467,7 @@ class Heap:
     def read_nodes(self) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""
         types, totals = list(self.types), list(self.types.values())
-        numbers = chain.from_iterable(self.numbers())
-        nodes = map(self.columns, zip(*[numbers] * len(self.fields)))
+        nodes = map(self.columns, zip(*[chain.from_iterable(self.numbers())] * len(self.fields)))
         for kind, name, node_id, size in nodes:
             if kind >= len(types) or name >= self.string_count:
                 raise Problem(f"node @{node_id}: invalid type or name")
@@ -1477,7 +1476,9 @@ class Heap:
             total["self_size"] += size
             if size >= 2**14 and types[kind] in ("string", "native"):  # may be a source's text
                 self.texts_by_size[size] += 1
-            if name in self.texts and types[kind] in STRING_TYPES:
+            if types[kind] == "array":
+                self.arrays |= size
+            elif name in self.texts and types[kind] in STRING_TYPES:
                 self.held.extend((name, node_id, size))
 
     def numbers(self) -> Iterator[array]:
@@ -1501,21 +1502,21 @@ class Heap:
 
     def base64(self) -> Iterator[tuple[bytes | None, dict]]:
         """Base64.in_node for each base64 of each string node."""
+        header = 12 if self.arrays % 8 or not self.arrays else 16  # 4 bytes a word, or 8
         for name, node_id, size in zip(*[iter(self.held)] * 3):
-            yield from (text.in_node(node_id, size) for text in self.texts[name])
+            yield from (text.in_node(node_id, size, header) for text in self.texts[name])
 
     def as_json(self) -> dict[str, object]:
         """Its totals, those of the strings as DevTools' statistics count them."""
         whole = ({**one, "in_inputs": bool(sha)} for sha, one in self.base64() if one["whole"])
         sizes = array("Q", (one["self_size"] for _, one in self.base64() if one["whole"]))
         largest = nlargest(1000, whole, key=itemgetter("self_size"))
-        strings = (self.types[name] for name in STRING_TYPES if name in self.types)
         return {
             "path": self.source.path,
             "complete": not self.damage,
             "nodes": sum(total["count"] for total in self.types.values()),
             "self_size": sum(total["self_size"] for total in self.types.values()),
-            "strings": sum(total["self_size"] for total in strings),
+            "strings": sum(self.types[n]["self_size"] for n in self.types if n in STRING_TYPES),
             "base64": {"strings": len(sizes), "self_size": sum(sizes), "largest": largest},
             "types": self.types,
         }
