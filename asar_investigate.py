@@ -72,10 +72,7 @@ class Source(NamedTuple):
 
     def pieces(self, start: int, end: int, size: int = WINDOW) -> Iterator[tuple[int, bytes]]:
         """The characters from start to end in pieces, each with its offset."""
-        while start < end:
-            piece = self.read(start, min(size, end - start))
-            if not piece:
-                return
+        while start < end and (piece := self.read(start, min(size, end - start))):
             yield start, piece
             start += len(piece)
 
@@ -1203,7 +1200,7 @@ def process_of(pid: int) -> dict[str, object]:
 # ---------------------------------------------------------------- core files
 # A core file (elf(5), core(5)) -> its memory by address, and which of it belongs to files.
 
-PT_LOAD, PT_NOTE, NT_FILE = 1, 4, 0x46494C45
+PT_LOAD, PT_NOTE, PF_R, NT_FILE = 1, 4, 4, 0x46494C45
 
 
 class Core:
@@ -1213,11 +1210,12 @@ class Core:
         self.source, self.path, self.file = source, source.path, source.path
         self.segments: list[Mapping] = []
         self.mappings: list[Mapping] = []  # what was mapped (NT_FILE)
-        self.damage, self.searched, lost = "", 0, 0
+        self.damage, self.searched, lost, self.left_out = "", 0, 0, []  # addresses, bytes
         wide, headers = program_headers(source)
-        for kind, offset, address, size in headers:
+        for kind, offset, address, size, memory, flags in headers:
             there = max(0, min(size, source.size - offset))
             if kind == PT_LOAD:
+                self.left_out.append((address, max(0, memory - size) if flags & PF_R else 0))
                 lost += size - there
                 self.segments += [Mapping(address, address + there, offset)] if there else []
             elif kind == PT_NOTE and not self.mappings:
@@ -1277,22 +1275,25 @@ class Core:
             "searched": self.searched,
             "file_mappings": sum(mapping.end - mapping.start for mapping in self.mappings),
             "file_mappings_dumped": sum(part.end - part.start for part in of_files),
+            "left_out": sum(n for at, n in self.left_out if not mapping_at(self.mappings, at).path),
         }
 
 
 def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, ...]]]:
-    """Whether a core is 64-bit, and kind, offset, address, size of each header."""
+    """Whether a core is 64-bit; kind, offset, address, size, size in memory, flags of headers."""
     ident = source.read(0, 64)
-    # 32 or 64 bits, little-endian, ET_CORE
-    if len(ident) < 64 or not re.match(rb"\x7fELF[\x01\x02]\x01.{10}\x04\0", ident, re.S):
+    if len(ident) < 64 or not re.match(
+        rb"\x7fELF[\x01\x02]\x01.{10}\x04\0", ident, re.S
+    ):  # ET_CORE
         raise Problem("byte 0: not a little-endian ELF core file")
     wide = ident[4] == 2
-    table, header = ("<32xQ14xHH", "<I4xQQ8xQ16x") if wide else ("<28xI10xHH", "<III4xI12x")
+    table, header = ("<32xQ14xHH", "<IIQQ8xQQ8x") if wide else ("<28xI10xHH", "<III4xIII4x")
     begin, length, count = struct.unpack_from(table, ident)
     headers = source.read(begin, length * count)
     if length != struct.calcsize(header) or len(headers) < length * count or count == 0xFFFF:
         raise Problem(f"byte {begin}: program headers beyond the end, or more than 65534")
-    return wide, struct.iter_unpack(header, headers)
+    order = (0, 2, 3, 4, 5, 1) if wide else range(6)
+    return wide, map(itemgetter(*order), struct.iter_unpack(header, headers))
 
 
 def file_mappings(notes: bytes, wide: bool) -> list[Mapping]:
@@ -1726,8 +1727,7 @@ def base64_in(runs: Iterable[Source], space: Pages | Core, count: int) -> tuple[
                 continue
             address, size = run.base + run.width * start, run.width * content.length
             place = mapping_at(space.segments, address).place(address)
-            begin = place, None, None, None, None, False
-            parts[run.width].add(Literal(*begin, *content))
+            parts[run.width].add(Literal(place, *[None] * 4, False, *content))
             found.add(Match(content.sha256, address, run.width, size, True))
     parts[1].source = one._replace(size=space.searched)
     return list(parts.values()), found
@@ -2009,6 +2009,8 @@ def searched_lines(where: Where) -> list[str | tuple]:
         mapped, dumped = size_text(core["file_mappings"]), size_text(core["file_mappings_dumped"])
         name = f"{elide(core['path'], 24)} with {dumped} of {mapped} of file mappings"
         lines.append((None, None, size_text(core["searched"]), None, name))
+        if size := core["left_out"]:
+            lines.append(f"  {size_text(size)} more not in it: never used, or by coredump_filter")
     for bits in sorted({one["coredump_filter"] for one in where.facts["processes"]} - {None}):
         dumped = ", ".join(name for n, name in enumerate(DUMPED) if bits >> n & 1)
         lines.append(f"  coredump_filter {bits:#x}: a core dump has {dumped or 'no'} memory")
