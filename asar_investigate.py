@@ -220,8 +220,7 @@ def window_runs(window: bytes, count: int, alphabet: bytes = EITHER) -> Iterator
 def run_end(source: Source, offset: int, alphabet: bytes = EITHER) -> int:
     """Where a run that goes on beyond its window ends."""
     for start, piece in source.pieces(offset, source.size):
-        end = piece.translate(alphabet).find(b"\0")
-        if end >= 0:
+        if (end := piece.translate(alphabet).find(b"\0")) >= 0:
             return start + end
     return source.size
 
@@ -277,9 +276,8 @@ def string_around(before: str, after: str, depth: int = 0) -> int | None:
         return None
     start, end = found[0]  # the outermost: other quotes within it are its text
     inside, rest = (ESCAPE_RE.sub(unescape, part) for part in (before[start:], after[:end]))
-    inner = None
-    if depth < 4 and EVAL_RE.search(before[max(0, start - 120) : start - 1]):
-        inner = string_around(inside, rest, depth + 1)
+    is_code = depth < 4 and EVAL_RE.search(before[max(0, start - 120) : start - 1])
+    inner = string_around(inside, rest, depth + 1) if is_code else None
     return inner or len((inside + rest).encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -1052,9 +1050,8 @@ class Pages:
         self.in_ram = {f"{int(major):02x}:{int(minor):02x}" for major, minor in devices}
         for tid in os.listdir(f"/proc/{pid}/task"):  # the main thread may have ended
             with open(f"/proc/{tid}/maps", errors="replace", newline="\n") as file:
-                lines = MAPPING_RE.findall(file.read())
-            if lines:
-                break
+                if lines := MAPPING_RE.findall(file.read()):
+                    break
         else:
             raise ProcessLookupError
         self.mappings = [
@@ -1358,8 +1355,7 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
     """The runs in a string's text that are data."""
     for start, end in long_runs(text, count):
         run = text.part(start, end - start)
-        data = data_in(run)
-        if not data:
+        if not (data := data_in(run)):
             continue
         before, after = text.read(0, min(start, 256)), text.read(end, 3)
         alone = URI_START_RE.fullmatch(before) and not after.strip(b"=")
@@ -1395,8 +1391,7 @@ class Cursor:
                     self.window = window[: codecs.utf_8_decode(window)[1]]
                 except UnicodeDecodeError as error:
                     self.window = window[: error.start]
-            match = re.compile(expression).match(self.window, self.place - self.start)
-            if not match:
+            if not (match := re.compile(expression).match(self.window, self.place - self.start)):
                 raise Problem(f"byte {self.place}: damaged or cut short{wrong}")
             self.place = self.start + match.end()
             if match.lastindex:
@@ -1847,10 +1842,8 @@ def report_text(report: Report, rows: Rows, where: Where, top: int, bold: bool) 
 
 
 def input_lines(report: Report, where: Where) -> list[str]:
-    inputs, lines = report.inputs, []
-    if len(inputs) > 8:
-        inputs = [(f"{len(inputs)} inputs", 0, len(report.scanned))]
-    for path, begin, end in inputs:
+    lines, many = [], [(f"{len(report.inputs)} inputs", 0, len(report.scanned))]
+    for path, begin, end in many if len(report.inputs) > 8 else report.inputs:
         part = report.scanned[begin:end]
         literals = chain.from_iterable(one.literals() for one in part)
         size, length = sum(one.source.size for one in part), sum(one.length for one in literals)
@@ -2051,6 +2044,7 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     """The report for programs, a literal a line. Sizes in bytes; lengths in characters."""
     import json
 
+    told: Counter = Counter()  # of a content: places that had its copies; all is quadratic
     yield '{"sources": ['
     for number, scanned in enumerate(report.scanned):
         script = scanned.script
@@ -2059,9 +2053,12 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
         head.update(path=scanned.source.path, size=scanned.source.size, **where.as_json(number))
         yield f'{"," if number else ""}{json.dumps(head)[:-1]}, "literals": ['
         for n, literal in enumerate(scanned.literals()):
-            found = {**literal._asdict(), "sha256": literal.sha256.hex()}
-            found["occurrences"] = rows.times.get(literal.sha256, 1)
-            yield ("," if n else "") + json.dumps({**found, **where.as_json(literal.sha256)})
+            key, found = literal.sha256, {**literal._asdict(), "sha256": literal.sha256.hex()}
+            found["occurrences"] = rows.times.get(key, 1)
+            found |= where.as_json(key) if told[key] < 16 else dict.fromkeys(where.as_json(b""))
+            if any(key in held for held in where.copies.values()):
+                told[key] += 1
+            yield ("," if n else "") + json.dumps(found)
         yield "]}"
     other = {"runs": len(where.other), "bytes": sum(where.other.values())}
     rest = {

@@ -602,6 +602,17 @@ def test_what_a_core_leaves_out_is_said(bundle, wide):
     assert "  20.0 KiB more not in it: never used, or by coredump_filter\n" in out
 
 
+def test_copies_of_what_stands_at_many_places_take_no_multiple_in_the_json():
+    """Each of 1,000 places had each of 1,000 copies: of 5 MB of text 6 GB of JSON."""
+    text = base64_of(256).decode()
+    Path("bundle.js").write_text(f'"{text}"\n' * 1000)
+    found = of_core(core([(0x1000, f"{text}\0".encode() * 1000)]))
+    literals = found["sources"][0]["literals"]
+    assert len(literals) == 1000 and len(json.dumps(found)) < 4 * MIB
+    assert all(len(one["cores"]) == 1000 for one in literals[:16])
+    assert all(one["cores"] is None and one["ram"] is None for one in literals[16:])
+
+
 def test_a_core_without_inputs(bundle):
     Path("core.1").write_bytes(core([(0x1000, b"\0" + FONT.encode() + b"\0")]))
     found = told("--core", "core.1")
