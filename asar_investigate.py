@@ -1690,8 +1690,8 @@ class Search:
                 start, size = match.address - mapping.place(0), match.size // match.width
                 memory = Source("memory", "", start, size, width=match.width, space=space)
                 if mapping.start <= start < mapping.end:
-                    content = content_of(memory, 0, size - memory.read(size - 2, 2).count(b"="))
-                    if isinstance(content, Content) and content.sha256 == match.key:
+                    contents = (content_of(memory, 0, size - n) for n in range(3))  # padding
+                    if any(isinstance(c, Content) and c.sha256 == match.key for c in contents):
                         yield match._replace(address=start, whole=True)
 
 

@@ -1155,6 +1155,22 @@ def test_a_file_that_is_mapped_more_than_once_in_each_process(bundle):
     assert font["ram"] == len(FONT)
 
 
+@pytest.mark.parametrize("size", [500, 499])
+@pytest.mark.parametrize("behind", ["=", "==", "\0", "é", "AAAA"])
+@pytest.mark.parametrize("code", ["latin-1", "utf-16-le"])
+def test_what_lacks_its_padding_is_found_wherever_its_file_is_mapped(size, behind, code):
+    """At each of three places: beside the first they were compared as if they had it."""
+    text = base64.b64encode(random.Random(2).randbytes(size)).decode()
+    Path("b.js").write_text(f'a = "{text}"')
+    data = f"\0{text.rstrip('=')}{behind}\0".encode(code)
+    Path("mapped").write_bytes(data.ljust(4 * PAGE, b"\0"))
+    with subprocess.Popen([sys.executable, "-c", MAPPED_TWICE], stdin=-1, stdout=-1) as process:
+        assert process.stdout.readline()
+        (literal,) = told("b.js", "--pid", process.pid)["sources"][0]["literals"]
+        process.stdin.close()
+    assert [one["backing"] for one in literal["memory"]] == ["file"] * 3
+
+
 MAPPED_PAGES = """
 import mmap, sys
 first, last = (mmap.PAGESIZE * int(word) for word in sys.argv[1:])
