@@ -1002,7 +1002,7 @@ IN_RAM_RE = re.compile(r"^\d+ \d+ (\d+):(\d+) .* - (?:tmpfs|ramfs|devtmpfs) ", r
 PAGE_STATE = bytes(b"..ssafaf"[flags >> 5] for flags in range(256))
 UNREADABLE = "its memory may not be read: use sudo, or be its user with kernel.yama.ptrace_scope 0"
 PRESENT_RE = re.compile(rb"[af]+")
-NEW_RE = re.compile(rb"(k+o?|o|(?=[af]))[af]*")  # known pages (o: not into the next one), then new
+NEW_RE = re.compile(rb"(k+o?|o|(?=[af]))[af]*")  # searched: k; but not with the next page: o
 RAM_PATHS = ("/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "/anon_hugepage")  # no files on disk
 
 
@@ -1100,7 +1100,7 @@ class Pages:
             at = low
         return b"".join([*parts, bytes(end - at)])
 
-    def regions(self, seen: dict[tuple, dict[int, int]]) -> Iterator[tuple[int, ...]]:
+    def regions(self, seen: dict[tuple, dict[int, object]]) -> Iterator[tuple[int, ...]]:
         """Ranges for runs_in: resident pages; of files only those that `seen` lacks, now in it."""
         for mapping in self.mappings:
             for place in range(mapping.start, mapping.end, 2**16 * PAGE_SIZE):
@@ -1112,10 +1112,11 @@ class Pages:
                     begin, known = mapping.place(place), seen.setdefault(mapping.file_id, {})
                     for start, end in [match.span() for match in re.finditer(b"f+", pages)]:
                         places = [begin + PAGE_SIZE * n for n in range(start, end)]
-                        pages[start:end] = bytes(b"fok"[known.get(at, 0)] for at in places)
-                        # each is searched together with the next one (2), but for the last (1)
-                        known.setdefault(places.pop(), 1)
-                        known.update(dict.fromkeys(places, 2))
+                        areas = [*map(known.get, places), None]  # those they were searched in
+                        for n, area in enumerate(areas[:-1]):
+                            if area:  # k: in the same as the next page
+                                pages[start + n] = ord("k" if area is areas[n + 1] else "o")
+                        known.update(dict.fromkeys(places, object()))
                 for match in NEW_RE.finditer(pages):
                     low, start, end = (place + PAGE_SIZE * n for n in (*match.span(1), match.end()))
                     page = max(low, start - PAGE_SIZE)  # a run may begin here and end after start
@@ -1602,7 +1603,7 @@ class Search:
         self.report, self.where = report, where
         self.index = Index(report) if where.with_inputs else None
         self.finder = SourceFinder(report)
-        self.seen: dict[tuple, dict[int, int]] = {}  # pages: file -> place -> 1; 2: with the next
+        self.seen: dict[tuple, dict[int, object]] = {}  # pages: file -> place -> mark of an area
         self.in_files: dict[tuple, set[Match]] = {}  # copies in them, with places as addresses
 
     def tree(self, pid: int) -> None:

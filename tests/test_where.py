@@ -1183,7 +1183,13 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize(
-    "parts", [[(0, 4), (0, 16)], [(0, 4), (4, 16), (0, 16)], [(0, 4), (3, 16)]]
+    "parts",
+    [
+        [(0, 4), (0, 16)],
+        [(0, 4), (4, 16), (0, 16)],
+        [(0, 4), (3, 16)],
+        [(0, 4), (3, 6), (5, 16), (0, 16)],
+    ],
 )
 @pytest.mark.parametrize(
     ("begin", "size"), [(3.99, 300), (3.97, 600), (3.97, 4 * PAGE), (0.9, 6 * PAGE)]
@@ -1206,7 +1212,9 @@ def test_what_begins_in_pages_that_were_searched_in_another_process(parts, begin
             pids += [process.pid] if process.stdout.readline() else []
         copies = told("b.js", "--pid", *pids)["sources"][0]["literals"][0]["memory"]
         alone = told("--pid", *pids)["sources"]
-    whole = [pid for pid, (first, _) in zip(pids, parts) if first <= begin and pid != pids[0]]
+    end = start + len(text.encode(code))
+    places = [(first * PAGE, last * PAGE) for first, last in parts]
+    whole = [pid for pid, (low, high) in zip(pids, places) if low <= start and end <= high]
     assert [copy["pid"] for copy in copies] == whole
     lengths = [literal["length"] for source in alone for literal in source["literals"]]
     assert lengths.count(len(text)) == bool(whole) and lengths.count(len(OTHER)) == 1
