@@ -27,12 +27,12 @@ import time
 import warnings
 from array import array
 from binascii import a2b_base64
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from heapq import nlargest
-from itertools import chain, groupby, islice, product
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import BinaryIO, NamedTuple, TextIO
 
@@ -1335,7 +1335,7 @@ URI_START_RE = re.compile(rb'(?:data:[^"\\,]{0,200};base64,)?')
 class Base64(NamedTuple):
     """A base64 run in the text of a snapshot's string, or a literal in it."""
 
-    literals: dict[tuple, list[bytes]]  # lengths (base64, string) -> hashes of those it may be
+    literals: dict[int, deque[bytes]]  # length of the string -> hashes of those it may be
     prefix: int | None  # characters of the string before it; None: the string has more after it
     length: int
     kind: str
@@ -1344,11 +1344,11 @@ class Base64(NamedTuple):
         """The literal that a string node of this size holds, or None; and the node for the JSON."""
         whole = self.prefix is not None and size >= self.length
         facts = {"node_id": node_id, "self_size": size, "kind": self.kind, "whole": whole}
-        for ((base64, string), hashes), width in product(self.literals.items(), (1, 2)):
-            lengths = base64 + (self.prefix or 0), string
-            if not whole or any(header <= size - length * width <= 32 for length in lengths):
-                hashes.append(hashes.pop(0))  # each in its turn, as nothing tells them apart
-                return hashes[-1], {**facts, "width": width if whole else None}
+        for width in (1, 2):
+            lengths = range((size - header) // width, (size - 33) // width, -1)
+            for length in filter(self.literals.get, lengths if whole else self.literals):
+                self.literals[length].rotate(-1)  # each in its turn, as nothing tells them apart
+                return self.literals[length][-1], {**facts, "width": width if whole else None}
         return None, {**facts, "width": None}
 
 
@@ -1367,13 +1367,14 @@ def base64_in_text(text: Source, index: Index, count: int) -> Iterator[Base64]:
         else:
             inside = {n for n, _, whole in index.in_run(run) if whole or not alone}
             found = {n for n in inside if alone and index.lengths[n] == run.size}
-        literals = defaultdict(list)
+        literals = defaultdict(deque)
         for one in (index.rows[number].literal for number in sorted(found)):
-            literals[one.length, one.string_length or start + one.length].append(one.sha256)
+            for length in {start + one.length, one.string_length or start + one.length}:
+                literals[length].append(one.sha256)
         if alone:
             yield Base64(literals, start, run.size, data.kind)
         for number in inside - found:
-            yield Base64({(0, 0): [index.rows[number].literal.sha256]}, None, run.size, data.kind)
+            yield Base64({0: deque([index.rows[number].literal.sha256])}, None, run.size, data.kind)
 
 
 class Cursor:
@@ -1779,10 +1780,9 @@ class Rows:
         groups = ((content, len(list(same))) for content, same in groupby(hashes))
         self.times = {content: number for content, number in groups if number > 1}
         del hashes  # before the peak of memory use, which follows
-        ranks = enumerate(self.scanned)
-        numbers = (rank << 32 | n for rank, one in ranks for n in range(len(one.packed)))
+        places = (r << 32 | n for r, one in enumerate(self.scanned) for n in range(len(one.packed)))
         self.numbers, seen = array("Q"), set()  # a literal is one number: there may be a million
-        for number in sorted(numbers, key=lambda number: -self.row(number).literal.length):
+        for number in sorted(places, key=lambda number: -self.row(number).literal.length):
             row = self.row(number)
             if row.literal.sha256 not in seen:
                 self.numbers.append(number)

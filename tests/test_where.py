@@ -421,6 +421,21 @@ def test_nodes_by_the_thousand_of_one_string(bundle):
     assert status == 0 and "base64 strings 100000, 382.6 MiB" in out and peak < 32 * MIB
 
 
+def test_nodes_by_the_thousand_that_many_literals_begin_like():
+    """Not each of them times each length: of 2,000 literals and 20,000 nodes 82 s."""
+    same = base64_of(1200, 3).decode()
+    texts = [same + base64_of(4 * n, n).decode() for n in range(400, 1400)]
+    Path("bundle.js").write_text("".join(f'"{text}"\n' for text in texts))
+    nodes = [(STRING, 0, n, 900_000, 0) for n in range(20_000)]
+    nodes += [(STRING, 0, n, len(texts[n % 1000]) + 12, 0) for n in range(20_000, 21_000)]
+    begin = time.monotonic()
+    found = of_heap(snapshot(nodes, [same[:1024]]))
+    assert time.monotonic() - begin < 5
+    assert [strings_of(found, n) for n in range(1000)] == [
+        [(n + 20_000, 1, True)] for n in range(1000)
+    ]
+
+
 def mutated(data: bytes, chance: random.Random) -> bytes:
     """Some bytes changed, some taken out, the end cut off, numbers grown."""
     result = bytearray(data)
