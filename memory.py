@@ -201,6 +201,7 @@ class Process:
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
+        self.share = 0  # its part of the anonymous memory that it shares, when it was last read
         self.state, self.parent = "", 0  # at the last poll: alive, X, Z; its parent's pid
         self.came_or_went = False  # since the poll before, or while it exits
         self.name = "?"
@@ -349,11 +350,7 @@ def unexplained(reading: Reading, anon: int, mapped: int, faults: int) -> int:
 
 
 def full_read(process: Process) -> Reading:
-    """Read smaps_rollup, and the counters to carry it forward from. Raises OSError.
-
-    What moved since the poll stays uncertain, as the other processes were read without it: as much
-    PSS as this reading makes of it or, if more, the one before, which still had what was freed.
-    """
+    """Read smaps_rollup, and the counters to carry it forward from. Raises OSError."""
     sizes = parse_sizes(read_file(f"/proc/{process.tid}/smaps_rollup"))
     status = parse_sizes(read_file(f"/proc/{process.tid}/status"))
     stat = read_stat(process.tid)
@@ -369,12 +366,15 @@ def full_read(process: Process) -> Reading:
     shared_anon = max(0, sizes["Anonymous"] - memory.anon - sizes.get("KSM", 0))
     shared_swap = min(sizes["Swap"], max(sizes["Swap"] - memory.swap, process.reading.shared_swap))
     reading = Reading(memory, anon, mapped, stat.faults, shared_anon, shared_swap)
+    # What moved since the poll stays uncertain, as the others were read without it: as much PSS as
+    # this reading makes of it or, if more, the one before, which still had what was freed
     polled = {"anon": old_anon, "mapped": old_mapped, "faults": process.stat.faults, "blurred": 0}
     at_poll = [one._replace(**polled) for one in (process.reading, reading)]
     moved = max(unexplained(one, anon, mapped, stat.faults) for one in at_poll)
     freed = max(0, old_anon - anon) + max(0, old_mapped - mapped)  # gone before it could be read
+    process.share = min(shared_anon, memory.pss - memory.uss)
     process.resident = anon, mapped
-    process.stat = stat._replace(started=process.stat.started, rss=anon + mapped)
+    process.stat = process.stat._replace(faults=stat.faults, rss=anon + mapped)
     process.high_water = max(process.high_water, status["VmHWM"])
     return reading._replace(blurred=max(moved, min(freed, process.uncertain)))
 
@@ -425,9 +425,8 @@ class Poller:
 
     def note_fork(self, parent: Process | None) -> None:
         """A fork that came or went while its parent was read may have had a share of its memory."""
-        if parent and parent.reading and parent.read_at > self.polled_at:
-            memory = parent.reading.memory
-            self.unassigned += min(parent.reading.shared_anon, memory.part - (memory.uss or 0))
+        if parent and parent.read_at > self.polled_at:
+            self.unassigned += parent.share
 
     def first_reading(self, process: Process) -> Reading:
         """PSS 0, to be carried forward by growth; what a fork shares is in its origin's PSS."""

@@ -264,9 +264,10 @@ def test_programs_are_no_forks_where_addresses_are_not_random():
         shell.wait()
 
 
+@pytest.mark.parametrize("seen_by", [4, 5])
 @pytest.mark.parametrize("tries", [LIMIT, 0])
-def test_a_fork_that_comes_and_goes_beside_idle_ones(monkeypatch, tries):
-    """Five share 100 MiB, and are read while a sixth has its share: 83 MiB, or it is said."""
+def test_a_fork_that_comes_and_goes_beside_idle_ones(monkeypatch, tries, seen_by):
+    """Five share 100 MiB, and are read (or all but their parent) while a sixth has its share."""
     full_read, read = memory.full_read, []
 
     def read_beside_one_more(process):
@@ -274,7 +275,7 @@ def test_a_fork_that_comes_and_goes_beside_idle_ones(monkeypatch, tries):
         if len(read) == 1:
             do("child = fork()")
         found = full_read(process)
-        if len(read) == 5:
+        if len(read) == seen_by:
             do("os.kill(child, 9), os.waitpid(child, 0)")
         return found
 
@@ -285,7 +286,7 @@ def test_a_fork_that_comes_and_goes_beside_idle_ones(monkeypatch, tries):
         monkeypatch.setattr(memory, "full_read", read_beside_one_more)
         shown = sum(process.memory.part for process in sampler.sample(everything=True))
         missing = full_sum(sampler) - shown
-        assert abs(missing) < 2 * MIB if tries else 15 * MIB < missing < sampler.uncertain + MIB
+        assert abs(missing) < 2 * MIB if tries else 12 * MIB < missing < sampler.uncertain + MIB
 
 
 def test_a_fork_of_large_memory_beside_a_pool_that_shares_alike(monkeypatch):
