@@ -201,7 +201,7 @@ class Process:
         self.memory: Memory | None = None  # the reading carried forward to the last poll
         self.uncertain = 0  # bytes by which its part of the sum of PSS may be off
         self.high_water = self.largest = 0  # RSS by the kernel's mark, and in the samples
-        self.share = 0  # its part of the anonymous memory that it shares, when it was last read
+        self.share = self.others = 0  # of the anonymous bytes that it shared when read: its, theirs
         self.state, self.parent = "", 0  # at the last poll: alive, X, Z; its parent's pid
         self.came_or_went = False  # since the poll before, or while it exits
         self.name = "?"
@@ -372,7 +372,7 @@ def full_read(process: Process) -> Reading:
     at_poll = [one._replace(**polled) for one in (process.reading, reading)]
     moved = max(unexplained(one, anon, mapped, stat.faults) for one in at_poll)
     freed = max(0, old_anon - anon) + max(0, old_mapped - mapped)  # gone before it could be read
-    process.share = min(shared_anon, memory.pss - memory.uss)
+    process.share, process.others = min(memory.anon, memory.pss - memory.uss), shared_anon
     process.resident = anon, mapped
     process.stat = process.stat._replace(faults=stat.faults, rss=anon + mapped)
     process.high_water = max(process.high_water, status["VmHWM"])
@@ -426,7 +426,9 @@ class Poller:
     def note_fork(self, parent: Process | None) -> None:
         """A fork that came or went while its parent was read may have had a share of its memory."""
         if parent and parent.read_at > self.polled_at:
-            self.unassigned += parent.share
+            share = min(parent.share, parent.others)
+            parent.others -= share  # all its forks together have no more
+            self.unassigned += share
 
     def first_reading(self, process: Process) -> Reading:
         """PSS 0, to be carried forward by growth; what a fork shares is in its origin's PSS."""
