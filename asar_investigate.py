@@ -1280,9 +1280,8 @@ class Core:
 def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, ...]]]:
     """Whether a core is 64-bit; kind, offset, address, size, size in memory, flags of headers."""
     ident = source.read(0, 64)
-    if len(ident) < 64 or not re.match(
-        rb"\x7fELF[\x01\x02]\x01.{10}\x04\0", ident, re.S
-    ):  # ET_CORE
+    # 32 or 64 bits, little-endian, ET_CORE
+    if len(ident) < 64 or not re.match(rb"\x7fELF[\x01\x02]\x01.{10}\x04\0", ident, re.S):
         raise Problem("byte 0: not a little-endian ELF core file")
     wide = ident[4] == 2
     table, header = ("<32xQ14xHH", "<IIQQ8xQQ8x") if wide else ("<28xI10xHH", "<III4xIII4x")
@@ -1465,7 +1464,8 @@ class Heap:
     def read_nodes(self) -> None:
         """Add up the nodes by type, and keep those of the strings that hold base64."""
         types, totals = list(self.types), list(self.types.values())
-        nodes = map(self.columns, zip(*[chain.from_iterable(self.numbers())] * len(self.fields)))
+        numbers = chain.from_iterable(self.numbers())
+        nodes = map(self.columns, zip(*[numbers] * len(self.fields)))
         for kind, name, node_id, size in nodes:
             if kind >= len(types) or name >= self.string_count:
                 raise Problem(f"node @{node_id}: invalid type or name")
@@ -1724,7 +1724,8 @@ def base64_in(runs: Iterable[Source], space: Pages | Core, count: int) -> tuple[
                 continue
             address, size = run.base + run.width * start, run.width * content.length
             place = mapping_at(space.segments, address).place(address)
-            parts[run.width].add(Literal(place, *[None] * 4, False, *content))
+            begin = place, None, None, None, None, False
+            parts[run.width].add(Literal(*begin, *content))
             found.add(Match(content.sha256, address, run.width, size, True))
     parts[1].source = one._replace(size=space.searched)
     return list(parts.values()), found
@@ -1780,7 +1781,8 @@ class Rows:
         groups = ((content, len(list(same))) for content, same in groupby(hashes))
         self.times = {content: number for content, number in groups if number > 1}
         del hashes  # before the peak of memory use, which follows
-        places = (r << 32 | n for r, one in enumerate(self.scanned) for n in range(len(one.packed)))
+        ranks = enumerate(self.scanned)
+        places = (rank << 32 | n for rank, one in ranks for n in range(len(one.packed)))
         self.numbers, seen = array("Q"), set()  # a literal is one number: there may be a million
         for number in sorted(places, key=lambda number: -self.row(number).literal.length):
             row = self.row(number)
@@ -2045,7 +2047,7 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
     """The report for programs, a literal a line. Sizes in bytes; lengths in characters."""
     import json
 
-    told: Counter = Counter()  # of a content: places that had its copies; all is quadratic
+    told: Counter = Counter()  # content -> places so far that have its copies
     yield '{"sources": ['
     for number, scanned in enumerate(report.scanned):
         script = scanned.script
@@ -2054,12 +2056,12 @@ def json_lines(report: Report, rows: Rows, where: Where) -> Iterator[str]:
         head.update(path=scanned.source.path, size=scanned.source.size, **where.as_json(number))
         yield f'{"," if number else ""}{json.dumps(head)[:-1]}, "literals": ['
         for n, literal in enumerate(scanned.literals()):
-            key, found = literal.sha256, {**literal._asdict(), "sha256": literal.sha256.hex()}
-            found["occurrences"] = rows.times.get(key, 1)
-            found |= where.as_json(key) if told[key] < 16 else dict.fromkeys(where.as_json(b""))
-            if any(key in held for held in where.copies.values()):
+            key, times = literal.sha256, rows.times.get(literal.sha256, 1)
+            found = {**literal._asdict(), "sha256": key.hex(), "occurrences": times}
+            if times > 16:  # all copies at each place would be quadratic
                 told[key] += 1
-            yield ("," if n else "") + json.dumps(found)
+            copies = where.as_json(key) if told[key] <= 16 else dict.fromkeys(where.as_json(b""))
+            yield ("," if n else "") + json.dumps({**found, **copies})
         yield "]}"
     other = {"runs": len(where.other), "bytes": sum(where.other.values())}
     rest = {
