@@ -248,9 +248,8 @@ CODE_AFTER_RE = re.compile(
     r"\s*(?:[\])},;:+.?=&|!*%\[-]|$|//|/\*|(?:in|of|instanceof|from)\b)|[ \t\r]*\n"
 )
 ESCAPE_RE = re.compile(  # ECMA-262, EscapeSequence
-    r"\\(?:u\{0*(?:[0-9A-Fa-f]{1,5}|10[0-9A-Fa-f]{4})\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}"
-    r"|[0-7]{1,3}|.)",
-    re.S,
+    r"(?s)\\(?:u\{0*(?:[0-9A-Fa-f]{1,5}|10[0-9A-Fa-f]{4})\}|u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}"
+    r"|[0-7]{1,3}|.)"
 )
 
 
@@ -633,8 +632,8 @@ class Report:
         """Report what goes wrong in the block and go on after it; show progress on a terminal."""
         try:
             yield
-        except (Problem, OSError, UnicodeEncodeError, ImportError, RuntimeError) as error:
-            self.problem(path, getattr(error, "strerror", None) or str(error))
+        except (Problem, OSError, UnicodeError, ImportError, RuntimeError, MemoryError) as error:
+            self.problem(path, getattr(error, "strerror", None) or str(error) or "out of memory")
         passed = time.monotonic() - self.begin
         if passed > self.quiet_until and sys.stderr and sys.stderr.isatty():
             self.quiet_until = 2 * passed
@@ -1280,7 +1279,6 @@ class Core:
 def program_headers(source: Source) -> tuple[bool, Iterator[tuple[int, ...]]]:
     """Whether a core is 64-bit; kind, offset, address, size, size in memory, flags of headers."""
     ident = source.read(0, 64)
-    # 32 or 64 bits, little-endian, ET_CORE
     if len(ident) < 64 or not re.match(rb"\x7fELF[\x01\x02]\x01.{10}\x04\0", ident, re.S):
         raise Problem("byte 0: not a little-endian ELF core file")
     wide = ident[4] == 2
@@ -2137,14 +2135,12 @@ def save_picture(report: Report, rows: Rows, where: Where, out: str, top: int) -
 
 # ---------------------------------------------------------------- the command line
 
-EXAMPLES = """\
-examples:
+EXAMPLES = """examples:
   ./asar_investigate.py --in resources/app.asar
   ./asar_investigate.py --in unpacked/1.bundle.js --out literals.png
   ./asar_investigate.py app.asar --extract blobs --json report.json
   ./asar_investigate.py --in unpacked --pid $(pgrep -o scratch)
-  ./asar_investigate.py --in unpacked --heap page.heapsnapshot --out heap.png
-"""
+  ./asar_investigate.py --in unpacked --heap page.heapsnapshot --out heap.png"""
 
 
 def at_least(least: int, text: str) -> int:
@@ -2232,9 +2228,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     options.paths += options.more
     options.pid = list(chain.from_iterable(options.pid))
-    given = options.paths or options.pid or options.core or options.heap
-    if not given or "" in (options.json, options.extract):
-        say("give files, folders or .asar archives, and no empty names (see --help)")
+    inputs = [*options.paths, *options.core, *options.heap]
+    no_output = options.json in {"", *inputs} - {"-"} or options.extract == ""
+    if no_output or not (inputs or options.pid):
+        say("give files, folders or .asar archives; write to no empty name, and to no input")
         return 2
     report = Report(options.min_size)
     try:

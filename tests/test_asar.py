@@ -1576,10 +1576,26 @@ def test_wrong_usage():
     for option in ("--json", "--extract", "--out"):  # of a shell's variable that is not set
         status, out, err = call("a.js", option, "")
         assert status == 2 and out == "" and err
+    before = Path("a.js").read_text()
+    for args in (["a.js", "--json", "a.js"], ["b.js", "--core", "a.js", "--json", "a.js"]):
+        status, out, err = call(*args)
+        one_line(err, "to no input")
+        assert status == 2 and Path("a.js").read_text() == before
     for args in (["--in"], ["a.js", "--out"], ["--nothing"], ["a.js", "--min", "3"]):
         status, out, err = call(*args)
         assert status == 2 and out == "" and "Traceback" not in err
     assert call("--help")[0] == 0 and call("--version")[0] == 0
+
+
+def test_a_lack_of_memory_is_one_line(monkeypatch):
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    Path("a.js").write_text(f'"{RUN}"')
+    monkeypatch.setattr(asar_investigate, "long_runs", exhausted)
+    status, _, err = call("a.js")
+    assert status == 2
+    one_line(err, "a.js: out of memory")
 
 
 def on_terminal(*args: object, **env: str) -> str:
