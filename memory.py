@@ -209,13 +209,13 @@ class Process:
 
     def poll(self, known: dict[int, Process]) -> Stat | None:
         """Read /proc/PID/stat; None for a zombie or vfork child. OSError: it or self.tid ended."""
-        stat, self.tid = read_stat(self.pid), self.pid
+        stat, has_ended, self.tid = read_stat(self.pid), self.tid is None, self.pid
         state, self.parent = stat.state if stat.state in "ZX" else "alive", stat.ppid
         self.came_or_went, self.state = state == "X" or state != self.state, state
         if self.stat and stat.started != self.stat.started:
             raise ProcessLookupError("the pid belongs to another process now")
         if stat.state in "ZX":
-            self.tid = live_thread(self.pid)
+            self.tid = None if has_ended else live_thread(self.pid)
             if self.tid is None:
                 return None
             stat = read_stat(self.tid)._replace(started=stat.started)

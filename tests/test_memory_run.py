@@ -541,14 +541,24 @@ def test_an_older_kernel_is_said(monkeypatch, capsys):
     assert "Linux 5.3 or newer" in capsys.readouterr().err
 
 
-def test_zombies_are_not_counted():
+def test_zombies_are_not_counted_and_their_threads_looked_for_once(monkeypatch):
+    live_thread, looked = memory.live_thread, []
+
+    def looking(pid):
+        looked.append(pid)
+        return live_thread(pid)
+
+    monkeypatch.setattr(memory, "live_thread", looking)
     code = "import os, time\nif os.fork() == 0: os._exit(0)\nprint(1, flush=True)\ntime.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     try:
         parent.stdout.readline()
         child = wait_for(psutil.Process(parent.pid).children)[0]
         wait_for(lambda: child.status() == psutil.STATUS_ZOMBIE)
-        assert [process.pid for process in sampler_of(parent.pid).sample()] == [parent.pid]
+        sampler = sampler_of(parent.pid)
+        for _ in range(3):
+            assert [process.pid for process in sampler.sample()] == [parent.pid]
+        assert looked == [child.pid]
     finally:
         parent.kill()
         parent.wait()
