@@ -2238,7 +2238,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not options.paths:
             with contextlib.suppress(Problem):  # said when the memory is to be searched
                 options.paths = app_archive(chain.from_iterable(map(process_tree, options.pid)))
-        for path in options.paths:
+        for path in dict.fromkeys(options.paths):
             read_input(report, path)
         write_report(report, look_elsewhere(report, options), options)
     except KeyboardInterrupt:

@@ -1587,6 +1587,13 @@ def test_wrong_usage():
     assert call("--help")[0] == 0 and call("--version")[0] == 0
 
 
+def test_an_input_that_is_named_twice_is_read_once():
+    Path("a.js").write_text(f'"{RUN}"')
+    found = told("a.js", "--in", "a.js")
+    assert [source["path"] for source in found["sources"]] == ["a.js"]
+    assert found["sources"][0]["literals"][0]["occurrences"] == 1
+
+
 def test_a_lack_of_memory_is_one_line(monkeypatch):
     def exhausted(*_: object) -> None:
         raise MemoryError
