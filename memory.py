@@ -797,9 +797,8 @@ class Session:
             if not self.ended and self.command and self.over():  # perhaps by that signal
                 self.ended = "end"
             if self.ended == "signal" or (not self.ended and now >= due_at):
+                self.due = max(self.due, int(now / self.interval)) + 1  # missed ones were due too
                 self.sample()
-                now = time.monotonic() - self.start  # what it has missed was due too
-                self.due = max(self.due, int(now / self.interval)) + 1
         self.line.clear()
         finish(self)
 

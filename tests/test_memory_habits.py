@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shutil
@@ -200,20 +199,6 @@ def test_no_two_samples_have_the_same_time(monkeypatch):
     assert memory.main(["--quiet", "--interval", "0.02", "--csv", "s.csv", "sleep", "0.5"]) == 0
     times = times_of_samples()
     assert len(times) > 10 and len({*times}) == len(times)
-
-
-def test_after_a_sample_that_took_long_the_next_one_waits_for_its_time(monkeypatch):
-    """It would show the same as that, whose last poll has just been."""
-    sample, seconds = memory.Sampler.sample, itertools.cycle((0.25, 0))
-
-    def sampled(sampler, **options):
-        time.sleep(next(seconds))
-        return sample(sampler, **options)
-
-    monkeypatch.setattr(memory.Sampler, "sample", sampled)
-    assert memory.main(["--quiet", "--csv", "s.csv", "--duration", "3", "sleep", "9"]) == 0
-    times = times_of_samples()[:-1]  # the last is at the end
-    assert sum(b - a < 0.02 for a, b in zip(times, times[1:])) < 2
 
 
 HIDDEN = """
