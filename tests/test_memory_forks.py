@@ -289,6 +289,40 @@ def test_a_fork_that_comes_and_goes_beside_idle_ones(monkeypatch, tries, seen_by
         assert abs(missing) < 2 * MIB if tries else 12 * MIB < missing < sampler.uncertain + MIB
 
 
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ("fork(lambda: (fork(lambda: (os.write(w, b'.'), wait())), wait())); os.read(r, 1)", ""),
+        ("signal.signal(17, signal.SIG_IGN); one = fork()", "os.kill(one, 9); gone(one)"),
+        ("some = [fork() for _ in range(6)]", "[(os.kill(n, 9), os.waitpid(n, 0)) for n in some]"),
+    ],
+    ids=["a fork's fork", "one that nobody reaps", "six"],
+)
+def test_forks_that_are_there_only_while_idle_ones_are_read(monkeypatch, begin, end):
+    """What one shares and none of the others has is missing, whoever has it."""
+    full_read, read = memory.full_read, []
+
+    def read_beside_more(process):
+        read.append(process.pid)
+        if len(read) == 1:
+            do(begin)
+        found = full_read(process)
+        if len(read) == 5:
+            do(end)
+        return found
+
+    monkeypatch.setattr(memory, "READ_SECONDS", 0)
+    with obeying() as (_, sampler, do):
+        do("r, w = os.pipe()")
+        do("def gone(pid): [0 for _ in iter(lambda: os.path.exists(f'/proc/{pid}'), False)]")
+        do("for _ in range(4): fork()")
+        check(sampler)
+        monkeypatch.setattr(memory, "full_read", read_beside_more)
+        shown = sum(process.memory.part for process in sampler.sample(everything=True))
+        missing = full_sum(sampler) - shown
+        assert 12 * MIB < missing < sampler.uncertain + MIB < 2 * missing
+
+
 def test_a_fork_of_large_memory_beside_a_pool_that_shares_alike(monkeypatch):
     """Its parent is read with half; what each of the many others has is much less than that."""
     full_read = memory.full_read
