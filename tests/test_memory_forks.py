@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -352,6 +353,39 @@ def test_a_fork_of_large_memory_beside_a_pool_that_shares_alike(monkeypatch, sta
         for child in large.children():
             child.kill()
         assert 40 * MIB < missing < sampler.uncertain + MIB
+
+
+def test_all_forks_of_a_parent_have_no_more_than_it_shares(monkeypatch):
+    """One was there when it was read, with half; three have come since."""
+    full_read = memory.full_read
+
+    def forking(process):
+        do("fork()")
+        found = full_read(process)
+        do("for _ in range(3): fork()")
+        return found
+
+    monkeypatch.setattr(memory, "READ_SECONDS", 0)
+    with obeying() as (_, sampler, do):
+        monkeypatch.setattr(memory, "full_read", forking)
+        shown = sum(process.memory.part for process in sampler.sample(everything=True))
+        missing = full_sum(sampler) - shown
+        assert 40 * MIB < missing < sampler.uncertain + MIB < 2 * missing
+
+
+def test_a_fork_has_no_share_of_a_parent_whose_files_alone_are_shared(monkeypatch):
+    Path("a").write_bytes(bytes(60 * MIB))
+    with obeying() as (parent, sampler, do), open("a", "rb") as file:
+        ours = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        assert not any(ours[::4096])
+        do("b = mmap.mmap(os.open('a', 0), 0, prot=1); b[::4096]")
+        check(sampler, everything=True)
+        monkeypatch.setattr(memory, "READ_SECONDS", 0)
+        end = "os.waitpid(fork(lambda: None), 0)"
+        with after_its_read(monkeypatch, parent.pid, lambda: do(end)):
+            sampler.sample(everything=True)
+        process = sampler.tree.known[parent.pid]
+        assert process.share > 25 * MIB and sampler.unassigned < 2 * MIB
 
 
 THREAD_IN_A_VFORK = """
