@@ -2228,9 +2228,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     options.paths += options.more
     options.pid = list(chain.from_iterable(options.pid))
-    inputs = [*options.paths, *options.core, *options.heap]
-    no_output = options.json in {"", *inputs} - {"-"} or options.extract == ""
-    if no_output or not (inputs or options.pid):
+    real, inputs = os.path.realpath, [*options.paths, *options.core, *options.heap]
+    over = {*map(real, inputs)} & {real(p) for p in (options.json, options.out) if p and p != "-"}
+    if over or "" in (options.json, options.extract) or not (inputs or options.pid):
         say("give files, folders or .asar archives; write to no empty name, and to no input")
         return 2
     report = Report(options.min_size)

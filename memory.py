@@ -520,10 +520,10 @@ class Sampler(Poller):
             for process in reversed(living):  # children first: a fork blocks reads of its parent
                 self.read_one(process)
             self.read_end = time.monotonic()
-            shared = [process.reading.shared_anon for process in living]
-            hidden = sum(p.memory.rss for p in living if p.memory.pss is None)  # may share them
-            # If one shares more than all others, a fork was missed or (--pid) is outside the tree
-            unmatched = max(0, 2 * max(shared, default=0) - sum(shared) - hidden)
+            most = max((p.share + p.others for p in living), default=0)
+            hidden = sum(p.memory.rss for p in living if p.memory.pss is None)  # may share it
+            # If one shares more than all others have, a fork was missed or (--pid) is outside
+            unmatched = max(0, most - sum(p.share for p in living) - hidden)
             living[:] = self.poll()  # drops those that have ended, and carries the others forward
             self.unassigned = max(self.unassigned, unmatched - self.outsiders_share)
             self.outsiders_share = 0 if self.tree.of_command else unmatched

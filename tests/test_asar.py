@@ -1577,7 +1577,14 @@ def test_wrong_usage():
         status, out, err = call("a.js", option, "")
         assert status == 2 and out == "" and err
     before = Path("a.js").read_text()
-    for args in (["a.js", "--json", "a.js"], ["b.js", "--core", "a.js", "--json", "a.js"]):
+    os.symlink("a.js", "link.svg")
+    for args in (
+        ["a.js", "--json", "a.js"],
+        ["a.js", "--json", "./a.js"],
+        ["b.js", "--core", "a.js", "--json", "a.js"],
+        ["link.svg", "--json", "a.js"],
+        ["a.js", "--out", "link.svg"],
+    ):
         status, out, err = call(*args)
         one_line(err, "to no input")
         assert status == 2 and Path("a.js").read_text() == before

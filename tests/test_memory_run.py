@@ -466,6 +466,24 @@ def test_new_huge_pages_leave_open_what_they_may_have_copied_or_hidden(monkeypat
         assert sampler.unassigned == 2 * MIB
 
 
+def test_huge_pages_that_come_while_all_are_read_are_counted_with_that_read(monkeypatch):
+    counts, full_read = {b"nr_mapped": 2**40, b"thp_fault_alloc": 3}, memory.full_read
+
+    def faulting(process):
+        counts[b"thp_fault_alloc"] += 5
+        return full_read(process)
+
+    monkeypatch.setattr(memory, "VMSTAT_RE", SimpleNamespace(findall=lambda _: counts.items()))
+    monkeypatch.setattr(memory, "HUGE_PAGE", 2 * MIB)
+    with at_rest("--shared", 80, "--forks", 1) as workload:
+        sampler = sampler_of(workload.pid)
+        number = len(sampler.sample())
+        monkeypatch.setattr(memory, "READ_SECONDS", 0)
+        monkeypatch.setattr(memory, "full_read", faulting)
+        sampler.sample(everything=True)
+        assert sampler.uncertain == 5 * number * 2 * MIB
+
+
 def test_everything_is_read_anew_as_often_as_that_is_cheap(monkeypatch, read):
     monkeypatch.setattr(memory, "REFRESH_SECONDS", 100)
     monkeypatch.setattr(memory.Sampler, "count_pages", no_counts)
@@ -993,6 +1011,12 @@ def test_what_is_shared_with_others_outside_of_the_tree_is_looked_for_once(read)
         sampler.read_end = 0
         sampler.sample()
         assert read == [fork.pid] and sampler.uncertain == 0
+        # A command's descendants share with no one outside: what they do not have is missing
+        sampler.tree.of_command, sampler.outsiders_share = True, 0
+        sampler.tree.find = lambda: None
+        for _ in range(2):
+            sampler.sample(everything=True)
+            assert sampler.uncertain > 30 * MIB
 
 
 @pytest.mark.parametrize("why", ["merged", "hidden"])
