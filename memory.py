@@ -372,7 +372,8 @@ def full_read(process: Process) -> Reading:
     at_poll = [one._replace(**polled) for one in (process.reading, reading)]
     moved = max(unexplained(one, anon, mapped, stat.faults) for one in at_poll)
     freed = max(0, old_anon - anon) + max(0, old_mapped - mapped)  # gone before it could be read
-    process.share, process.others = min(memory.anon, memory.pss - memory.uss), shared_anon
+    process.share = min(memory.anon, memory.pss - memory.uss, shared_anon)
+    process.others = shared_anon
     process.resident = anon, mapped
     process.stat = process.stat._replace(faults=stat.faults, rss=anon + mapped)
     process.high_water = max(process.high_water, status["VmHWM"])
