@@ -501,7 +501,7 @@ class Sampler(Poller):
         total = sum(process.memory.part for process in living)
         uncertain = self.unassigned + sum(process.uncertain for process in living)
         new = [p for p in living if p.memory.pss is not None and not p.reading.mapped]
-        mapped = sum(process.resident[1] for process in new)  # no more than on the whole machine
+        mapped = sum(process.resident[1] for process in new)  # all open; the machine has no more
         uncertain -= max(0, mapped - self.mapped * PAGE_SIZE)
         return total, uncertain, max(NEGLIGIBLE, total * MUST_READ)
 
