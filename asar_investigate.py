@@ -2231,7 +2231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     real, inputs = os.path.realpath, [*options.paths, *options.core, *options.heap]
     over = {*map(real, inputs)} & {real(p) for p in (options.json, options.out) if p and p != "-"}
     if over or "" in (options.json, options.extract) or not (inputs or options.pid):
-        say("give files, folders or .asar archives; write to no empty name, and to no input")
+        say(f"{min(over)}: is an input" if over else "give inputs, and no empty names (see --help)")
         return 2
     report = Report(options.min_size)
     try:

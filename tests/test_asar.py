@@ -1586,7 +1586,7 @@ def test_wrong_usage():
         ["a.js", "--out", "link.svg"],
     ):
         status, out, err = call(*args)
-        one_line(err, "to no input")
+        one_line(err, "a.js: is an input")
         assert status == 2 and Path("a.js").read_text() == before
     for args in (["--in"], ["a.js", "--out"], ["--nothing"], ["a.js", "--min", "3"]):
         status, out, err = call(*args)
